@@ -1,0 +1,106 @@
+"""What a client may ask of a database. Each becomes effects (effects.py) through `Database.apply(command, now, out)`.
+
+`client` is who asks (client.py); `request` comes back in the Reply untouched (the socket's `r`; None asks for no reply).
+Paths are parsed; values are decoded JSON, not yet checked. Immutable, so that they can be logged, kept and replayed.
+Source: docs/protocol.md "Requests".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from meadowlark.auth.identity import Identity
+from meadowlark.engine.client import Client
+from meadowlark.tree import Path
+
+
+class Set(msgspec.Struct, frozen=True, gc=False):
+    """Replace what stands at `path`. `expected`: only if the value there has this hash (a transaction)."""
+
+    client: Client
+    request: int | None
+    path: Path
+    value: Any
+    expected: str | None = None
+
+
+class Update(msgspec.Struct, frozen=True, gc=False):
+    """Replace each of `children` (relative path text → value) below `path`, all or none."""
+
+    client: Client
+    request: int | None
+    path: Path
+    children: dict[str, Any]
+
+
+class Get(msgspec.Struct, frozen=True, gc=False):
+    """Read once. `query`: the spec as it came; only the empty one is answered so far."""
+
+    client: Client
+    request: int | None
+    path: Path
+    query: dict[str, Any] | None = None
+
+
+class Listen(msgspec.Struct, frozen=True, gc=False):
+    """Read, and be told of every change until Unlisten. `hash`: of what the client already has; "" for nothing."""
+
+    client: Client
+    request: int | None
+    path: Path
+    hash: str = ""
+    query: dict[str, Any] | None = None
+    tag: int | None = None
+
+
+class Unlisten(msgspec.Struct, frozen=True, gc=False):
+    client: Client
+    request: int | None
+    path: Path
+    query: dict[str, Any] | None = None
+    tag: int | None = None
+
+
+class OnDisconnectSet(msgspec.Struct, frozen=True, gc=False):
+    """Set `path` to `value` when the client's connection ends; replaces what is queued at and below `path`."""
+
+    client: Client
+    request: int | None
+    path: Path
+    value: Any
+
+
+class OnDisconnectUpdate(msgspec.Struct, frozen=True, gc=False):
+    client: Client
+    request: int | None
+    path: Path
+    children: dict[str, Any]
+
+
+class OnDisconnectCancel(msgspec.Struct, frozen=True, gc=False):
+    """Forget what is queued at and below `path`; what an operation above would write there is cut out of it."""
+
+    client: Client
+    request: int | None
+    path: Path
+
+
+class Identify(msgspec.Struct, frozen=True, gc=False):
+    """The client is now `identity`; listens it may no longer have are revoked."""
+
+    client: Client
+    request: int | None
+    identity: Identity
+
+
+class Leave(msgspec.Struct, frozen=True, gc=False):
+    """The client's connection has ended: its listens go and its queued operations are carried out."""
+
+    client: Client
+
+
+Command = (
+    Set | Update | Get | Listen | Unlisten | OnDisconnectSet | OnDisconnectUpdate | OnDisconnectCancel | Identify | Leave
+)

@@ -1,0 +1,64 @@
+"""What the rim must do after a command. The order in the list is the contract: performed first to last.
+
+Values in effects are references into the live tree: whoever performs an effect encodes them before the next command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+
+from meadowlark.engine.client import Client
+from meadowlark.errors import Refused
+from meadowlark.tree import Node, Path
+
+
+class Push(msgspec.Struct, gc=False):
+    """Tell every one of `listeners` that something changed; all of them get the same bytes.
+
+    merge False: `value` (None: nothing) now stands at `path`. merge True: `value` maps paths relative to `path`
+    (text such as "b" or "b/y") to what now stands there (None: nothing); the rest below `path` is as it was.
+    """
+
+    listeners: Collection[Client]
+    path: Path
+    value: Any
+    merge: bool = False
+    encoded: Any = None
+    """Room for the protocols' encodings, so that each is made once however many listen. The engine leaves it alone."""
+
+
+class Reply(msgspec.Struct, gc=False):
+    """The answer to one request. `refused` None: granted, with `value` (what was read, or what now stands at the path)."""
+
+    client: Client
+    request: int | None
+    refused: Refused | None = None
+    value: Node | None = None
+    detail: Any = None
+    """Kind-specific: for Identify the identity, for a Listen a list of warnings."""
+
+
+class Commit(msgspec.Struct, gc=False):
+    """Append `entries` to the journal as record `sequence`, atomically; send `reply` when it is durable.
+
+    entries, in order: ["w", pathText, exportValue] a write, settled and resolved (null: remove; path may end in /.priority);
+    ["o", sessionId, pathText, value] queued for that session's end, ["c", sessionId, pathText] cancelled,
+    ["x", sessionId] the session ended and its queue is gone. Replaying them in sequence order gives the database.
+    """
+
+    sequence: int
+    entries: list[list[Any]]
+    reply: Reply | None = None
+
+
+class Revoke(msgspec.Struct, gc=False):
+    """The listen of `client` at `path` has ended because it may not read there any more."""
+
+    client: Client
+    path: Path
+
+
+Effect = Push | Reply | Commit | Revoke

@@ -1,0 +1,82 @@
+"""Every bound of the server, with its unit and its reason. Relations between bounds are asserted at the end.
+
+Sources: the limits that Firebase documents for the Realtime Database (docs/semantics.md "Limits"); the rest are ours.
+"""
+
+from __future__ import annotations
+
+# The tree: as documented by Firebase, so that data moves both ways.
+
+KEY_BYTES_MAX = 768
+"""UTF-8 bytes of one key."""
+
+PATH_DEPTH_MAX = 32
+"""Keys from the root to the deepest leaf."""
+
+STRING_BYTES_MAX = 10 * 1024 * 1024
+"""UTF-8 bytes of one string value."""
+
+DATABASE_NAME_LENGTH_MAX = 63
+"""Characters of a database name: a DNS label, since the name may come from the first host label."""
+
+# The realtime socket.
+
+FRAME_BYTES_MAX = 16384
+"""Bytes of one frame that we send: mobile clients of the protocol accept no more."""
+
+CLIENT_FRAME_BYTES_MAX = 16384 * 3 + 64
+"""Bytes of one frame that we accept: 16,384 UTF-16 units are at most three UTF-8 bytes each, and some slack."""
+
+MESSAGE_BYTES_MAX = 16 * 1024 * 1024 + 256 * 1024
+"""Bytes of one assembled message from a client: a 16 MB value and its envelope."""
+
+MESSAGE_FRAMES_MAX = 16384
+"""Frames that one message from a client may announce."""
+
+SESSION_LISTENS_MAX = 50_000
+"""Listens of one connection."""
+
+SESSION_ON_DISCONNECTS_MAX = 10_000
+"""Operations that one connection may queue for its disconnection."""
+
+OUTBOX_BYTES_MAX = 32 * 1024 * 1024
+"""Bytes that may wait for one client behind the message being sent, before it is closed as slow."""
+
+OUTBOX_STALL_SECONDS = 60.0
+"""A client that takes nothing at all for this long, with bytes waiting, is closed as slow."""
+
+HANDSHAKE_SECONDS = 10.0
+"""From accept to a complete request head; slower peers are closed."""
+
+IDLE_SECONDS = 180.0
+"""A realtime connection that sent nothing (not even the SDK's 45 s keepalive) for this long is pinged, then closed."""
+
+# REST.
+
+HEAD_BYTES_MAX = 64 * 1024
+"""Bytes of a request line with its headers."""
+
+BODY_BYTES_MAX = 256 * 1024 * 1024
+"""Bytes of a request body."""
+
+STREAM_KEEPALIVE_SECONDS = 30.0
+"""Between keep-alive events of a server-sent event stream."""
+
+# The journal.
+
+SEGMENT_BYTES_MAX = 64 * 1024 * 1024
+"""A segment is sealed when it is larger than this."""
+
+RECORD_BYTES_MAX = 512 * 1024 * 1024
+"""A longer length in a record header is damage, not data."""
+
+SNAPSHOT_BYTES_MIN = 4 * 1024 * 1024
+"""Journal bytes of one database before a snapshot is worth its cost (then: as much as its last snapshot)."""
+
+JOURNAL_SEGMENTS_MAX = 4
+"""Sealed segments kept before the databases in the oldest are snapshotted so that it can go."""
+
+assert MESSAGE_BYTES_MAX < OUTBOX_BYTES_MAX, "one message of a client must fit another client's outbox"
+assert MESSAGE_BYTES_MAX <= MESSAGE_FRAMES_MAX * FRAME_BYTES_MAX, "a full message must be announceable"
+assert STRING_BYTES_MAX < MESSAGE_BYTES_MAX, "the longest string must fit a message"
+assert BODY_BYTES_MAX * 2 <= RECORD_BYTES_MAX, "the record of the largest write must be readable again"

@@ -1,0 +1,30 @@
+"""The tree: paths, orders, node values, writes, hashes and the ways in and out. Knows nobody who listens or asks."""
+
+from meadowlark.tree.export import encode, encode_slices, plain, shallow
+from meadowlark.tree.hashes import matches, node_count_up_to, node_hash
+from meadowlark.tree.node import (
+    Leaf,
+    Node,
+    ServerValue,
+    canonical_number,
+    child_count,
+    children,
+    find,
+    from_json,
+    is_leaf,
+    priority_from_json,
+    priority_of,
+    resolve,
+    value_of,
+    with_priority,
+)
+from meadowlark.tree.order import key_order, priority_order, utf16_order
+from meadowlark.tree.paths import PRIORITY, VALUE, Path, check_path, find_key_fault, format_path, parse_path
+from meadowlark.tree.tree import Change, Tree
+
+__all__ = [
+    "PRIORITY", "VALUE", "Change", "Leaf", "Node", "Path", "ServerValue", "Tree", "canonical_number", "check_path",
+    "child_count", "children", "encode", "encode_slices", "find", "find_key_fault", "format_path", "from_json", "is_leaf",
+    "key_order", "matches", "node_count_up_to", "node_hash", "parse_path", "plain", "priority_from_json", "priority_of",
+    "priority_order", "resolve", "shallow", "utf16_order", "value_of", "with_priority",
+]

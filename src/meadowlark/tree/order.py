@@ -1,0 +1,43 @@
+"""The orders of the Realtime Database: keys, string values and priorities. Each function gives a sort key.
+
+Keys that look like 32-bit integers come first, by number and then by length ("1" before "01"); all others follow by
+UTF-16 code unit, which is not Python's order for characters beyond U+FFFF.
+Source: docs/semantics.md "Order"; tests/specs/vectors.json.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+KeyOrder = tuple[int, int, int, str]
+
+_INTEGER_KEY = re.compile(r"-?0*[0-9]{1,10}")
+_INT32_MAX = 2**31 - 1
+_INT32_MIN = -(2**31)
+
+
+def utf16_order(text: str) -> str:
+    """`text` with every character beyond U+FFFF as its two surrogates: comparing these is comparing UTF-16."""
+    if text.isascii() or max(text) <= "\uffff":
+        return text
+    units = text.encode("utf-16-be", "surrogatepass")
+    return "".join([chr(units[i] << 8 | units[i + 1]) for i in range(0, len(units), 2)])
+
+
+def key_order(key: str) -> KeyOrder:
+    """Sort key of a child's key."""
+    if key[:1] in "-0123456789" and _INTEGER_KEY.fullmatch(key):
+        number = int(key)
+        if _INT32_MIN <= number <= _INT32_MAX:
+            return (0, number, len(key), "")
+    return (1, 0, 0, utf16_order(key))
+
+
+def priority_order(priority: Any) -> tuple[int, float, str]:
+    """Sort key of a priority: none, then numbers, then strings."""
+    if priority is None:
+        return (0, 0, "")
+    if type(priority) is str:
+        return (2, 0, utf16_order(priority))
+    return (1, priority, "")

@@ -1,0 +1,150 @@
+"""The tree of one database: one root node, changed in place, with views that stay as they were.
+
+`set` replaces one reference in a parent map, so what stood there before stays whole for whoever holds it. A reader that needs
+the whole tree as of one moment takes a `freeze`: from then on a map that the view may hold is copied before it is changed (once a map,
+as deep as the write goes), and the view never changes. Freezing costs nothing; without frozen views nothing is copied.
+
+Invariants: no empty map, no None inside, no `.priority` on nothing.
+Does not know: who listens, who asks, whether the write was allowed.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from meadowlark.tree.node import Node, find, is_leaf, priority_of, with_priority
+from meadowlark.tree.paths import PRIORITY, VALUE, Path
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """One reference replaced. `before` and `after` are what stood and stands at `path`; either may be None."""
+
+    path: Path
+    before: Node | None
+    after: Node | None
+    settled: Path
+    """The path that says the whole effect: when a removal empties its parents, the highest one that vanished. Replaying
+    "settled := after" gives the same tree from any earlier or later state of the places not named, which journals rely on."""
+
+
+class Tree:
+    """One JSON tree. Fields are read freely; only `set` changes it."""
+
+    __slots__ = ("_frozen_count", "_owned", "root")
+
+    def __init__(self, root: Node | None = None) -> None:
+        self.root: Node | None = root
+        self._frozen_count = 0
+        self._owned: set[int] | None = None
+        """While views are frozen: ids of maps made since the last freeze, which no view can hold. An id may be used again
+        after its map is gone, but only by a map made later still, so membership stays right."""
+
+    def get(self, path: Path) -> Node | None:
+        """What stands at `path`; a last `.priority` gives the priority. Valid until the next `set`, unless frozen."""
+        return find(self.root, path)
+
+    def set(self, path: Path, node: Node | None) -> Change | None:
+        """Puts `node` (None: nothing) at `path`; None when that changes nothing because nothing was there.
+
+        A leaf on the way becomes a map and keeps its priority; maps left empty vanish upwards. `path` may end in `.priority`:
+        then `node` is a priority, and a priority on nothing is ignored. Cost: the depth, and copies while views are frozen.
+        """
+        if not path:
+            before, self.root = self.root, node
+            return None if before is None and node is None else Change(path, before, node, path)
+        if path[-1] == PRIORITY:
+            return self._set_priority(path, node)
+        if node is None:
+            return self._remove(path)
+        parent = self._open_map(path[:-1])
+        before = parent.get(path[-1])
+        parent[path[-1]] = node
+        return Change(path, before, node, path)
+
+    def freeze(self) -> Node | None:
+        """The root as it is now, for good, until `thaw` is called once for this freeze."""
+        self._frozen_count += 1
+        self._owned = set()
+        return self.root
+
+    def thaw(self) -> None:
+        """Ends one freeze; its view must not be read any more."""
+        self._frozen_count -= 1
+        if not self._frozen_count:
+            self._owned = None
+
+    def check(self) -> None:
+        """Asserts the invariants over the whole tree; for tests."""
+        todo = [self.root]
+        while todo:
+            node = todo.pop()
+            if type(node) is dict:
+                assert len(node) > (PRIORITY in node), "a map is empty"
+                assert VALUE not in node or set(node) == {VALUE, PRIORITY}, "a leaf is not in its one form"
+                assert None not in node.values(), "None stands in a map"
+                todo.extend(node.values())
+
+    def _open_map(self, path: Path) -> dict[str, Node]:
+        """The map at `path`, made or made of a leaf where needed, free to be changed."""
+        owned = self._owned
+        node = self.root = self._writable(self.root)
+        for key in path:
+            child = node.get(key)
+            if type(child) is not dict or VALUE in child or (owned is not None and id(child) not in owned):
+                child = node[key] = self._writable(child)
+            node = child
+        return node
+
+    def _writable(self, node: Node | None) -> dict[str, Node]:
+        """A map like `node` that no frozen view holds: itself, a copy, or a new one in place of a leaf."""
+        owned = self._owned
+        if type(node) is dict and VALUE not in node:
+            if owned is None or id(node) in owned:
+                return node
+            made = node.copy()
+        else:
+            priority = priority_of(node)
+            made = {} if priority is None else {PRIORITY: priority}
+        if owned is not None:
+            owned.add(id(made))
+        return made
+
+    def _remove(self, path: Path) -> Change | None:
+        before = find(self.root, path)
+        if before is None:
+            return None
+        keep = self._last_to_keep(path)
+        if keep < 0:
+            self.root = None
+            return Change(path, before, None, ())
+        del self._open_map(path[:keep])[path[keep]]
+        return Change(path, before, None, path[: keep + 1])
+
+    def _last_to_keep(self, path: Path) -> int:
+        """Depth of the deepest map on `path` that still has other children when `path` goes; -1 if none has."""
+        node, keep = self.root, -1
+        for depth in range(len(path)):
+            if len(node) - (PRIORITY in node) > 1:
+                keep = depth
+            node = node[path[depth]]
+        return keep
+
+    def _set_priority(self, path: Path, priority: Node | None) -> Change | None:
+        target = path[:-1]
+        node = find(self.root, target)
+        if node is None:
+            return None
+        before = priority_of(node)
+        if is_leaf(node):
+            self._replace(target, with_priority(node, priority))
+        elif priority is None:
+            self._open_map(target).pop(PRIORITY, None)
+        else:
+            self._open_map(target)[PRIORITY] = priority
+        return Change(path, before, priority, path)
+
+    def _replace(self, path: Path, node: Node) -> None:
+        if path:
+            self._open_map(path[:-1])[path[-1]] = node
+        else:
+            self.root = node
