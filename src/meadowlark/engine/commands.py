@@ -45,12 +45,12 @@ class Get(msgspec.Struct, frozen=True, gc=False):
 
 
 class Listen(msgspec.Struct, frozen=True, gc=False):
-    """Read, and be told of every change until Unlisten. `hash`: of what the client already has; "" for nothing."""
+    """Read, and be told of every change until Unlisten. `hash`: of what the client has; "" for nothing; None: send it whatever it is."""
 
     client: Client
     request: int | None
     path: Path
-    hash: str = ""
+    hash: str | None = ""
     query: dict[str, Any] | None = None
     tag: int | None = None
 

@@ -1,0 +1,419 @@
+"""One database as a state machine: commands in, effects out.
+
+State: the tree, who listens, what is queued for sessions that end, the sequence of the last record. `apply` is synchronous and
+complete: when it returns, the tree has changed (or not, if refused) and `out` says all that must be told, in order: pushes
+before the commit whose reply acknowledges them, a listen's data before its reply. Same state, command and `now` give the same effects.
+
+Every granted write makes exactly one Commit, also one that changes nothing, because its acknowledgement must wait for the
+writes before it. Nothing here waits: making commits durable is the rim's business.
+Does not know: bytes, sockets, files, clocks. Source: docs/semantics.md; docs/protocol.md "Requests".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from meadowlark.engine import commands as c
+from meadowlark.engine.access import Access
+from meadowlark.engine.client import Client
+from meadowlark.engine.effects import Commit, Effect, Push, Reply, Revoke
+from meadowlark.engine.listeners import Listeners, Spot, spot_at
+from meadowlark.engine.on_disconnect import DisconnectQueue
+from meadowlark.errors import Code, Refused
+from meadowlark.limits import PATH_DEPTH_MAX, SESSION_LISTENS_MAX, SESSION_ON_DISCONNECTS_MAX
+from meadowlark.tree import (
+    PRIORITY,
+    Change,
+    Node,
+    Path,
+    ServerValue,
+    Tree,
+    find,
+    format_path,
+    from_json,
+    matches,
+    node_count_up_to,
+    parse_path,
+    priority_from_json,
+    resolve,
+)
+
+HASHED_NODES_MAX = 20_000
+"""A listen on a larger value is answered with the value whatever hash the client has: hashing it would take longer (about
+2 µs a node) than anyone else on this core should wait."""
+
+Entry = list[Any]
+Write = tuple[Path, Node | None]
+
+
+class Database:
+    """`name` and one JSON tree with all who watch it."""
+
+    __slots__ = ("_listeners", "access", "name", "queues", "sequence", "tree")
+
+    def __init__(self, name: str, access: Access, tree: Tree | None = None, sequence: int = 0) -> None:
+        self.name = name
+        self.access = access
+        self.tree = tree or Tree()
+        self.sequence = sequence
+        """Of the last record made or replayed."""
+        self.queues: dict[str, DisconnectQueue] = {}
+        """By session id; a session without queued operations is not here."""
+        self._listeners = Listeners()
+
+    # Inputs
+
+    def apply(self, command: c.Command, now_ms: int, out: list[Effect]) -> None:
+        """Carries out `command`; a refusal becomes a Reply and changes nothing."""
+        try:
+            _HANDLERS[type(command)](self, command, now_ms, out)
+        except Refused as refused:
+            # Leave is never refused, and everything else has a request.
+            out.append(Reply(command.client, command.request, refused))  # type: ignore[union-attr]
+
+    def replay(self, sequence: int, entries: list[Entry]) -> None:
+        """Repeats one record made by `apply` earlier, without effects. Records come in order, each once."""
+        assert sequence == self.sequence + 1, f"record {sequence} follows {self.sequence}"
+        for kind, *fields in entries:
+            _REPLAYS[kind](self, *fields)
+        self.sequence = sequence
+
+    def sessions(self) -> dict[str, list[list[Any]]]:
+        """Queued operations as the entries that would rebuild them (`restore`), for a snapshot."""
+        return {
+            session: [["o", session, format_path(path), _unresolved(node)] for path, node in queue]
+            for session, queue in self.queues.items()
+        }
+
+    def restore(self, sessions: dict[str, list[list[Any]]]) -> None:
+        """Takes over the queues that a snapshot kept."""
+        for entries in sessions.values():
+            for _, session, path, value in entries:
+                self._replay_queued(session, path, value)
+
+    # Writes
+
+    def _set(self, command: c.Set, now_ms: int, out: list[Effect]) -> None:
+        client, path = command.client, command.path
+        self._check_write(client, path)
+        node = self._parse(path, command.value, now_ms)
+        if command.expected is not None:
+            current = self.tree.get(path)
+            if not matches(current, command.expected):
+                stale = Refused(Code.STALE, "Transaction hash does not match")
+                out.append(Reply(client, command.request, stale, current))
+                return
+        entry = self._write(path, node, out)
+        self._commit([entry] if entry else [], Reply(client, command.request, None, self.tree.get(path)), out)
+
+    def _update(self, command: c.Update, now_ms: int, out: list[Effect]) -> None:
+        writes = self._parse_update(command, now_ms)
+        entries = self._merge(command.path, writes, out)
+        now_there = {"/".join(path[len(command.path) :]): node for path, node in writes}
+        self._commit(entries, Reply(command.client, command.request, None, now_there), out)
+
+    def _parse_update(self, command: c.Update, now_ms: int) -> list[Write]:
+        """All writes of an update, resolved against the tree as it is; raises Refused unless every one may be done."""
+        paths = self._update_paths(command.path, command.children)
+        for path in paths:
+            self._check_write(command.client, path)
+        return [
+            (path, self._parse(path, value, now_ms))
+            for path, value in zip(paths, command.children.values(), strict=True)
+        ]
+
+    def _update_paths(self, base: Path, children: dict[str, Any]) -> list[Path]:
+        paths = []
+        for text in children:
+            relative = parse_path(text)
+            if not relative:
+                raise Refused(Code.INVALID_PATH, "an update names the location itself: expected paths below it")
+            paths.append(_checked_depth(base + relative))
+        ordered = sorted(paths)
+        for upper, lower in zip(ordered, ordered[1:], strict=False):
+            if lower[: len(upper)] == upper:
+                text = f"an update has {format_path(upper)} and {format_path(lower)}: expected that none contains another"
+                raise Refused(Code.INVALID_DATA, text)
+        return paths
+
+    def _parse(self, path: Path, value: Any, now_ms: int) -> Node | None:
+        """The node to write at `path`, with server values made."""
+        node, waiting = _parse_at(path, value)
+        return resolve(node, self.tree.get(path), now_ms) if waiting else node
+
+    def _write(self, path: Path, node: Node | None, out: list[Effect]) -> Entry | None:
+        """Puts `node` at `path`, tells everyone, and gives the entry to record; None if there was nothing to do."""
+        change = self.tree.set(path, node)
+        if change is None:
+            return None
+        above, spot = self._listeners.reaching(path)
+        if above:
+            out.append(Push(above, path, node))
+        if spot is not None and spot.children:
+            self._push_below(spot, change, out)
+        return ["w", format_path(change.settled), node]
+
+    def _merge(self, base: Path, writes: list[Write], out: list[Effect]) -> list[Entry]:
+        """Does all `writes` below `base`; each place hears of them in one message."""
+        depth = len(base)
+        above, base_spot = self._listeners.reaching(base)
+        merged: dict[Spot, list[Write]] = {}
+        below: list[Effect] = []
+        entries: list[Entry] = []
+        for path, node in writes:
+            change = self.tree.set(path, node)
+            if change is None:
+                continue
+            entries.append(["w", format_path(change.settled), node])
+            if base_spot is not None:
+                for _, spot in self._listeners.between(base_spot, path[depth:]):
+                    merged.setdefault(spot, []).append((path, node))
+                end = spot_at(base_spot, path[depth:])
+                if end is not None:
+                    self._push_below(end, change, below)
+        if above and entries:
+            out.append(_merge_push(above, base, writes))
+        for spot, group in merged.items():
+            out.append(_group_push(spot, group))
+        out.extend(below)
+        return entries
+
+    def _push_below(self, spot: Spot, change: Change, out: list[Effect]) -> None:
+        """Tells those who listen below a change what stands at their places now, where that may have changed."""
+        for relative, lower in self._listeners.below(spot):
+            before, after = find(change.before, relative), find(change.after, relative)
+            # Equal leaves of one type are no change. Maps are not compared: it costs as much as telling, and 1 == True.
+            if before is None and after is None:
+                continue
+            if type(before) is type(after) and type(after) is not dict and before == after:
+                continue
+            out.append(Push(lower.clients, change.path + relative, after))
+
+    def _commit(self, entries: list[Entry], reply: Reply | None, out: list[Effect]) -> None:
+        self.sequence += 1
+        out.append(Commit(self.sequence, entries, reply))
+
+    # Reads
+
+    def _get(self, command: c.Get, now_ms: int, out: list[Effect]) -> None:
+        self._check_read(command.client, command.path)
+        _check_query(command.query)
+        out.append(Reply(command.client, command.request, None, self.tree.get(command.path), "get"))
+
+    def _listen(self, command: c.Listen, now_ms: int, out: list[Effect]) -> None:
+        client, path = command.client, command.path
+        if path and path[-1] == PRIORITY:
+            raise Refused(Code.INVALID_PATH, "a priority cannot be listened to: listen to its location")
+        self._check_read(client, path)
+        _check_query(command.query)
+        if path not in client.listens:
+            if len(client.listens) >= SESSION_LISTENS_MAX:
+                raise Refused(Code.TOO_BIG, f"a connection may have {SESSION_LISTENS_MAX} listens")
+            client.listens[path] = None
+            self._listeners.add(path, client)
+        node = self.tree.get(path)
+        if not _has_already(node, command.hash):
+            out.append(Push((client,), path, node))
+        out.append(Reply(client, command.request, detail=[]))
+
+    def _unlisten(self, command: c.Unlisten, now_ms: int, out: list[Effect]) -> None:
+        self._forget_listen(command.client, command.path)
+        out.append(Reply(command.client, command.request))
+
+    def _forget_listen(self, client: Client, path: Path) -> None:
+        if path in client.listens:
+            del client.listens[path]
+            self._listeners.remove(path, client)
+
+    # Disconnection
+
+    def _on_disconnect_set(self, command: c.OnDisconnectSet, now_ms: int, out: list[Effect]) -> None:
+        self._check_write(command.client, command.path)
+        node, _ = _parse_at(command.path, command.value)
+        self._queue(command.client, [(command.path, node, command.value)], command.request, out)
+
+    def _on_disconnect_update(self, command: c.OnDisconnectUpdate, now_ms: int, out: list[Effect]) -> None:
+        paths = self._update_paths(command.path, command.children)
+        queued = []
+        for path, value in zip(paths, command.children.values(), strict=True):
+            self._check_write(command.client, path)
+            node, _ = _parse_at(path, value)
+            queued.append((path, node, value))
+        self._queue(command.client, queued, command.request, out)
+
+    def _queue(
+        self, client: Client, queued: list[tuple[Path, Node | None, Any]], request: int | None, out: list[Effect]
+    ) -> None:
+        queue = self.queues.get(client.id) or DisconnectQueue()
+        if len(queue) + len(queued) > SESSION_ON_DISCONNECTS_MAX:
+            raise Refused(Code.TOO_BIG, f"a connection may queue {SESSION_ON_DISCONNECTS_MAX} onDisconnect operations")
+        entries: list[Entry] = []
+        for path, node, value in queued:
+            queue.set(path, node)
+            entries.append(["o", client.id, format_path(path), value])
+        if len(queue):
+            self.queues[client.id] = queue
+        self._commit(entries, Reply(client, request), out)
+
+    def _on_disconnect_cancel(self, command: c.OnDisconnectCancel, now_ms: int, out: list[Effect]) -> None:
+        client = command.client
+        entries: list[Entry] = []
+        if client.id in self.queues:
+            self._replay_cancelled(client.id, format_path(command.path))
+            entries.append(["c", client.id, format_path(command.path)])
+        self._commit(entries, Reply(client, command.request), out)
+
+    def _leave(self, command: c.Leave, now_ms: int, out: list[Effect]) -> None:
+        """One record holds all that the session queued and that it ended, so a crash runs the queue exactly once."""
+        client = command.client
+        for path in list(client.listens):
+            self._forget_listen(client, path)
+        queue = self.queues.pop(client.id, None)
+        if queue is None:
+            return
+        entries: list[Entry] = []
+        for path, node in queue:
+            if not self._may_write(client, path):
+                continue
+            entry = self._write(path, self._resolve_late(path, node, now_ms), out)
+            if entry:
+                entries.append(entry)
+        entries.append(["x", client.id])
+        self._commit(entries, None, out)
+
+    def _resolve_late(self, path: Path, node: Node | None, now_ms: int) -> Node | None:
+        """Server values are made when the queue runs; a sum that is no double any more leaves the place as it is."""
+        existing = self.tree.get(path)
+        try:
+            return resolve(node, existing, now_ms)
+        except Refused:
+            return existing
+
+    # Identity
+
+    def _identify(self, command: c.Identify, now_ms: int, out: list[Effect]) -> None:
+        client = command.client
+        client.identity = command.identity
+        out.append(Reply(client, command.request, detail=command.identity))
+        for path in [path for path in client.listens if not self._may_read(client, path)]:
+            self._forget_listen(client, path)
+            out.append(Revoke(client, path))
+
+    def _may_read(self, client: Client, path: Path) -> bool:
+        return client.identity.admin or self.access.may_read(client.identity, path)
+
+    def _may_write(self, client: Client, path: Path) -> bool:
+        return client.identity.admin or self.access.may_write(client.identity, path)
+
+    def _check_read(self, client: Client, path: Path) -> None:
+        if not self._may_read(client, path):
+            raise Refused(Code.PERMISSION_DENIED, "Permission denied")
+
+    def _check_write(self, client: Client, path: Path) -> None:
+        if not self._may_write(client, path):
+            raise Refused(Code.PERMISSION_DENIED, "Permission denied")
+
+    # Replaying
+
+    def _replay_write(self, path: str, value: Any) -> None:
+        self.tree.set(parse_path(path), value)
+
+    def _replay_queued(self, session: str, path: str, value: Any) -> None:
+        where = parse_path(path)
+        node, _ = _parse_at(where, value)
+        self.queues.setdefault(session, DisconnectQueue()).set(where, node)
+
+    def _replay_cancelled(self, session: str, path: str) -> None:
+        queue = self.queues[session]
+        queue.cancel(parse_path(path))
+        if not len(queue):
+            del self.queues[session]
+
+    def _replay_ended(self, session: str) -> None:
+        self.queues.pop(session, None)
+
+    def check(self) -> None:
+        """Asserts the invariants; for tests."""
+        self.tree.check()
+        assert all(len(queue) for queue in self.queues.values()), "an empty queue is kept"
+
+
+def _parse_at(path: Path, value: Any) -> tuple[Node | None, bool]:
+    if path and path[-1] == PRIORITY:
+        return priority_from_json(value)
+    return from_json(value, len(path))
+
+
+def _checked_depth(path: Path) -> Path:
+    depth = len(path) - (path[-1] == PRIORITY)
+    if depth > PATH_DEPTH_MAX:
+        raise Refused(Code.INVALID_PATH, f"path has {depth} levels, limit is {PATH_DEPTH_MAX}")
+    return path
+
+
+def _check_query(query: dict[str, Any] | None) -> None:
+    """An order alone selects everything; anything else would need an index, which a later version brings."""
+    if query and set(query) - {"i"}:
+        raise Refused(Code.UNSUPPORTED, "queries with a filter or a limit are not supported yet: read the whole location")
+
+
+def _has_already(node: Node | None, hash: str | None) -> bool:
+    """Whether a client that sent `hash` need not be sent `node`."""
+    if node is None or not hash:
+        return node is None and hash == ""
+    return node_count_up_to(node, HASHED_NODES_MAX) <= HASHED_NODES_MAX and matches(node, hash)
+
+
+def _merge_push(clients: Any, base: Path, writes: list[Write]) -> Push:
+    depth = len(base)
+    return Push(clients, base, {"/".join(path[depth:]): node for path, node in writes}, True)
+
+
+def _group_push(spot: Spot, group: list[Write]) -> Push:
+    """What one place between the update and its writes hears. Its own path is the common start of the group, cut at the
+    spot's depth, which the first write carries."""
+    if len(group) == 1:
+        path, node = group[0]
+        return Push(spot.clients, path, node)
+    return _merge_push(spot.clients, _common_start([path for path, _ in group]), group)
+
+
+def _common_start(paths: list[Path]) -> Path:
+    first, last = min(paths), max(paths)
+    depth = 0
+    while depth < min(len(first), len(last)) and first[depth] == last[depth]:
+        depth += 1
+    return first[:depth]
+
+
+def _unresolved(node: Any) -> Any:
+    """A queued value as JSON again, server values as they were asked for."""
+    if type(node) is dict:
+        return {key: _unresolved(child) for key, child in node.items()}
+    if isinstance(node, ServerValue):
+        return {".sv": "timestamp" if node.delta is None else {"increment": node.delta}}
+    return node
+
+
+_HANDLERS: dict[type, Callable[[Database, Any, int, list[Effect]], None]] = {
+    c.Set: Database._set,
+    c.Update: Database._update,
+    c.Get: Database._get,
+    c.Listen: Database._listen,
+    c.Unlisten: Database._unlisten,
+    c.OnDisconnectSet: Database._on_disconnect_set,
+    c.OnDisconnectUpdate: Database._on_disconnect_update,
+    c.OnDisconnectCancel: Database._on_disconnect_cancel,
+    c.Identify: Database._identify,
+    c.Leave: Database._leave,
+}
+"""What each command does; a new command adds a row."""
+
+_REPLAYS: dict[str, Callable[..., None]] = {
+    "w": Database._replay_write,
+    "o": Database._replay_queued,
+    "c": Database._replay_cancelled,
+    "x": Database._replay_ended,
+}
+"""What each kind of entry does when a record is repeated."""
