@@ -1,0 +1,161 @@
+"""The command line: `serve`, `dev`, `databases`, `version`.
+
+Reads flags, makes a Config (server/config.py says what each means) and hands it to the supervisor. Workers never import
+this module, and what only one command needs is imported by that command, so `--help` stays quick.
+
+A refused setting or a folder in use ends with one line on stderr and exit code 2; nothing has been started then.
+Source: docs/operating.md.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from meadowlark import __version__
+from meadowlark.errors import ConfigInvalid, MeadowlarkError
+from meadowlark.server import config as settings
+
+EXIT_REFUSED = 2
+"""Exit code when nothing was started or changed, as for a wrong flag."""
+
+application = typer.Typer(
+    name="meadowlark",
+    help="Meadowlark: a realtime JSON database that you run yourself, for the official Firebase SDKs and plain HTTP.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+databases = typer.Typer(help="List and create databases.", no_args_is_help=True)
+application.add_typer(databases, name="databases")
+
+
+def _option(name: str, metavar: str) -> Any:
+    """A flag for one setting: text, so that flags, environment and file are read by the same checks."""
+    return typer.Option(settings.flag_of(name), metavar=metavar, help=_help(name), show_default=False)
+
+
+def _help(name: str) -> str:
+    """What a setting does and what it is when not given, in both modes where they differ."""
+    serve, dev = settings.shown_default(name, "serve"), settings.shown_default(name, "dev")
+    return f"{settings.describe(name)} [{serve}]" if serve == dev else f"{settings.describe(name)} [serve: {serve}; dev: {dev}]"
+
+
+Host = Annotated[str | None, _option("host", "ADDRESS")]
+Port = Annotated[str | None, _option("port", "NUMBER")]
+Data = Annotated[str | None, _option("data", "FOLDER")]
+Workers = Annotated[str | None, _option("workers", "NUMBER")]
+Databases = Annotated[str | None, _option("databases", "NAME,…")]
+CreateDatabases = Annotated[
+    bool | None,
+    typer.Option("--create-databases/--no-create-databases", help=_help("create_databases"), show_default=False),
+]
+Durability = Annotated[str | None, _option("durability", "durable|relaxed")]
+TlsCertificate = Annotated[str | None, _option("tls_certificate", "FILE")]
+TlsKey = Annotated[str | None, _option("tls_key", "FILE")]
+PublicHost = Annotated[str | None, _option("public_host", "HOST:PORT")]
+AdminCredentialFile = Annotated[str | None, _option("admin_credential_file", "FILE")]
+LogLevel = Annotated[str | None, _option("log_level", "debug|info|warning|error")]
+LogFormat = Annotated[str | None, _option("log_format", "text|json")]
+IdleDatabaseSeconds = Annotated[str | None, _option("idle_database_seconds", "SECONDS")]
+ConfigFile = Annotated[
+    str | None,
+    typer.Option("--config", metavar="FILE", help="TOML file with settings; MEADOWLARK_CONFIG names it as well."),
+]
+
+
+def _start(mode: settings.Mode) -> Callable[..., None]:
+    """The command that runs a server in `mode`: one parameter for each setting, by its name."""
+
+    def start(
+        host: Host = None,
+        port: Port = None,
+        data: Data = None,
+        workers: Workers = None,
+        databases: Databases = None,
+        create_databases: CreateDatabases = None,
+        durability: Durability = None,
+        tls_certificate: TlsCertificate = None,
+        tls_key: TlsKey = None,
+        public_host: PublicHost = None,
+        admin_credential_file: AdminCredentialFile = None,
+        log_level: LogLevel = None,
+        log_format: LogFormat = None,
+        idle_database_seconds: IdleDatabaseSeconds = None,
+        config: ConfigFile = None,
+    ) -> None:
+        given = locals()
+        flags = {name: given[name] for name in settings.SETTINGS}
+        loaded = settings.load(mode, file=config, environment=os.environ, flags=flags)
+        from meadowlark.server import supervisor
+
+        raise typer.Exit(supervisor.run(loaded))
+
+    return start
+
+
+application.command("serve", help="Run in production: durable, closed without a credential.")(_start("serve"))
+application.command("dev", help="Run for development, in the emulator's place: all open.")(_start("dev"))
+
+
+@application.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"meadowlark {__version__}")
+
+
+@databases.command("list")
+def list_databases(data: Data = None, config: ConfigFile = None) -> None:
+    """Print the names of the databases in the data folder."""
+    from meadowlark.server import administration
+
+    for name in administration.list_databases(_data_folder(data, config)):
+        typer.echo(name)
+
+
+@databases.command("create")
+def create_database(
+    name: Annotated[str, typer.Argument(help="1 to 63 letters, digits, '-' or '_', the first a letter or digit.")],
+    data: Data = None,
+    config: ConfigFile = None,
+    credential_file: Annotated[
+        str | None, typer.Option("--credential-file", metavar="FILE", help="The admin credential, for a running server.")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option("--url", metavar="URL", help="The running server; by default the one that holds the folder.")
+    ] = None,
+) -> None:
+    """Create a database, on a running server or in its data folder."""
+    from meadowlark.server import administration
+
+    configured = settings.load("serve", file=config, environment=os.environ, flags={"data": data})
+    file = credential_file or configured.credential_file(configured.data)
+    created = administration.create_database(name, data=configured.data, credential_file=file, url=url)
+    typer.echo(f"{name} {'created' if created else 'already exists'}")
+
+
+def main() -> None:
+    """The `meadowlark` command."""
+    try:
+        application()
+    except MeadowlarkError as error:
+        typer.echo(f"meadowlark: {error}", err=True)
+        sys.exit(EXIT_REFUSED)
+
+
+def _data_folder(data: str | None, file: str | None) -> str:
+    folder = settings.load("serve", file=file, environment=os.environ, flags={"data": data}).data
+    if not Path(folder).is_dir():
+        raise ConfigInvalid(f"data is {folder!r}, which is not a folder; expected a server's data folder (--data)")
+    return folder
+
+
+if __name__ == "__main__":
+    main()
