@@ -1,0 +1,999 @@
+/* Load generator: many clients of the realtime protocol in one thread, open loop.
+ *
+ * It opens --connections WebSockets (paced, from several loopback addresses), lets each listen to its room, then writes at a
+ * fixed total rate spread over the clients. A write carries the time at which it was *due*, so whatever delays it (this
+ * program, the server, the disk) counts as latency; a server that stalls cannot make the load go away. Two latencies are kept in
+ * log-linear histograms: *delivered*, from due to each listener's push, and *acknowledged*, from due to the writer's reply. `sent_late`,
+ * from due to the write call, and the CPU seconds say what the generator itself cost.
+ *
+ * How it thinks: phases run one after the other (connect, settle, write, drain, report), each a loop around `turn`, which waits
+ * for sockets and due times. Bytes are never parsed as JSON: a push is known by its marker, `@` and 24 hexadecimal digits (due time,
+ * process, number of the write), a reply by its "r". What a client does once open and what happens at each due time are a row
+ * of WORKLOADS; a new workload is a new row.
+ *
+ * Invariants: every write counts once in `sent`, then in `acknowledged`, `refused` or as missing; each listener's received count and
+ * sum of write numbers equal its room's, or the difference is reported (missing, extra, mixed up).
+ * Does not know: what else is on the machine. It prints JSON lines: {"event": ...} as phases begin, the report last. With --pause it waits
+ * for a line on standard input once all clients are connected, so that several processes start together.
+ * One long file on purpose: `cc` and nothing else builds it (bench/build).
+ * Source: docs/performance.md; RFC 6455 for the frames.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <math.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef uint8_t u8;
+typedef uint32_t u32;
+typedef uint64_t u64;
+
+#define NEVER UINT64_MAX
+#define SECOND 1000000000ull
+#define PIECE_BYTES 16384         /* A longer message is sent as a count and pieces, as the SDKs do. */
+#define VALUE_BYTES_MAX (1 << 20)
+#define READ_BYTES (1 << 20)      /* One shared read buffer: what a socket holds is taken in one call. */
+#define HELD_BYTES_MAX (1 << 18)  /* A longer unfinished frame is judged by its beginning and the rest skipped. */
+#define EVENTS_MAX 256
+#define DUE_BATCH_MAX 64          /* Writes made in a row before sockets are looked at again. */
+#define OPENING_MAX 256           /* Clients between connect and ready; below any sane accept backlog. */
+#define PER_ADDRESS 20000         /* Connections per source address, inside the usual range of 28,000 ephemeral ports. */
+#define OPENING_SECONDS_MAX 60    /* Without one client becoming ready for so long, connecting is given up. */
+#define MARKER_BYTES 25           /* '@', 14 digits of due nanoseconds, 2 of the process, 8 of the write's number. */
+
+/* ---- Histogram: 128 linear steps in each power of two, so a figure is at most 0.8 % off. ---- */
+
+#define STEP_BITS 7
+#define STEPS (1 << STEP_BITS)
+#define BUCKETS ((48 - STEP_BITS) * STEPS)
+
+typedef struct {
+    u64 count, sum, max;
+    u64 buckets[BUCKETS];
+} Histogram;
+
+static u32 bucket_index(u64 value) {
+    if (value < STEPS) return (u32)value;
+    u32 shift = 63 - (u32)__builtin_clzll(value) - STEP_BITS;
+    u64 index = (u64)shift * STEPS + (value >> shift);
+    return index < BUCKETS ? (u32)index : BUCKETS - 1;
+}
+
+/* The highest value that falls into the bucket, so that a percentile never flatters. */
+static u64 bucket_top(u32 index) {
+    if (index < STEPS) return index;
+    u32 shift = index / STEPS - 1;
+    return ((u64)(index - shift * STEPS + 1) << shift) - 1;
+}
+
+static void record(Histogram *histogram, u64 value) {
+    histogram->count++;
+    histogram->sum += value;
+    if (value > histogram->max) histogram->max = value;
+    histogram->buckets[bucket_index(value)]++;
+}
+
+static double percentile_ms(const Histogram *histogram, double share) {
+    u64 rank = (u64)ceil(share * (double)histogram->count), seen = 0;
+    for (u32 index = 0; index < BUCKETS; index++) {
+        seen += histogram->buckets[index];
+        if (seen >= rank && seen) {
+            u64 top = bucket_top(index);
+            return (double)(top < histogram->max ? top : histogram->max) / 1e6;
+        }
+    }
+    return 0;
+}
+
+/* ---- State ---- */
+
+typedef enum { CLOSED, CONNECTING, UPGRADING, GREETING, AUTHENTICATING, LISTENING, READY } Stage;
+typedef enum { NOTHING, PUSH, REPLY, CONTROL, OTHER } Kind;
+
+/* What the beginning of a message tells; kept until its last piece has arrived. */
+typedef struct {
+    Kind kind;
+    u32 request;     /* REPLY: its "r" */
+    bool ok;         /* REPLY: status ok */
+    u64 due_at;      /* PUSH: from the marker */
+    u32 process, number;
+} Message;
+
+typedef struct {
+    int fd;
+    Stage stage;
+    u32 room, seat;          /* which room, and which place in it: the key it writes to */
+    u32 next_request;        /* the "r" of the next request */
+    u32 pieces;              /* frames of the current message still to come after this one */
+    bool in_message, want_out;
+    Message message;
+    u64 asked_at;            /* start of the step being timed: connect, then listen */
+    u64 skip_bytes;          /* rest of a long frame, already judged */
+    bool skip_final;
+    u8 *held;                /* an unfinished frame or HTTP head */
+    u32 held_bytes;
+    u8 *outbox;              /* what the socket would not take yet */
+    u32 outbox_bytes, outbox_capacity;
+    u64 *due_at;             /* due times of unanswered writes, at [request & due_mask]; 0 when answered */
+    u32 due_mask, due_oldest;
+    u32 received, joined;    /* pushes received; the room's writes when it joined */
+    u64 received_sum, joined_sum;
+    u32 expected;            /* set when it closes, else computed at the end */
+    u64 expected_sum;
+} Client;
+
+typedef struct {
+    u32 listeners, written;
+    u64 written_sum;
+} Room;
+
+typedef struct {
+    const char *name, *question;
+    enum { NO_ROOM, ROOMS_OF_SIZE, ONE_ROOM } rooms;
+    void (*opened)(Client *);   /* greeted and, if asked for, authenticated */
+    void (*due)(u64 due_at);    /* at each due time; NULL holds the connections only */
+} Workload;
+
+static struct {
+    const char *host, *auth, *ns;
+    u32 port, databases, connections, room_size, value_bytes, connect_rate, sources, first_source, first_room, process;
+    double writes_per_second, seconds, warmup, keepalive, drain;
+    bool idle, pause, buckets, poisson;
+    const Workload *workload;
+} options = {
+    .host = "127.0.0.1", .ns = "bench", .port = 9000, .databases = 1, .connections = 1000, .room_size = 10, .value_bytes = 64,
+    .connect_rate = 2000, .first_source = 1, .writes_per_second = 2000, .seconds = 10, .warmup = 2, .keepalive = 45, .drain = 5,
+};
+
+static Client *clients;
+static Room *rooms;
+static u32 room_count, *turns;       /* turns: the clients in a shuffled order, in which they write */
+static u32 turn_index, opened, opening, ready, failed, lost;
+static int poller;
+static bool paused;
+static u64 now, next_write_at = NEVER, next_connect_at = NEVER, next_keepalive_at = NEVER, keepalive_gap;
+static u64 write_gap, writes_end_at, measured_from = NEVER, measured_until;
+static u64 sent, unsent, acknowledged, refused, expected_total, delivered, foreign, unknown_messages, reads, read_bytes;
+static u64 window_deliveries, window_acknowledged, window_writes;
+static u32 write_number, keepalive_index;
+static Histogram delivered_in, acknowledged_in, sent_late, connected_in, listened_in;
+static u8 read_buffer[READ_BYTES + HELD_BYTES_MAX];
+static char filler[VALUE_BYTES_MAX], first_error[300];
+static u64 random_state = 0x9E3779B97F4A7C15ull;
+
+static void client_close(Client *client, const char *why);
+
+static u64 clock_now(void) {
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return (u64)at.tv_sec * SECOND + (u64)at.tv_nsec;
+}
+
+static u64 random_next(void) {
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    return random_state ^= random_state << 17;
+}
+
+static void fail(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("load: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    exit(2);
+}
+
+static void *allocate(size_t count, size_t size) {
+    void *memory = calloc(count ? count : 1, size);
+    if (!memory) fail("out of memory for %zu × %zu bytes", count, size);
+    return memory;
+}
+
+/* Only the first error is kept: the others are nearly always its echo. */
+static void note_error(const char *what, const u8 *bytes, size_t count) {
+    if (first_error[0]) return;
+    int room = (int)sizeof first_error - 1, used = snprintf(first_error, (size_t)room, "%s: ", what);
+    for (size_t i = 0; i < count && used < room; i++)
+        first_error[used++] = bytes[i] < 32 || bytes[i] > 126 ? ' ' : bytes[i] == '"' || bytes[i] == '\\' ? '\'' : (char)bytes[i];
+}
+
+/* ---- Sending ---- */
+
+static void watch(Client *client, bool want_out) {
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET | (want_out ? EPOLLOUT : 0u), .data.ptr = client};
+    client->want_out = want_out;
+    if (epoll_ctl(poller, EPOLL_CTL_MOD, client->fd, &event)) fail("epoll_ctl: %s", strerror(errno));
+}
+
+static void outbox_add(Client *client, const u8 *bytes, u32 count) {
+    if (client->outbox_bytes + count > client->outbox_capacity) {
+        client->outbox_capacity = (client->outbox_bytes + count) * 2;
+        client->outbox = realloc(client->outbox, client->outbox_capacity);
+        if (!client->outbox) fail("out of memory for an outbox of %u bytes", client->outbox_capacity);
+    }
+    memcpy(client->outbox + client->outbox_bytes, bytes, count);
+    client->outbox_bytes += count;
+}
+
+static void send_bytes(Client *client, const u8 *bytes, u32 count) {
+    ssize_t took = 0;
+    if (!client->outbox_bytes) {
+        took = send(client->fd, bytes, count, MSG_NOSIGNAL);
+        if (took < 0 && errno != EAGAIN) {
+            client_close(client, strerror(errno));
+            return;
+        }
+        if (took < 0) took = 0;
+    }
+    if ((u32)took == count) return;
+    outbox_add(client, bytes + took, count - (u32)took);
+    if (!client->want_out) watch(client, true);
+}
+
+static void flush_outbox(Client *client) {
+    ssize_t took = send(client->fd, client->outbox, client->outbox_bytes, MSG_NOSIGNAL);
+    if (took < 0 && errno != EAGAIN) {
+        client_close(client, strerror(errno));
+        return;
+    }
+    if (took > 0) {
+        client->outbox_bytes -= (u32)took;
+        memmove(client->outbox, client->outbox + took, client->outbox_bytes);
+    }
+    if (!client->outbox_bytes) watch(client, false);
+}
+
+/* One masked frame, as RFC 6455 5.3 demands of clients: the server's unmasking is part of what is measured. */
+static void send_frame(Client *client, u8 opcode, const char *text, u32 count) {
+    static u8 frame[VALUE_BYTES_MAX + 4096];
+    u32 at = 0;
+    frame[at++] = 0x80 | opcode;
+    if (count < 126) {
+        frame[at++] = 0x80 | (u8)count;
+    } else {
+        frame[at++] = 0x80 | 126;
+        frame[at++] = (u8)(count >> 8);
+        frame[at++] = (u8)count;
+    }
+    u32 mask = (u32)(random_next() >> 16);
+    memcpy(frame + at, &mask, 4);
+    at += 4;
+    const u8 *key = frame + at - 4;
+    for (u32 i = 0; i < count; i++) frame[at + i] = (u8)text[i] ^ key[i & 3];
+    send_bytes(client, frame, at + count);
+}
+
+static void send_message(Client *client, const char *text, u32 count) {
+    if (count > PIECE_BYTES) {
+        char pieces[16];
+        send_frame(client, 1, pieces, (u32)sprintf(pieces, "%u", (count + PIECE_BYTES - 1) / PIECE_BYTES));
+    }
+    for (u32 from = 0; from < count && client->stage != CLOSED; from += PIECE_BYTES)
+        send_frame(client, 1, text + from, count - from < PIECE_BYTES ? count - from : PIECE_BYTES);
+}
+
+static void request(Client *client, const char *action, const char *format, ...) {
+    char text[4096];
+    int used = snprintf(text, sizeof text, "{\"t\":\"d\",\"d\":{\"r\":%u,\"a\":\"%s\",\"b\":", client->next_request++, action);
+    va_list arguments;
+    va_start(arguments, format);
+    used += vsnprintf(text + used, sizeof text - (size_t)used, format, arguments);
+    va_end(arguments);
+    if ((size_t)used + 3 > sizeof text) fail("a request of %d bytes is too long: shorten --auth", used);
+    memcpy(text + used, "}}", 3);
+    send_message(client, text, (u32)used + 2);
+}
+
+/* ---- What clients do ---- */
+
+static void become_ready(Client *client) {
+    client->stage = READY;
+    opening--;
+    ready++;
+}
+
+static void listen_to_room(Client *client) {
+    client->stage = LISTENING;
+    client->asked_at = now;
+    request(client, "q", "{\"p\":\"/rooms/r%u\",\"h\":\"\"}", client->room + options.first_room);
+}
+
+static void listening(Client *client) {
+    Room *room = &rooms[client->room];
+    record(&listened_in, now - client->asked_at);
+    room->listeners++;
+    client->joined = room->written;
+    client->joined_sum = room->written_sum;
+    become_ready(client);
+}
+
+/* Requests may be answered in any order and later than `due_mask` others: the ring grows until all unanswered ones fit. */
+static void remember_due(Client *client, u32 number, u64 due_at) {
+    while (client->due_oldest < number && client->due_at && !client->due_at[client->due_oldest & client->due_mask]) client->due_oldest++;
+    if (!client->due_at || number - client->due_oldest > client->due_mask) {
+        u32 size = client->due_at ? (client->due_mask + 1) * 2 : 4;
+        u64 *grown = allocate(size, sizeof *grown);
+        if (client->due_at)
+            for (u32 i = client->due_oldest; i < number; i++) grown[i & (size - 1)] = client->due_at[i & client->due_mask];
+        else
+            client->due_oldest = number;
+        free(client->due_at);
+        client->due_at = grown;
+        client->due_mask = size - 1;
+    }
+    client->due_at[number & client->due_mask] = due_at;
+}
+
+static void write_to_room(u64 due_at) {
+    static char text[VALUE_BYTES_MAX + 512];
+    Client *client = &clients[turns[turn_index]];
+    turn_index = turn_index + 1 < options.connections ? turn_index + 1 : 0;
+    if (client->stage != READY) {
+        unsent++;
+        return;
+    }
+    Room *room = &rooms[client->room];
+    u32 number = write_number++;
+    /* {"v":"@<marker><filler>"}: the marker comes first, so the first piece of any message carrying it tells all. */
+    int fill = (int)options.value_bytes - MARKER_BYTES - 8;
+    int used = sprintf(text, "{\"t\":\"d\",\"d\":{\"r\":%u,\"a\":\"p\",\"b\":{\"p\":\"/rooms/r%u/c%u\",\"d\":{\"v\":\"@%014llx%02x%08x",
+                       client->next_request, client->room + options.first_room, client->seat, (unsigned long long)due_at,
+                       options.process, number);
+    if (fill > 0) memcpy(text + used, filler, (size_t)fill), used += fill;
+    memcpy(text + used, "\"}}}}", 5);
+    room->written++;
+    room->written_sum += number;
+    sent++;
+    expected_total += room->listeners;
+    remember_due(client, client->next_request++, due_at);
+    send_message(client, text, (u32)used + 5);
+    if (due_at >= measured_from) record(&sent_late, clock_now() - due_at);
+}
+
+static const Workload WORKLOADS[] = {
+    {"rooms", "each client listens to its room and writes into it now and then", ROOMS_OF_SIZE, listen_to_room, write_to_room},
+    {"hot", "all clients listen to one room and write into it in turn", ONE_ROOM, listen_to_room, write_to_room},
+    {"idle", "clients connect and stay", NO_ROOM, become_ready, NULL},
+};
+#define WORKLOAD_COUNT (sizeof WORKLOADS / sizeof *WORKLOADS)
+
+/* ---- Receiving ---- */
+
+static bool hex(const u8 *digits, u32 count, u64 *value) {
+    u64 result = 0;
+    for (u32 i = 0; i < count; i++) {
+        u8 digit = digits[i];
+        u8 four = (u8)(digit - '0') < 10 ? digit - '0' : (u8)(digit - 'a') < 6 ? digit - 'a' + 10 : 255;
+        if (four == 255) return false;
+        result = result << 4 | four;
+    }
+    *value = result;
+    return true;
+}
+
+/* A message by its beginning: the whole of a short one, the first piece of a long one. */
+static Message judge(const u8 *bytes, size_t count) {
+    Message message = {.kind = OTHER};
+    const u8 *at = memchr(bytes, '@', count), *end = bytes + count;
+    u64 due_at, tail;
+    if (at && end - at >= MARKER_BYTES && hex(at + 1, 14, &due_at) && hex(at + 15, 10, &tail)) {
+        message.kind = PUSH;
+        message.due_at = due_at;
+        message.process = (u32)(tail >> 32);
+        message.number = (u32)tail;
+    } else if ((at = memmem(bytes, count, "\"r\":", 4))) {
+        message.kind = REPLY;
+        for (at += 4; at < end && *at >= '0' && *at <= '9'; at++) message.request = message.request * 10 + (u32)(*at - '0');
+        message.ok = memmem(bytes, count, "\"s\":\"ok\"", 8) != NULL;
+        if (!message.ok) note_error("refused", bytes, count);
+    } else if (count > 9 && !memcmp(bytes, "{\"t\":\"c\"", 8)) {
+        message.kind = CONTROL;
+        message.ok = memmem(bytes, count, "\"t\":\"h\"", 7) != NULL;
+        if (!message.ok && !memmem(bytes, count, "\"t\":\"o\"", 7)) note_error("control message", bytes, count);
+    }
+    return message;
+}
+
+static void receive_push(Client *client, const Message *message) {
+    if (client->stage != READY) return; /* The answer to the listen: what was in the room before. */
+    if (message->process != options.process) {
+        foreign++;
+    } else {
+        delivered++;
+        client->received++;
+        client->received_sum += message->number;
+    }
+    if (now >= measured_from && now < measured_until) window_deliveries++;
+    if (message->due_at >= measured_from && message->due_at < measured_until) record(&delivered_in, now - message->due_at);
+}
+
+static void receive_reply(Client *client, const Message *message) {
+    if (client->stage == AUTHENTICATING || client->stage == LISTENING) {
+        if (!message->ok) client_close(client, "refused while opening");
+        else if (client->stage == AUTHENTICATING) options.workload->opened(client);
+        else listening(client);
+        return;
+    }
+    u64 *due_at = client->due_at ? &client->due_at[message->request & client->due_mask] : NULL;
+    if (!due_at || !*due_at || message->request - client->due_oldest > client->due_mask) {
+        unknown_messages++;
+        return;
+    }
+    if (message->ok) acknowledged++;
+    else refused++;
+    if (now >= measured_from && now < measured_until) window_acknowledged++;
+    if (message->ok && *due_at >= measured_from && *due_at < measured_until) record(&acknowledged_in, now - *due_at);
+    *due_at = 0;
+}
+
+static void receive_hello(Client *client) {
+    record(&connected_in, now - client->asked_at);
+    if (!options.auth) {
+        options.workload->opened(client);
+        return;
+    }
+    client->stage = AUTHENTICATING;
+    request(client, "gauth", "{\"cred\":\"%s\"}", options.auth);
+}
+
+static void receive_message(Client *client, const Message *message) {
+    if (message->kind == PUSH) receive_push(client, message);
+    else if (message->kind == REPLY) receive_reply(client, message);
+    else if (message->kind == CONTROL && client->stage == GREETING && message->ok) receive_hello(client);
+    else if (message->kind == CONTROL && client->stage == GREETING) client_close(client, "no hello");
+}
+
+/* "12" and nothing else announces that the next 12 frames are one message; 0 is a keepalive. */
+static bool is_count(const u8 *bytes, size_t count, u32 *value) {
+    if (count == 0 || count > 6) return false;
+    u32 result = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (bytes[i] < '0' || bytes[i] > '9') return false;
+        result = result * 10 + (u32)(bytes[i] - '0');
+    }
+    *value = result;
+    return true;
+}
+
+/* A text or continuation frame; `whole` is false for a long one of which only the beginning is at hand. */
+static void receive_text(Client *client, const u8 *bytes, size_t count, bool final, bool whole) {
+    u32 pieces;
+    if (!client->in_message && !client->pieces && whole && final && is_count(bytes, count, &pieces)) {
+        client->pieces = pieces;
+        return;
+    }
+    if (!client->in_message) {
+        client->message = judge(bytes, count);
+        client->in_message = true;
+    }
+    if (!whole) return;
+    if (final && client->pieces) client->pieces--;
+    if (!final || client->pieces) return;
+    client->in_message = false;
+    receive_message(client, &client->message);
+}
+
+/* Takes the frames at the front of `bytes`; answers how many bytes they were. */
+static size_t receive_frames(Client *client, const u8 *bytes, size_t count) {
+    size_t at = 0;
+    while (client->stage != CLOSED) {
+        if (client->skip_bytes) {
+            u64 skipped = count - at < client->skip_bytes ? count - at : client->skip_bytes;
+            client->skip_bytes -= skipped;
+            at += skipped;
+            if (client->skip_bytes) return at;
+            receive_text(client, bytes, 0, client->skip_final, true);
+            continue;
+        }
+        if (count - at < 2) return at;
+        const u8 *frame = bytes + at;
+        u64 size = frame[1] & 127;
+        u32 head = size == 126 ? 4 : size == 127 ? 10 : 2;
+        if (count - at < head) return at;
+        if (head == 4) size = (u64)frame[2] << 8 | frame[3];
+        if (head == 10) for (size = 0, head = 2; head < 10; head++) size = size << 8 | frame[head];
+        u8 opcode = frame[0] & 15;
+        bool final = frame[0] & 128;
+        if (frame[1] & 128) {
+            client_close(client, "masked frame from the server");
+        } else if (count - at < head + size) {
+            if (opcode > 1 || head + size <= HELD_BYTES_MAX || count - at < head + 4096) return at;
+            receive_text(client, frame + head, count - at - head, final, false);
+            client->skip_bytes = size;
+            client->skip_final = final;
+            at += head;
+            continue;
+        } else if (opcode <= 1) {
+            receive_text(client, frame + head, size, final, true);
+        } else if (opcode == 9) {
+            send_frame(client, 10, (const char *)frame + head, (u32)size);
+        } else if (opcode == 8) {
+            note_error("server closed", frame + head + 2, size > 2 ? size - 2 : 0);
+            client_close(client, "closed by the server");
+        }
+        at += head + size;
+    }
+    return count;
+}
+
+static size_t receive_upgrade(Client *client, const u8 *bytes, size_t count) {
+    const u8 *end = memmem(bytes, count, "\r\n\r\n", 4);
+    if (!end) return 0;
+    if (count < 12 || memcmp(bytes + 8, " 101", 4)) {
+        note_error("no upgrade", bytes, (size_t)(end - bytes));
+        client_close(client, "no upgrade");
+        return count;
+    }
+    client->stage = GREETING;
+    size_t head = (size_t)(end - bytes) + 4;
+    return head + receive_frames(client, bytes + head, count - head);
+}
+
+/* Edge-triggered: reads until the socket is empty. The clock is read once a call, after it: later than the bytes, never earlier. */
+static void receive(Client *client) {
+    for (;;) {
+        u32 before = client->held_bytes;
+        if (before) memcpy(read_buffer, client->held, before);
+        ssize_t took = recv(client->fd, read_buffer + before, READ_BYTES, 0);
+        if (took < 0 && errno == EAGAIN) return;
+        if (took <= 0) {
+            client_close(client, took ? strerror(errno) : "end of stream");
+            return;
+        }
+        now = clock_now();
+        reads++;
+        read_bytes += (u64)took;
+        size_t count = before + (size_t)took;
+        size_t used = client->stage == UPGRADING ? receive_upgrade(client, read_buffer, count) : receive_frames(client, read_buffer, count);
+        if (client->stage == CLOSED) return;
+        u32 rest = (u32)(count - used);
+        if (rest > HELD_BYTES_MAX) {
+            client_close(client, "an unfinished head or frame is too long");
+            return;
+        }
+        if (rest) {
+            client->held = realloc(client->held, rest);
+            if (!client->held) fail("out of memory for an unfinished frame");
+            memcpy(client->held, read_buffer + used, rest);
+        } else if (before) {
+            free(client->held);
+            client->held = NULL;
+        }
+        client->held_bytes = rest;
+        if (took < READ_BYTES) return;
+    }
+}
+
+/* ---- Connections ---- */
+
+static void client_close(Client *client, const char *why) {
+    if (client->stage == CLOSED) return;
+    if (why) note_error(client->stage == READY ? "lost" : "failed to open", (const u8 *)why, strlen(why));
+    if (client->stage == READY) {
+        ready--;
+        lost++;
+        if (options.workload->rooms != NO_ROOM) {
+            Room *room = &rooms[client->room];
+            room->listeners--;
+            client->expected = room->written - client->joined;
+            client->expected_sum = room->written_sum - client->joined_sum;
+        }
+    } else {
+        opening--;
+        failed++;
+    }
+    client->stage = CLOSED;
+    client->outbox_bytes = 0;
+    close(client->fd);
+}
+
+static void client_open(u32 index) {
+    Client *client = &clients[index];
+    client->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (client->fd < 0) fail("socket %u: %s; raise the limit of open files", index, strerror(errno));
+    int on = 1;
+    setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    struct sockaddr_in target = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
+    inet_pton(AF_INET, options.host, &target.sin_addr);
+    if (ntohl(target.sin_addr.s_addr) >> 24 == 127) {
+        /* The port is chosen at connect, so one address serves as many connections as there are ephemeral ports. */
+        setsockopt(client->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+        u32 address = (127u << 24) + options.first_source + index % options.sources;
+        struct sockaddr_in source = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(address)};
+        if (bind(client->fd, (struct sockaddr *)&source, sizeof source)) fail("bind to 127.x address %u: %s", address, strerror(errno));
+    }
+    client->stage = CONNECTING;
+    client->asked_at = now;
+    client->next_request = 1;
+    opened++;
+    opening++;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET | EPOLLOUT, .data.ptr = client};
+    client->want_out = true;
+    if (epoll_ctl(poller, EPOLL_CTL_ADD, client->fd, &event)) fail("epoll_ctl: %s", strerror(errno));
+    if (connect(client->fd, (struct sockaddr *)&target, sizeof target) && errno != EINPROGRESS) client_close(client, strerror(errno));
+}
+
+static void client_connected(Client *client) {
+    int problem = 0;
+    socklen_t size = sizeof problem;
+    getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &problem, &size);
+    if (problem) {
+        client_close(client, strerror(problem));
+        return;
+    }
+    char ns[80], head[512];
+    u32 database = (client->room + options.first_room) % options.databases;
+    if (options.databases > 1) snprintf(ns, sizeof ns, "%s-%u", options.ns, database);
+    else snprintf(ns, sizeof ns, "%s", options.ns);
+    int count = snprintf(head, sizeof head,
+                         "GET /.ws?v=5&ns=%s HTTP/1.1\r\nHost: %s:%u\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         "Sec-WebSocket-Key: bWVhZG93bGFyay1sb2FkIQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+                         ns, options.host, options.port);
+    client->stage = UPGRADING;
+    watch(client, false);
+    send_bytes(client, (const u8 *)head, (u32)count);
+}
+
+/* ---- The loop ---- */
+
+static void connect_due(void) {
+    if (opened >= options.connections) {
+        next_connect_at = NEVER;
+        return;
+    }
+    if (opening < OPENING_MAX) client_open(opened);
+    next_connect_at += SECOND / options.connect_rate;
+    if (next_connect_at + SECOND / 10 < now) next_connect_at = now; /* Held back by OPENING_MAX: no burst to catch up. */
+}
+
+static u64 gap_to_next_write(void) {
+    if (!options.poisson) return write_gap;
+    double share = ((double)(random_next() >> 11) + 1) / 9007199254740993.0;
+    return (u64)(-log(share) * (double)write_gap);
+}
+
+/* Late writes are made up for, each with its own due time: that is the open loop. */
+static void write_due(void) {
+    for (u32 made = 0; made < DUE_BATCH_MAX && next_write_at <= now; made++) {
+        if (next_write_at >= measured_from) window_writes++;
+        options.workload->due(next_write_at);
+        next_write_at += gap_to_next_write();
+        if (next_write_at >= writes_end_at) next_write_at = NEVER;
+        now = clock_now();
+    }
+}
+
+/* As the SDKs do on a silent connection. Clients that write are sent them too: the server's cost is one tiny frame in 45 s. */
+static void keepalive_due(void) {
+    Client *client = &clients[keepalive_index];
+    keepalive_index = keepalive_index + 1 < options.connections ? keepalive_index + 1 : 0;
+    if (client->stage == READY) send_frame(client, 1, "0", 1);
+    next_keepalive_at += keepalive_gap;
+}
+
+static void due(void) {
+    if (next_write_at <= now) write_due();
+    if (next_connect_at <= now) connect_due();
+    if (next_keepalive_at <= now) keepalive_due();
+}
+
+static void client_event(Client *client, u32 events) {
+    if (client->stage == CLOSED) return;
+    if (client->stage == CONNECTING && events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) client_connected(client);
+    else if (client->stage != CONNECTING && events & EPOLLOUT && client->outbox_bytes) flush_outbox(client);
+    if (client->stage > CONNECTING && events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) receive(client);
+}
+
+static u64 earliest(u64 a, u64 b) { return a < b ? a : b; }
+
+static void turn(u64 until) {
+    struct epoll_event events[EVENTS_MAX];
+    now = clock_now();
+    u64 wake_at = earliest(earliest(until, next_write_at), earliest(next_connect_at, next_keepalive_at));
+    u64 wait = wake_at > now ? wake_at - now : 0;
+    struct timespec timeout = {.tv_sec = (time_t)(wait / SECOND), .tv_nsec = (long)(wait % SECOND)};
+    /* The plain epoll_wait counts milliseconds: too coarse for due times half a millisecond apart. */
+    long count = syscall(SYS_epoll_pwait2, poller, events, EVENTS_MAX, &timeout, NULL, (size_t)0);
+    if (count < 0 && errno != EINTR) fail("epoll_pwait2: %s (Linux 5.11 or newer is needed)", strerror(errno));
+    now = clock_now();
+    due();
+    for (long i = 0; i < count; i++) {
+        if (!events[i].data.ptr) {
+            paused = false;
+            epoll_ctl(poller, EPOLL_CTL_DEL, 0, NULL);
+            continue;
+        }
+        client_event(events[i].data.ptr, events[i].events);
+        if (next_write_at <= now) due();
+    }
+}
+
+/* ---- Phases ---- */
+
+static void announce(const char *event) {
+    printf("{\"event\":\"%s\",\"at\":%llu,\"ready\":%u,\"failed\":%u}\n", event, (unsigned long long)clock_now(), ready, failed);
+    fflush(stdout);
+}
+
+static void connect_phase(void) {
+    now = next_connect_at = clock_now();
+    u64 progress_at = now;
+    u32 progress = 0;
+    while (ready + failed + lost < options.connections) {
+        turn(now + SECOND);
+        if (ready != progress) progress = ready, progress_at = now;
+        if (now - progress_at > OPENING_SECONDS_MAX * SECOND) {
+            note_error("gave up", (const u8 *)"no client became ready for a minute", 35);
+            break;
+        }
+    }
+    next_connect_at = NEVER;
+    if (options.keepalive > 0) {
+        keepalive_gap = (u64)(options.keepalive * SECOND) / options.connections + 1;
+        next_keepalive_at = now + keepalive_gap;
+    }
+    announce("connected");
+}
+
+static void pause_phase(void) {
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    if (!options.pause || epoll_ctl(poller, EPOLL_CTL_ADD, 0, &event)) return;
+    for (paused = true; paused;) turn(now + SECOND);
+    char line[64];
+    if (read(0, line, sizeof line) < 0) fail("standard input: %s", strerror(errno));
+}
+
+static void run_until(u64 until) {
+    while ((now = clock_now()) < until) turn(until);
+}
+
+static double cpu_seconds(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+/* Warm-up writes are sent and checked like the others; only the measured ones enter the histograms. Answers the CPU seconds spent. */
+static double write_phase(void) {
+    now = clock_now();
+    u64 start = now + SECOND / 100;
+    measured_from = start + (u64)(options.warmup * SECOND);
+    measured_until = writes_end_at = measured_from + (u64)(options.seconds * SECOND);
+    if (options.workload->due && !options.idle && options.writes_per_second > 0) {
+        write_gap = (u64)(SECOND / options.writes_per_second);
+        next_write_at = start;
+    }
+    run_until(measured_from);
+    double before = cpu_seconds();
+    announce("measuring");
+    run_until(measured_until);
+    double spent = cpu_seconds() - before;
+    announce("measured");
+    return spent;
+}
+
+static void drain_phase(void) {
+    u64 until = clock_now() + (u64)(options.drain * SECOND);
+    while ((now = clock_now()) < until && (next_write_at != NEVER || acknowledged + refused < sent || delivered < expected_total))
+        turn(earliest(until, now + SECOND / 10));
+}
+
+/* ---- Report ---- */
+
+static void print_histogram(const char *name, const Histogram *histogram) {
+    printf(",\"%s\":{\"count\":%llu,\"mean\":%.4f,\"p50\":%.4f,\"p90\":%.4f,\"p99\":%.4f,\"p999\":%.4f,\"max\":%.4f", name,
+           (unsigned long long)histogram->count, histogram->count ? (double)histogram->sum / (double)histogram->count / 1e6 : 0,
+           percentile_ms(histogram, .5), percentile_ms(histogram, .9), percentile_ms(histogram, .99), percentile_ms(histogram, .999),
+           (double)histogram->max / 1e6);
+    if (options.buckets) {
+        const char *comma = "";
+        printf(",\"buckets\":[");
+        for (u32 index = 0; index < BUCKETS; index++)
+            if (histogram->buckets[index]) {
+                printf("%s[%llu,%llu]", comma, (unsigned long long)bucket_top(index), (unsigned long long)histogram->buckets[index]);
+                comma = ",";
+            }
+        printf("]");
+    }
+    printf("}");
+}
+
+static void report(double spent) {
+    u64 missing = 0, extra = 0, mixed_up = 0;
+    for (u32 i = 0; i < options.connections && options.workload->rooms != NO_ROOM; i++) {
+        Client *client = &clients[i];
+        if (client->stage == READY) {
+            client->expected = rooms[client->room].written - client->joined;
+            client->expected_sum = rooms[client->room].written_sum - client->joined_sum;
+        }
+        if (client->received < client->expected) missing += client->expected - client->received;
+        if (client->received > client->expected) extra += client->received - client->expected;
+        mixed_up += client->received == client->expected && client->received_sum != client->expected_sum;
+    }
+    printf("{\"event\":\"report\",\"workload\":\"%s\",\"connections\":%u,\"ready\":%u,\"failed\":%u,\"lost\":%u,\"rooms\":%u,\"databases\":%u",
+           options.workload->name, options.connections, ready, failed, lost, room_count, options.databases);
+    printf(",\"seconds\":%.3f,\"writes_per_second_asked\":%.1f,\"value_bytes\":%u", options.seconds, options.writes_per_second,
+           options.value_bytes);
+    printf(",\"writes\":%llu,\"writes_unsent\":%llu,\"acknowledged\":%llu,\"refused\":%llu,\"unacknowledged\":%llu", (unsigned long long)sent,
+           (unsigned long long)unsent, (unsigned long long)acknowledged, (unsigned long long)refused,
+           (unsigned long long)(sent - acknowledged - refused));
+    printf(",\"deliveries\":%llu,\"deliveries_missing\":%llu,\"deliveries_extra\":%llu,\"listeners_mixed_up\":%llu,\"deliveries_foreign\":%llu",
+           (unsigned long long)delivered, (unsigned long long)missing, (unsigned long long)extra, (unsigned long long)mixed_up,
+           (unsigned long long)foreign);
+    printf(",\"writes_per_second\":%.1f,\"acknowledged_per_second\":%.1f,\"deliveries_per_second\":%.1f", (double)window_writes / options.seconds,
+           (double)window_acknowledged / options.seconds, (double)window_deliveries / options.seconds);
+    print_histogram("delivered_ms", &delivered_in);
+    print_histogram("acknowledged_ms", &acknowledged_in);
+    print_histogram("sent_late_ms", &sent_late);
+    print_histogram("connect_ms", &connected_in);
+    print_histogram("listen_ms", &listened_in);
+    printf(",\"reads\":%llu,\"read_bytes\":%llu,\"unknown_messages\":%llu", (unsigned long long)reads, (unsigned long long)read_bytes,
+           (unsigned long long)unknown_messages);
+    printf(",\"cpu_seconds\":%.3f,\"cpu_share\":%.3f,\"first_error\":\"%s\"}\n", spent, spent / options.seconds, first_error);
+}
+
+/* ---- Options ---- */
+
+static void usage(FILE *out) {
+    fputs("usage: load [options]\n"
+          "  --host ADDRESS --port N         server (IPv4 address; 127.0.0.1:9000)\n"
+          "  --ns NAME --databases N         database; with N > 1 the rooms are spread over NAME-0 … NAME-(N-1)\n"
+          "  --auth CREDENTIAL               sent as gauth on every connection\n"
+          "  --workload NAME                 see below (rooms)\n"
+          "  --idle                          open and listen as the workload does, but do not write\n"
+          "  --connections N --room-size N   clients (1000) and how many share a room (10)\n"
+          "  --connect-rate N                clients opened a second (2000)\n"
+          "  --writes-per-second N           in total, open loop (2000)\n"
+          "  --arrivals even|poisson         gaps between writes (even)\n"
+          "  --value-bytes N                 JSON bytes of a written value (64)\n"
+          "  --warmup S --seconds S --drain S   seconds before measuring (2), measured (10), waiting for the rest (5)\n"
+          "  --keepalive S                   each client sends a keepalive so often, 0 never (45)\n"
+          "  --source-addresses N            loopback addresses to connect from (one per 20,000 connections)\n"
+          "  --first-source N                the first of them, 127.0.0.N (1)\n"
+          "  --process K --first-room N      several generators at once: their number (0-255), their first room\n"
+          "  --pause                         when all are connected, wait for a line on standard input\n"
+          "  --buckets                       print whole histograms: [highest ns, count]\n"
+          "workloads:\n",
+          out);
+    for (size_t i = 0; i < WORKLOAD_COUNT; i++) fprintf(out, "  %-8s %s\n", WORKLOADS[i].name, WORKLOADS[i].question);
+}
+
+static const Workload *find_workload(const char *name) {
+    for (size_t i = 0; i < WORKLOAD_COUNT; i++)
+        if (!strcmp(WORKLOADS[i].name, name)) return &WORKLOADS[i];
+    fail("no workload is called %s; see --help", name);
+    return NULL;
+}
+
+static double number(const char *name, const char *text, double least, double most) {
+    char *end;
+    double value = strtod(text, &end);
+    if (*end || end == text || !(value >= least && value <= most)) fail("--%s takes a number from %g to %g, not %s", name, least, most, text);
+    return value;
+}
+
+typedef enum { TEXT, COUNT, REAL, FLAG } OptionKind;
+
+/* One row per option: where it is kept and what it may be. */
+static const struct {
+    const char *name;
+    OptionKind kind;
+    void *kept;
+    double least, most;
+} OPTIONS[] = {
+    {"host", TEXT, &options.host, 0, 0},
+    {"ns", TEXT, &options.ns, 0, 0},
+    {"auth", TEXT, &options.auth, 0, 0},
+    {"port", COUNT, &options.port, 1, 65535},
+    {"databases", COUNT, &options.databases, 1, 1000000},
+    {"connections", COUNT, &options.connections, 1, 1000000},
+    {"room-size", COUNT, &options.room_size, 1, 1000000},
+    {"connect-rate", COUNT, &options.connect_rate, 1, 1000000},
+    {"value-bytes", COUNT, &options.value_bytes, MARKER_BYTES + 8, VALUE_BYTES_MAX},
+    {"source-addresses", COUNT, &options.sources, 1, 250},
+    {"first-source", COUNT, &options.first_source, 1, 250},
+    {"process", COUNT, &options.process, 0, 255},
+    {"first-room", COUNT, &options.first_room, 0, 1e9},
+    {"writes-per-second", REAL, &options.writes_per_second, 0, 1e7},
+    {"seconds", REAL, &options.seconds, 0.1, 1e6},
+    {"warmup", REAL, &options.warmup, 0, 1e6},
+    {"drain", REAL, &options.drain, 0, 1e6},
+    {"keepalive", REAL, &options.keepalive, 0, 1e6},
+    {"idle", FLAG, &options.idle, 0, 0},
+    {"pause", FLAG, &options.pause, 0, 0},
+    {"buckets", FLAG, &options.buckets, 0, 0},
+    {"workload", TEXT, NULL, 0, 0},
+    {"arrivals", TEXT, NULL, 0, 0},
+    {"help", FLAG, NULL, 0, 0},
+};
+#define OPTION_COUNT (sizeof OPTIONS / sizeof *OPTIONS)
+
+static void take_option(size_t index, const char *text) {
+    const char *name = OPTIONS[index].name;
+    void *kept = OPTIONS[index].kept;
+    if (!strcmp(name, "help")) usage(stdout), exit(0);
+    else if (!strcmp(name, "workload")) options.workload = find_workload(text);
+    else if (!strcmp(name, "arrivals")) options.poisson = !strcmp(text, "poisson");
+    else if (OPTIONS[index].kind == FLAG) *(bool *)kept = true;
+    else if (OPTIONS[index].kind == TEXT) *(const char **)kept = text;
+    else if (OPTIONS[index].kind == COUNT) *(u32 *)kept = (u32)number(name, text, OPTIONS[index].least, OPTIONS[index].most);
+    else *(double *)kept = number(name, text, OPTIONS[index].least, OPTIONS[index].most);
+}
+
+static void read_options(int count, char **words) {
+    struct option table[OPTION_COUNT + 1] = {0};
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        table[i] = (struct option){OPTIONS[i].name, OPTIONS[i].kind == FLAG ? no_argument : required_argument, NULL, 0};
+    options.workload = &WORKLOADS[0];
+    int index, found;
+    while ((found = getopt_long(count, words, "", table, &index)) == 0) take_option((size_t)index, optarg);
+    if (found != -1 || optind < count) usage(stderr), exit(2);
+    struct in_addr address;
+    if (inet_pton(AF_INET, options.host, &address) != 1) fail("--host takes an IPv4 address, not %s", options.host);
+    if (!options.sources) options.sources = (options.connections + PER_ADDRESS - 1) / PER_ADDRESS;
+}
+
+/* ---- Beginning ---- */
+
+static void raise_open_files(void) {
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max < options.connections + 16)
+        fail("%u connections need as many open files, the limit is %llu: use several processes", options.connections,
+             (unsigned long long)limit.rlim_max);
+}
+
+static void seat_clients(void) {
+    u32 size = options.workload->rooms == ROOMS_OF_SIZE ? options.room_size : options.connections;
+    room_count = (options.connections + size - 1) / size;
+    clients = allocate(options.connections, sizeof *clients);
+    rooms = allocate(room_count, sizeof *rooms);
+    turns = allocate(options.connections, sizeof *turns);
+    for (u32 i = 0; i < options.connections; i++) {
+        clients[i].room = i / size;
+        clients[i].seat = i % size;
+        turns[i] = i;
+    }
+    for (u32 i = options.connections - 1; i > 0; i--) { /* Shuffled, always alike: neighbours in time are not room mates. */
+        u32 other = (u32)(random_next() % (i + 1)), kept = turns[i];
+        turns[i] = turns[other];
+        turns[other] = kept;
+    }
+}
+
+int main(int count, char **words) {
+    read_options(count, words);
+    raise_open_files();
+    signal(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_TIMERSLACK, 1ul, 0ul, 0ul, 0ul); /* The default of 50 µs would show in every latency. */
+    poller = epoll_create1(EPOLL_CLOEXEC);
+    memset(filler, 'x', sizeof filler);
+    seat_clients();
+    connect_phase();
+    pause_phase();
+    double spent = write_phase();
+    drain_phase();
+    report(spent);
+    return failed || lost ? 1 : 0;
+}
