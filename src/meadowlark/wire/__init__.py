@@ -1,0 +1,13 @@
+"""The wire: protocols as bytes, without I/O. Turns bytes into commands and effects into bytes; knows no sockets."""
+
+from meadowlark.wire.outcomes import Answer, Authenticate, Close, Outcome, Unauthenticate
+from meadowlark.wire.pushes import encode_auth_revoked, encode_push, encode_revoke
+from meadowlark.wire.realtime import Session, State
+from meadowlark.wire.replies import PONG, encode_ok, encode_redirect, encode_refusal, encode_reply, encode_shutdown
+from meadowlark.wire.websocket import CloseCode, close_frame, ping_frame, pong_frame, text_frames
+
+__all__ = [
+    "PONG", "Answer", "Authenticate", "Close", "CloseCode", "Outcome", "Session", "State", "Unauthenticate", "close_frame",
+    "encode_auth_revoked", "encode_ok", "encode_push", "encode_redirect", "encode_refusal", "encode_reply", "encode_revoke",
+    "encode_shutdown", "ping_frame", "pong_frame", "text_frames",
+]

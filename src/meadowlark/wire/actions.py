@@ -1,0 +1,179 @@
+"""The actions of the realtime protocol: what each request asks, as a table from its name to the outcome it becomes.
+
+An entry is a function (client, request number, body) → outcome; it raises Refused where the body cannot mean anything. Values are
+passed on unchecked: the engine knows what may stand in a tree. Queries that filter are refused, since answering them with the
+whole would be wrong; one that only orders selects everything, so it is answered like none.
+
+Does not know: frames, order, state. The session (realtime.py) has those.
+Source: docs/protocol.md "Requests".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NoReturn
+
+from msgspec import UNSET
+
+from meadowlark.engine import commands
+from meadowlark.engine.client import Client
+from meadowlark.errors import Code, Refused
+from meadowlark.limits import KEY_BYTES_MAX, PATH_DEPTH_MAX
+from meadowlark.tree import Path, encode, parse_path
+from meadowlark.wire.envelope import Body
+from meadowlark.wire.outcomes import Answer, Authenticate, Outcome, Unauthenticate
+from meadowlark.wire.replies import encode_ok
+
+_PATH_LENGTH_MAX = (PATH_DEPTH_MAX + 2) * (KEY_BYTES_MAX + 1)
+"""Characters of a path text; more cannot be a path, and need not be taken apart to know it."""
+
+
+# Writing
+
+def _set(client: Client, request: int, body: Body) -> Outcome:
+    if body.d is UNSET:
+        _refuse_missing("d", "a value")
+    return commands.Set(client, request, _path(body), body.d, body.h)
+
+
+def _update(client: Client, request: int, body: Body) -> Outcome:
+    return commands.Update(client, request, _path(body), _children(body))
+
+
+def _on_disconnect_set(client: Client, request: int, body: Body) -> Outcome:
+    if body.d is UNSET:
+        _refuse_missing("d", "a value")
+    return commands.OnDisconnectSet(client, request, _path(body), body.d)
+
+
+def _on_disconnect_update(client: Client, request: int, body: Body) -> Outcome:
+    return commands.OnDisconnectUpdate(client, request, _path(body), _children(body))
+
+
+def _on_disconnect_cancel(client: Client, request: int, body: Body) -> Outcome:
+    return commands.OnDisconnectCancel(client, request, _path(body))
+
+
+# Reading
+
+def _listen(client: Client, request: int, body: Body) -> Outcome:
+    if body.q or body.t is not None:
+        _check_selects_everything(body)
+    return commands.Listen(client, request, _path(body), body.h or "")
+
+
+def _unlisten(client: Client, request: int, body: Body) -> Outcome:
+    if body.q or body.t is not None:
+        _check_selects_everything(body)
+    return commands.Unlisten(client, request, _path(body))
+
+
+def _get(client: Client, request: int, body: Body) -> Outcome:
+    if body.q or body.t is not None:
+        _check_selects_everything(body)
+    return commands.Get(client, request, _path(body))
+
+
+# Identity
+
+def _auth(client: Client, request: int, body: Body) -> Outcome:
+    return _authenticate(request, body, "auth")
+
+
+def _gauth(client: Client, request: int, body: Body) -> Outcome:
+    return _authenticate(request, body, "gauth")
+
+
+def _authenticate(request: int, body: Body, kind: Literal["auth", "gauth"]) -> Outcome:
+    if body.cred is None:
+        _refuse_missing("cred", "a credential")
+    if body.authvar is UNSET:
+        return Authenticate(request, body.cred, kind, noauth=bool(body.noauth))
+    _check_authvar(body.authvar)
+    return Authenticate(request, body.cred, kind, body.authvar, True, bool(body.noauth))
+
+
+def _unauth(client: Client, request: int, body: Body) -> Outcome:
+    return Unauthenticate(request)
+
+
+# Taken note of, without effect
+
+def _accept(client: Client, request: int, body: Body) -> Outcome:
+    return Answer(encode_ok(request))
+
+
+Action = Callable[[Client, int, Body], Outcome]
+
+ACTIONS: dict[str, Action] = {
+    "p": _set,
+    "m": _update,
+    "q": _listen,
+    "l": _listen,  # Old clients' name.
+    "n": _unlisten,
+    "u": _unlisten,  # Old clients' name.
+    "g": _get,
+    "o": _on_disconnect_set,
+    "om": _on_disconnect_update,
+    "oc": _on_disconnect_cancel,
+    "auth": _auth,
+    "gauth": _gauth,
+    "unauth": _unauth,
+    "s": _accept,  # Statistics of the client.
+    "appcheck": _accept,
+    "unappcheck": _accept,
+    "unappeck": _accept,  # So the JavaScript client spells it.
+}
+
+
+def refuse_unknown(action: str) -> Refused:
+    """For an action that is not in the table."""
+    return Refused(Code.UNSUPPORTED, f"unknown action {action[:40]!r}: expected one of {', '.join(sorted(ACTIONS))}")
+
+
+# Parts of a body
+
+def _path(body: Body) -> Path:
+    text = body.p
+    if text is None:
+        _refuse_missing("p", "a path")
+    if len(text) > _PATH_LENGTH_MAX:
+        raise Refused(Code.INVALID_PATH, f"path has {len(text)} characters, limit is {_PATH_LENGTH_MAX}")
+    try:
+        return parse_path(text)
+    except Refused:
+        if text.lstrip("/").split("/", 1)[0] == ".info":
+            raise Refused(Code.INVALID_PATH, "/.info belongs to the client: it answers reads there itself") from None
+        raise
+
+
+def _children(body: Body) -> dict[str, Any]:
+    if type(body.d) is not dict:
+        raise Refused(Code.INVALID_DATA, "an update has the wrong form: expected an object of paths and values in 'd'")
+    return body.d
+
+
+def _check_selects_everything(body: Body) -> None:
+    """Refuses a query unless it only orders. A tag means that the client will look for pushes that carry it."""
+    query = body.q or {}
+    if body.t is not None or query.keys() - {"i"}:
+        raise Refused(
+            Code.UNSUPPORTED,
+            "queries with a filter are not supported yet: expected no range and no limit; read the whole path and filter it",
+        )
+    if type(query["i"]) is not str:
+        raise Refused(Code.INVALID_REQUEST, "a query has the wrong form: expected the name of an index in 'i'")
+
+
+def _check_authvar(authvar: Any) -> None:
+    """It goes back to the client in the answer, so it must be possible to encode it: no endless nesting, no endless integers."""
+    if authvar is not None and type(authvar) is not dict:
+        raise Refused(Code.INVALID_REQUEST, "'authvar' has the wrong form: expected an object or null")
+    try:
+        encode(authvar)
+    except TypeError:
+        raise Refused(Code.INVALID_DATA, "'authvar' nests too deeply or has an integer of more than 64 bits") from None
+
+
+def _refuse_missing(member: str, meaning: str) -> NoReturn:
+    raise Refused(Code.INVALID_REQUEST, f"the request is incomplete: expected {meaning} in {member!r} of its body")

@@ -1,0 +1,53 @@
+"""What a session hands to the rim beside engine commands, in the order in which it must be carried out.
+
+Immutable; values in them are copies, so they may be kept. An Authenticate must be finished before what follows it is carried out.
+Source: docs/protocol.md "Requests" and "Ends".
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from meadowlark.engine.commands import Command
+
+
+class Authenticate(msgspec.Struct, frozen=True, gc=False):
+    """The client shows a credential: check it, then apply Identify with the same `request`, or refuse that request.
+
+    kind: "auth" for a signed token, "gauth" for anything else. authvar, when has_authvar: the `auth` that rules shall see
+    (None: nobody) in place of the admin's; noauth: rules shall see nobody. Both are for admins only.
+    """
+
+    request: int
+    credential: str
+    kind: Literal["auth", "gauth"]
+    authvar: dict[str, Any] | None = None
+    has_authvar: bool = False
+    noauth: bool = False
+
+    def __repr__(self) -> str:
+        return f"Authenticate(request={self.request}, kind={self.kind!r}, credential of {len(self.credential)} characters)"
+
+
+class Unauthenticate(msgspec.Struct, frozen=True, gc=False):
+    """The client is nobody from now on: apply Identify(client, request, NOBODY)."""
+
+    request: int
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """Send `frames` as they are, in order with everything else that this client is sent."""
+
+    frames: bytes
+
+
+class Close(msgspec.Struct, frozen=True, gc=False):
+    """Close the connection; the session ignores whatever still comes."""
+
+    code: int
+    reason: str
+
+
+Outcome = Command | Authenticate | Unauthenticate | Answer | Close

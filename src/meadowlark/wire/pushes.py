@@ -1,0 +1,40 @@
+"""What a session is told about the tree: changes, and listens or credentials that have ended. Complete frames, ready to write.
+
+A push is encoded once however many listen: the frames are kept in `push.encoded` under REALTIME, beside other protocols' forms.
+Paths go without their leading slash, the root as "". The form in memory is the export form, so priorities need no care.
+Does not know: who listens. Answers are in replies.py.
+Source: docs/protocol.md "Pushes".
+"""
+
+from __future__ import annotations
+
+from meadowlark.engine.effects import Push
+from meadowlark.errors import Refused
+from meadowlark.tree import Path, encode
+from meadowlark.wire.websocket import text_frames
+
+REALTIME = "realtime"
+"""Key of this protocol's frames in `push.encoded`."""
+
+
+def encode_push(push: Push) -> bytes:
+    """The frames that tell of `push`: `d` puts a value, `m` merges children. Made by the first call, then the same bytes."""
+    made = push.encoded
+    if made is None:
+        made = push.encoded = {}
+    elif REALTIME in made:
+        return made[REALTIME]  # type: ignore[no-any-return]  # Push.encoded is Any; only this function writes the key.
+    head = b'{"t":"d","d":{"a":"m","b":{"p":' if push.merge else b'{"t":"d","d":{"a":"d","b":{"p":'
+    frames = text_frames(b'%b%b,"d":%b}}}' % (head, encode("/".join(push.path)), encode(push.value)))
+    made[REALTIME] = frames
+    return frames
+
+
+def encode_revoke(path: Path) -> bytes:
+    """The listen at `path` has ended, since it may not read there any more."""
+    return text_frames(b'{"t":"d","d":{"a":"c","b":{"p":%b}}}' % encode("/".join(path)))
+
+
+def encode_auth_revoked(refused: Refused) -> bytes:
+    """The credential counts no more: the client closes, gets a new one and comes back."""
+    return text_frames(b'{"t":"d","d":{"a":"ac","b":%b}}' % encode({"s": refused.status, "d": refused.text}))

@@ -1,0 +1,137 @@
+"""The realtime session of one connection: text frames in, commands and answers out.
+
+Two states. OPEN: each frame is a keepalive, a count, a piece of a long message, or a message; a message becomes one outcome, in
+the order in which they came (or none: control messages that need no answer). CLOSED: all is ignored; `reason` says why.
+A request that cannot be granted is answered and the session stays open. It closes only where nobody can be answered: bytes
+that are no request, and frames or counts over a limit.
+
+Never raises, whatever the bytes. Holds at most one message of limits.MESSAGE_BYTES_MAX.
+Does not know: sockets, the tree, who may do what. Session and rim's client may refer to each other: the rim breaks that.
+Source: docs/protocol.md; tests/wire/test_realtime.py, tests/fuzz/test_session.py. Hot path: bench/session.py.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from meadowlark.engine.client import Client
+from meadowlark.errors import Code, Refused
+from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGE_FRAMES_MAX
+from meadowlark.wire.actions import ACTIONS, refuse_unknown
+from meadowlark.wire.assembly import COUNT_LENGTH_MAX, Assembly, find_count
+from meadowlark.wire.envelope import DECODE_ERRORS, Body, Inner, decode, find_request, malformed
+from meadowlark.wire.outcomes import Answer, Close, Outcome
+from meadowlark.wire.replies import PONG, encode_hello, encode_refusal
+from meadowlark.wire.websocket import CloseCode
+
+_NO_BODY = Body()
+_PONG = Answer(PONG)
+
+
+class State(enum.IntEnum):
+    OPEN = 0
+    CLOSED = 1
+
+
+class Session:
+    """One a connection. `receive` is called once a text frame, by one owner."""
+
+    __slots__ = ("_assembly", "client", "host", "reason", "state")
+
+    def __init__(self, client: Client, host: str) -> None:
+        self.client = client
+        self.host = host
+        """As the client named us, so that it finds us again."""
+        self.state = State.OPEN
+        self.reason = ""
+        """Why the session is closed."""
+        self._assembly: Assembly | None = None
+        """The long message whose pieces are coming in."""
+
+    def hello(self, now_ms: int) -> bytes:
+        """The frames to send before any other."""
+        return encode_hello(now_ms, self.host, self.client.id)
+
+    def receive(self, payload: bytes | memoryview, events: list[Outcome]) -> None:
+        """Appends to `events` what one text frame asks; nothing of `payload` is kept, so it may be a view of a buffer."""
+        if self.state is not State.OPEN:
+            return
+        size = len(payload)
+        if size > CLIENT_FRAME_BYTES_MAX:
+            self._close(CloseCode.TOO_BIG, f"frame has {size} bytes, limit is {CLIENT_FRAME_BYTES_MAX}", events)
+        elif self._assembly is not None:
+            self._add_piece(self._assembly, payload, events)
+        elif size > COUNT_LENGTH_MAX:
+            self._receive_message(payload, events)
+        else:
+            self._receive_short(payload, events)
+
+    def end(self, reason: str) -> None:
+        """The connection is over, by the peer's or the rim's will: whatever still comes is ignored. The first reason stays."""
+        if self.state is State.OPEN:
+            self.state = State.CLOSED
+            self.reason = reason
+            self._assembly = None
+
+    # Frames
+
+    def _receive_short(self, payload: bytes | memoryview, events: list[Outcome]) -> None:
+        count = find_count(payload)
+        if count is None:
+            self._receive_message(payload, events)
+        elif count > MESSAGE_FRAMES_MAX:
+            self._close(CloseCode.TOO_BIG, f"message of {count} frames announced, limit is {MESSAGE_FRAMES_MAX}", events)
+        elif count:
+            self._assembly = Assembly(count)
+
+    def _add_piece(self, assembly: Assembly, payload: bytes | memoryview, events: list[Outcome]) -> None:
+        if not assembly.add(payload):
+            return
+        self._assembly = None
+        if assembly.is_too_big:
+            fault = Refused(Code.TOO_BIG, f"message is larger than {MESSAGE_BYTES_MAX} bytes, which is the limit")
+            self._refuse_message(assembly.text, fault, CloseCode.TOO_BIG, events)
+        else:
+            self._receive_message(assembly.text, events)
+
+    # Messages
+
+    def _receive_message(self, payload: bytes | bytearray | memoryview, events: list[Outcome]) -> None:
+        try:
+            message = decode(payload)
+        except DECODE_ERRORS as error:
+            self._refuse_message(payload, malformed(error), CloseCode.PROTOCOL, events)
+            return
+        inner = message.d
+        if message.t != "d" or inner.r is None:
+            self._receive_other(message.t, inner, events)
+            return
+        action = ACTIONS.get(inner.a)
+        try:
+            if action is None:
+                raise refuse_unknown(inner.a)
+            events.append(action(self.client, inner.r, inner.b or _NO_BODY))
+        except Refused as refused:
+            events.append(Answer(encode_refusal(inner.r, refused)))
+
+    def _receive_other(self, kind: str, inner: Inner, events: list[Outcome]) -> None:
+        """Control messages, of which only the ping wants an answer, and what is neither control nor request."""
+        if kind != "c":
+            what = "a request has no number: expected 'r'" if kind == "d" else "a message is neither control nor data"
+            self._close(CloseCode.PROTOCOL, what, events)
+        elif inner.t == "p":
+            events.append(_PONG)
+
+    def _refuse_message(
+        self, payload: bytes | bytearray | memoryview, fault: Refused, code: CloseCode, events: list[Outcome]
+    ) -> None:
+        """Answers the request that `payload` was meant as; closes if that cannot be told."""
+        request = find_request(payload)
+        if request is None:
+            self._close(code, fault.text, events)
+        else:
+            events.append(Answer(encode_refusal(request, fault)))
+
+    def _close(self, code: CloseCode, reason: str, events: list[Outcome]) -> None:
+        self.end(reason)
+        events.append(Close(code, reason))
