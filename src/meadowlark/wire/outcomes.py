@@ -38,9 +38,9 @@ class Unauthenticate(msgspec.Struct, frozen=True, gc=False):
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """Send `frames` as they are, in order with everything else that this client is sent."""
+    """Send `frame` as it is, in order with everything else that this client is sent."""
 
-    frames: bytes
+    frame: bytes
 
 
 class Close(msgspec.Struct, frozen=True, gc=False):
