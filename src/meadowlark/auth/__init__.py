@@ -1,0 +1,1 @@
+"""Who asks: credentials and the identities behind them."""
