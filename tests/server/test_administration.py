@@ -104,7 +104,7 @@ def test_a_server_elsewhere_is_asked_by_its_url(data):
 
 
 def test_what_the_server_refuses_is_told(data):
-    with server(401, b'{"error":"Permission denied"}') as (url, _), pytest.raises(WorldError, match="401.*Permission denied"):
+    with server(401, b'{"error":"Permission denied"}') as (url, _), pytest.raises(WorldError, match=r"401.*Permission denied"):
         create("lark", data, url)
 
 
