@@ -7,32 +7,40 @@ Source: docs/semantics.md "Arrays".
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import orjson
 
-from meadowlark.tree.node import Node, child_count, children, is_leaf, value_of
+from meadowlark.tree.node import Node, children, is_leaf, value_of, with_priority
 from meadowlark.tree.paths import PRIORITY, VALUE
-
-_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 
 encode = orjson.dumps
 """The export form of a node as JSON; `null` for None."""
 
+Form = Callable[[Node | None], Any]
+
+_ENTRY_WEIGHT = 16
+"""Bytes that an entry is taken to need beside its key and text, when the size of JSON is estimated."""
+
 
 def plain(node: Node | None) -> Any:
-    """`node` as REST shows it: no priorities, arrays where the keys say so. Holes are None."""
+    """`node` as REST shows it: no priorities, arrays where the keys say so. Holes are None. Shares nothing with the tree."""
     if type(node) is not dict:
         return node
-    if VALUE in node:
-        return node[VALUE]
-    if _looks_like_array(node):
-        return _plain_array(node)
-    return {
-        key: child if type(child) is not dict else plain(child) for key, child in node.items() if key != PRIORITY
-    }
+    if PRIORITY in node:
+        return node[VALUE] if VALUE in node else plain(with_priority(node, None))
+    length = _array_length(node)
+    if length is not None:
+        array: list[Any] = [None] * length
+        for key, child in node.items():
+            array[int(key)] = child if type(child) is not dict else plain(child)
+        return array
+    shown = node.copy()
+    for key, child in node.items():
+        if type(child) is dict:
+            shown[key] = plain(child)
+    return shown
 
 
 def shallow(node: Node | None) -> Any:
@@ -46,13 +54,16 @@ def encode_slices(node: Node | None, *, with_priorities: bool, slice_bytes: int 
     """The JSON of `node` in pieces of about `slice_bytes`, so that a loop can do other work between them.
 
     with_priorities: the export form; otherwise the plain form. The node must not change meanwhile (freeze the tree).
-    Joined, the pieces are the encoding of the whole. A single leaf is never cut, so a piece can be as long as a leaf.
+    Joined, the pieces are the encoding of the whole. A single leaf is never cut, so a piece can be longer by one leaf; apart
+    from that none is longer than three times `slice_bytes` (every character escaped), and few are longer than one and a half.
     """
+    form = _same if with_priorities else plain
+    part_weight = slice_bytes // 4
     buffer: list[bytes] = []
     size = 0
-    for piece in _pieces(node, with_priorities):
-        buffer.append(piece)
-        size += len(piece)
+    for part in _parts(node, form, part_weight):
+        buffer.append(part)
+        size += len(part)
         if size >= slice_bytes:
             yield b"".join(buffer)
             buffer.clear()
@@ -61,61 +72,92 @@ def encode_slices(node: Node | None, *, with_priorities: bool, slice_bytes: int 
         yield b"".join(buffer)
 
 
-def _pieces(node: Node | None, with_priorities: bool) -> Iterator[bytes]:
-    """Maps with few small children go out whole; others are opened and their children walked."""
-    form = _same if with_priorities else plain
-    if not _is_large(node):
-        yield encode(form(node))
-        return
-    as_array = not with_priorities and _looks_like_array(node)
-    yield b"[" if as_array else b"{"
-    separator = b""
-    if as_array:
-        items: Any = ((b"", node.get(str(index))) for index in range(_array_length(node)))
+def _parts(node: Node | None, form: Form, part_weight: int) -> Iterator[bytes]:
+    if _is_map(node) and _weight_up_to(node, part_weight) > part_weight:
+        yield from _parts_of_map(node, form, part_weight)
     else:
-        items = ((encode(key) + b":", child) for key, child in node.items() if with_priorities or key != PRIORITY)
-    for label, child in items:
-        if type(child) is not dict:
-            yield separator + label + encode(child)
-        elif _is_large(child):
-            yield separator + label
-            yield from _pieces(child, with_priorities)
+        yield encode(form(node))
+
+
+def _parts_of_map(node: Node, form: Form, part_weight: int) -> Iterator[bytes]:
+    """Light children go out together, as many as one part holds; heavy ones are opened in their turn."""
+    length = _array_length(node) if form is plain else None
+    yield b"{" if length is None else b"["
+    separator = b""
+    group: dict[str, Any] = {}
+    group_weight = 0
+    for key, child in _entries(node, form, length):
+        weight = len(key) + _weight_up_to(child, part_weight)
+        if group and group_weight + weight > part_weight:
+            yield separator + _encode_group(group, length)
+            separator = b","
+            group, group_weight = {}, 0
+        if weight > part_weight and _is_map(child):
+            yield separator + (encode(key) + b":" if length is None else b"")
+            yield from _parts_of_map(child, form, part_weight)
+            separator = b","
         else:
-            yield separator + label + encode(form(child))
-        separator = b","
-    yield b"]" if as_array else b"}"
+            group[key] = form(child)
+            group_weight += weight
+    if group:
+        yield separator + _encode_group(group, length)
+    yield b"}" if length is None else b"]"
 
 
-def _is_large(node: Node | None, budget: int = 64) -> bool:
-    """Whether `node` has more than `budget` nodes or so; looks at no more than that many."""
-    todo = [node]
+def _entries(node: dict[str, Node], form: Form, length: int | None) -> Iterable[tuple[str, Node | None]]:
+    """(key, child) pairs to be shown, in order; those of an array of `length` with its holes."""
+    if length is not None:
+        return ((key, node.get(key)) for key in map(str, range(length)))
+    return children(node) if form is plain else node.items()
+
+
+def _encode_group(group: dict[str, Any], length: int | None) -> bytes:
+    """The entries without the brackets around them."""
+    return encode(group if length is None else list(group.values()))[1:-1]
+
+
+def _is_map(node: Node | None) -> bool:
+    return type(node) is dict and VALUE not in node
+
+
+def _weight_up_to(node: Node | None, limit: int) -> int:
+    """About the bytes of `node` as JSON; looks no further than what makes it more than `limit`."""
+    if type(node) is str:
+        return len(node) + _ENTRY_WEIGHT
+    if type(node) is not dict:
+        return _ENTRY_WEIGHT
+    weight, todo = 0, [node]
     while todo:
         top = todo.pop()
-        if type(top) is dict and VALUE not in top:
-            budget -= len(top)
-            if budget < 0:
-                return True
-            todo.extend(top.values())
-    return False
+        weight += len(top) * _ENTRY_WEIGHT
+        if weight > limit:
+            break
+        weight += len("".join(top))
+        for child in top.values():
+            if type(child) is str:
+                weight += len(child)
+            elif type(child) is dict:
+                todo.append(child)
+    return weight
 
 
 def _same(node: Node | None) -> Node | None:
     return node
 
 
-def _looks_like_array(node: dict[str, Node]) -> bool:
+def _array_length(node: dict[str, Node]) -> int | None:
+    """The length of the array that the keys describe, or None if they do not.
+
+    They do when each is the decimal form of an index and the largest is below twice their count.
+    """
     first = next(iter(node))
     if not first.isdecimal() and first != PRIORITY:
-        return False
-    return all(key == PRIORITY or _INDEX.fullmatch(key) for key in node) and _array_length(node) <= 2 * child_count(node)
-
-
-def _array_length(node: dict[str, Node]) -> int:
-    return 1 + max(int(key) for key in node if key != PRIORITY)
-
-
-def _plain_array(node: dict[str, Node]) -> list[Any]:
-    array: list[Any] = [None] * _array_length(node)
-    for key, child in children(node):
-        array[int(key)] = plain(child)
-    return array
+        return None  # Nearly every map of records ends here.
+    keys = [key for key in node if key != PRIORITY]
+    # Lengths before numbers: ids are longer than any index here can be, and `int` refuses thousands of digits.
+    if max(map(len, keys)) > len(str(2 * len(keys))) or not all(map(str.isdecimal, keys)):
+        return None
+    indexes = list(map(int, keys))
+    length = max(indexes) + 1
+    # "01" and digits of other scripts do not come back the same.
+    return length if length <= 2 * len(keys) and list(map(str, indexes)) == keys else None

@@ -9,15 +9,16 @@ Source: docs/protocol.md "Hashes"; tests/specs/vectors.json.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import struct
 from base64 import b64encode
 from collections.abc import Callable
+from hashlib import sha1
 from typing import Any
 
 from meadowlark.tree.node import Node, child_count, children, is_leaf, priority_of, value_of
 from meadowlark.tree.order import key_order, priority_order
+from meadowlark.tree.paths import PRIORITY
 
 NumberHex = Callable[[int | float], str]
 
@@ -35,15 +36,13 @@ def matches(node: Node | None, expected: str) -> bool:
 
 
 def node_count_up_to(node: Node | None, limit: int) -> int:
-    """Nodes in `node`, counted no further than just past `limit`: tells cheaply whether hashing it is affordable."""
-    count, todo = 0, [node]
+    """Nodes in `node`, itself included; counting stops just past `limit`. Tells cheaply whether hashing it is affordable."""
+    count, todo = int(node is not None), [node]
     while todo and count <= limit:
         top = todo.pop()
-        count += 1
-        if type(top) is dict:
-            count += child_count(top)
-            if count <= limit:
-                todo.extend([child for _, child in children(top) if type(child) is dict])
+        count += child_count(top)
+        if count <= limit:
+            todo.extend([child for _, child in children(top) if type(child) is dict])
     return count
 
 
@@ -55,13 +54,16 @@ def _hash(node: Node | None, number_hex: NumberHex) -> str:
     if is_leaf(node):
         text += _leaf_text(value_of(node), number_hex)
     else:
-        ordered = sorted(children(node), key=_child_order)
-        text += "".join([f":{key}:{_hash(child, number_hex)}" for key, child in ordered])
-    return b64encode(hashlib.sha1(text.encode(), usedforsecurity=False).digest()).decode()
+        text += "".join([f":{key}:{_hash(node[key], number_hex)}" for key in _hash_order(node)])
+    return b64encode(sha1(text.encode(), usedforsecurity=False).digest()).decode()
 
 
-def _child_order(child: tuple[str, Node]) -> tuple[Any, ...]:
-    return priority_order(priority_of(child[1])), key_order(child[0])
+def _hash_order(node: dict[str, Node]) -> list[str]:
+    """Keys of the children by priority, then by key."""
+    keys = sorted([key for key in node if key != PRIORITY], key=key_order)
+    if any(type(child) is dict and PRIORITY in child for child in node.values()):
+        keys.sort(key=lambda key: priority_order(priority_of(node[key])))
+    return keys
 
 
 def _leaf_text(leaf: Any, number_hex: NumberHex) -> str:
@@ -85,7 +87,8 @@ def _javascript_hex(number: int | float) -> str:
     if size >= 2.0**-1022:
         power = min(math.floor(math.log(size) / math.log(2)), 1023)
         exponent = power + 1023
-        fraction = math.ldexp(size, 52 - power) - 2.0**52
+        # JavaScript's 2^(52 - power) is infinite for the smallest numbers, and of infinity it takes no bit.
+        fraction = math.ldexp(size, 52 - power) - 2.0**52 if 52 - power < 1024 else 0.0
     else:
         exponent = 0
         fraction = math.ldexp(size, 1074)

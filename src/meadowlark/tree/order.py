@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-KeyOrder = tuple[int, int, int, str]
+KeyOrder = str
+"""Compared as text, which is several times faster than comparing tuples; nothing else may be read from it."""
 
-_INTEGER_KEY = re.compile(r"-?0*[0-9]{1,10}")
+_INTEGER_KEY = re.compile(r"(-?)0*([0-9]{1,10})")
 _INT32_MAX = 2**31 - 1
 _INT32_MIN = -(2**31)
 
@@ -26,12 +27,18 @@ def utf16_order(text: str) -> str:
 
 
 def key_order(key: str) -> KeyOrder:
-    """Sort key of a child's key."""
-    if key[:1] in "-0123456789" and _INTEGER_KEY.fullmatch(key):
-        number = int(key)
-        if _INT32_MIN <= number <= _INT32_MAX:
-            return (0, number, len(key), "")
-    return (1, 0, 0, utf16_order(key))
+    """Sort key of a child's key; different keys never have the same.
+
+    The SDKs hold "-0" and "00" for equal; here the text decides between them, so that an order is always total.
+    """
+    if key[-1:] in "0123456789":  # No integer ends otherwise, and most keys do.
+        integer = _INTEGER_KEY.fullmatch(key)
+        if integer:
+            # Of up to ten digits: a key may have more zeros before them than `int` accepts.
+            number = int(integer[1] + integer[2])
+            if _INT32_MIN <= number <= _INT32_MAX:
+                return f"0{number - _INT32_MIN:010d}{len(key):08d}{key}"
+    return "1" + (key if key.isascii() else utf16_order(key))
 
 
 def priority_order(priority: Any) -> tuple[int, float, str]:

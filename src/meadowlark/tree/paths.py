@@ -8,6 +8,7 @@ Source: docs/semantics.md "Keys and paths".
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import KEY_BYTES_MAX, PATH_DEPTH_MAX
@@ -18,7 +19,12 @@ PRIORITY = ".priority"
 VALUE = ".value"
 SERVER_VALUE = ".sv"
 
-_FORBIDDEN = re.compile(r"[.#$/\[\]\x00-\x1f\x7f]")
+_FORBIDDEN = re.compile(r"[.#$/\[\]\x00-\x1f\x7f\ud800-\udfff]")
+"""A lone surrogate comes of percent-decoding bytes that are no UTF-8; it could never be sent as JSON again."""
+
+_KEY_LENGTH_SAFE = KEY_BYTES_MAX // 4
+"""Characters that fit the limit of bytes whatever they are."""
+
 _CACHED_TEXT_LENGTH_MAX = 256
 _CACHE_ENTRIES_MAX = 16_384
 
@@ -58,10 +64,21 @@ def find_key_fault(key: str) -> str | None:
     elif not key:
         return "a key is empty"
     elif _FORBIDDEN.search(key):
-        return f"key {key[:80]!r} has one of . # $ / [ ] or a control character"
-    if len(key) > KEY_BYTES_MAX // 4 and len(key.encode()) > KEY_BYTES_MAX:
+        return f"key {key[:80]!r} has one of . # $ / [ ], a control character or a lone surrogate"
+    if len(key) > _KEY_LENGTH_SAFE and len(key.encode()) > KEY_BYTES_MAX:
         return f"a key has {len(key.encode())} bytes, limit is {KEY_BYTES_MAX}"
     return None
+
+
+def are_plain_keys(keys: Collection[str]) -> bool:
+    """Whether all `keys` may name children, for sure; if not, `find_key_fault` of each one tells.
+
+    One search over all of them together costs a fifth of one each: an import may bring a hundred thousand ids.
+    """
+    text = "".join(keys)
+    if not text.isalnum() and _FORBIDDEN.search(text):
+        return False
+    return "" not in keys and max(map(len, keys), default=0) <= _KEY_LENGTH_SAFE
 
 
 def format_path(path: Path) -> str:
