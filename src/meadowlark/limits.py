@@ -48,8 +48,8 @@ OUTBOX_STALL_SECONDS = 60.0
 HANDSHAKE_SECONDS = 10.0
 """From accept to a complete request head; slower peers are closed."""
 
-IDLE_SECONDS = 180.0
-"""A realtime connection that sent nothing (not even the SDK's 45 s keepalive) for this long is pinged, then closed."""
+PING_SECONDS = 30.0
+"""A realtime connection that was silent for one such span is pinged; silent for two, it is closed as lost."""
 
 # REST.
 

@@ -1,0 +1,106 @@
+"""What waits for one client, and the turn in which all of it leaves.
+
+Frames gather while the loop handles what arrived; at the end of the turn each client gets one write. A client whose socket is full is paused:
+its frames wait as they are (shared with everyone else's outboxes, so they cost nothing twice), bounded by OUTBOX_BYTES_MAX
+behind the message being sent and by OUTBOX_STALL_SECONDS without progress; past either the connection is closed with a reason, and the
+client comes back and resumes by hash.
+Invariant: a frame leaves in the order it was put; nothing is written while the transport is paused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from meadowlark.limits import OUTBOX_BYTES_MAX, OUTBOX_STALL_SECONDS
+
+
+class Turn:
+    """The outboxes that have something to write when this loop turn ends; one a worker."""
+
+    __slots__ = ("_loop", "_ready")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._ready: list[Outbox] = []
+
+    def add(self, outbox: Outbox) -> None:
+        if not self._ready:
+            self._loop.call_soon(self._flush)
+        self._ready.append(outbox)
+
+    def _flush(self) -> None:
+        ready, self._ready = self._ready, []
+        for outbox in ready:
+            outbox.flush()
+
+
+class Outbox:
+    """Frames for one client. `overflowed` is called once, with the reason, when the client is too slow."""
+
+    __slots__ = ("_frames", "_overflowed", "_paused", "_turn", "_waiting_bytes", "_write", "stalled_at")
+
+    def __init__(self, turn: Turn, write: Callable[[bytes], None], overflowed: Callable[[str], None]) -> None:
+        self._turn = turn
+        self._write: Callable[[bytes], None] | None = write
+        self._overflowed: Callable[[str], None] | None = overflowed
+        self._frames: list[bytes] = []
+        self._waiting_bytes = 0
+        self._paused = False
+        self.stalled_at: float | None = None
+        """Loop time at which the client stopped taking; None while it takes."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self._waiting_bytes
+
+    def put(self, frame: bytes) -> None:
+        """Queues `frame`; it leaves at the end of this turn or when the client takes again."""
+        frames = self._frames
+        if not frames:
+            if not self._paused:
+                self._turn.add(self)
+        elif self._waiting_bytes > OUTBOX_BYTES_MAX:
+            self._overflow(f"slow client: {self._waiting_bytes} bytes wait, limit is {OUTBOX_BYTES_MAX}")
+            return
+        frames.append(frame)
+        self._waiting_bytes += len(frame)
+
+    def flush(self) -> None:
+        """Writes all that waits, in one call, unless the client is paused or gone."""
+        frames = self._frames
+        if self._paused or not frames or self._write is None:
+            return
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        frames.clear()
+        self._waiting_bytes = 0
+        self._write(data)
+
+    def pause(self, now: float) -> None:
+        self._paused = True
+        self.stalled_at = now
+
+    def resume(self) -> None:
+        """The client took all that was written: what waits follows."""
+        self._paused = False
+        self.stalled_at = None
+        self.flush()
+
+    def check_stall(self, now: float) -> None:
+        """Closes a client that has taken nothing for too long; for the rim's sweep."""
+        if self.stalled_at is not None and now - self.stalled_at > OUTBOX_STALL_SECONDS:
+            self._overflow(f"slow client: nothing taken for {OUTBOX_STALL_SECONDS:.0f} s")
+
+    def close(self) -> None:
+        """Forgets what waits and everyone it knows, so that no cycle outlives the connection."""
+        self._write = None
+        self._overflowed = None
+        self._frames = []
+        self._waiting_bytes = 0
+        self._paused = True
+        self.stalled_at = None
+
+    def _overflow(self, reason: str) -> None:
+        overflowed, self._overflowed = self._overflowed, None
+        if overflowed is not None:
+            overflowed(reason)

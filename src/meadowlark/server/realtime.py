@@ -1,0 +1,319 @@
+"""One realtime connection: a WebSocket, the session machine that reads it, and the outbox that writes it.
+
+Frames arrive from picows, the session turns them into commands, the shard carries them out, and what this client must hear comes back
+through `deliver` and `send_reply` into the outbox. picows' protocol class is wrapped here and nowhere else: it is not part of its
+documented interface, so the dependency is pinned and this file is the one to change.
+Invariant: after `closed` nothing refers to the connection any more; no cycle is left behind (workers run without a collector).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol, cast
+
+import structlog
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+from picows.picows import WSAutoPingStrategy, WSProtocol
+
+from meadowlark.auth.identity import NOBODY
+from meadowlark.auth.tokens import Verifier, override
+from meadowlark.engine import Command, Identify, Leave, Push, Reply, Revoke
+from meadowlark.errors import Refused
+from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, MESSAGE_BYTES_MAX
+from meadowlark.server.outbox import Outbox, Turn
+from meadowlark.server.shard import Hosted, Receiver, Shard
+from meadowlark.wire import (
+    Answer,
+    Authenticate,
+    Close,
+    Session,
+    Unauthenticate,
+    encode_push,
+    encode_reply,
+    encode_revoke,
+    encode_shutdown,
+)
+
+log = structlog.get_logger()
+
+READ_BUFFER_BYTES = 2048
+"""First size of a connection's read buffer; it grows with the frames that come."""
+
+
+class Host(Protocol):
+    """What a connection needs of its worker."""
+
+    shard: Shard
+    verifier: Verifier
+    turn: Turn
+    sessions: set[RealtimeConnection]
+
+    def now_ms(self) -> int: ...
+
+
+class RealtimeConnection(Receiver):
+    """A client on the realtime socket. One per WebSocket; `adopt` makes it."""
+
+    __slots__ = ("_events", "_heard", "_host", "_hosted", "_outbox", "_pinged", "_session", "_transport")
+
+    def __init__(self, host: Host, hosted: Hosted, session_id: str, host_name: str) -> None:
+        super().__init__(session_id)
+        self._host = host
+        self._hosted: Hosted | None = hosted
+        self._session: Session | None = Session(self, host_name)
+        self._events: list[Any] = []
+        self._outbox: Outbox | None = None
+        self._transport: WSTransport | None = None
+        self._heard = True
+        self._pinged = False
+
+    # Receiving
+
+    def opened(self, transport: WSTransport) -> None:
+        assert self._session is not None and self._hosted is not None
+        self._transport = transport
+        self._outbox = Outbox(self._host.turn, transport.underlying_transport.write, self._too_slow)
+        self._hosted.users += 1
+        self._hosted.clients[self.id] = self
+        self._host.sessions.add(self)
+        self._outbox.put(self._session.hello(self._host.now_ms()))
+
+    def received(self, payload: memoryview | bytes) -> None:
+        """One text frame's payload."""
+        self._heard = True
+        session, events, hosted = self._session, self._events, self._hosted
+        if session is None or hosted is None:
+            return
+        session.receive(payload, events)
+        for event in events:
+            kind = type(event)
+            if kind is Answer:
+                self.send_reply(event.frames)
+            elif kind is Authenticate:
+                self._authenticate(event)
+            elif kind is Unauthenticate:
+                self._host.shard.apply(hosted, Identify(self, event.request, NOBODY))
+            elif kind is Close:
+                self.close(WSCloseCode(event.code), event.reason)
+            else:
+                self._host.shard.apply(hosted, cast(Command, event))
+        events.clear()
+
+    def heard(self) -> None:
+        self._heard = True
+
+    def _authenticate(self, event: Authenticate) -> None:
+        assert self._hosted is not None
+        try:
+            identity = self._host.verifier.verify(event.credential, event.kind)
+            if event.noauth or event.has_authvar:
+                identity = override(identity, None if event.noauth else event.authvar)
+        except Refused as refused:
+            self.send_reply(self.encode_reply(Reply(self, event.request, refused)))
+            return
+        self._host.shard.apply(self._hosted, Identify(self, event.request, identity))
+
+    # Sending
+
+    def deliver(self, push: Push) -> None:
+        if self._outbox is not None:
+            self._outbox.put(encode_push(push))
+
+    def encode_reply(self, reply: Reply) -> Any:
+        return encode_reply(reply)
+
+    def send_reply(self, encoded: Any) -> None:
+        if self._outbox is not None:
+            self._outbox.put(encoded)
+
+    def revoke(self, effect: Revoke) -> None:
+        self.send_reply(encode_revoke(effect.path))
+
+    def pause(self) -> None:
+        if self._outbox is not None:
+            self._outbox.pause(asyncio.get_running_loop().time())
+
+    def resume(self) -> None:
+        if self._outbox is not None:
+            self._outbox.resume()
+
+    # Ending
+
+    def sweep(self, now: float) -> None:
+        """Called every PING_SECONDS: a silent client is asked whether it is there, and closed if it does not answer."""
+        if self._transport is None or self._outbox is None:
+            return
+        self._outbox.check_stall(now)
+        if self._heard:
+            self._heard = self._pinged = False
+        elif not self._pinged:
+            self._pinged = True
+            self._transport.send_ping()
+        else:
+            log.info("connection lost", session=self.id, reason="no answer to a ping")
+            self._abort()
+
+    def close(self, code: WSCloseCode, reason: str) -> None:
+        """Says goodbye with `code`, after what is in the outbox, and ends the session now."""
+        transport, outbox = self._transport, self._outbox
+        if transport is None:
+            return
+        if outbox is not None:
+            outbox.flush()
+        self.closed()
+        transport.send_close(code, reason.encode()[:120])
+        transport.disconnect(graceful=True)
+
+    def closed(self) -> None:
+        """The connection is gone, or ends now: runs what it queued for this moment and forgets everything."""
+        hosted, self._hosted = self._hosted, None
+        if hosted is None:
+            return
+        outbox, self._outbox = self._outbox, None
+        if outbox is not None:
+            outbox.close()
+        self._session = None
+        self._transport = None
+        self._host.sessions.discard(self)
+        hosted.users -= 1
+        if hosted.clients.get(self.id) is self:
+            del hosted.clients[self.id]
+        self._host.shard.apply(hosted, Leave(self))
+
+    def _too_slow(self, reason: str) -> None:
+        log.warning("connection closed", session=self.id, reason=reason)
+        # Not now: a fan-out may be going through the listeners of this database.
+        asyncio.get_running_loop().call_soon(self._abort)
+
+    def _abort(self) -> None:
+        transport = self._transport
+        self.closed()
+        if transport is not None:
+            transport.underlying_transport.abort()
+
+
+class _Socket(WSListener):  # type: ignore[misc]  # picows' class is untyped
+    """picows' side: whole messages of one WebSocket for one connection."""
+
+    def __init__(self, connection: RealtimeConnection) -> None:
+        self._connection: RealtimeConnection | None = connection
+        self._parts: list[bytes] = []
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        if self._connection is not None:
+            self._connection.opened(transport)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        if frame.msg_type is WSMsgType.TEXT and frame.fin and not self._parts:
+            connection.received(frame.get_payload_as_memoryview())
+        else:
+            self._odd_frame(connection, frame)
+
+    def _odd_frame(self, connection: RealtimeConnection, frame: WSFrame) -> None:
+        """Everything but a whole text message: rare."""
+        connection.heard()
+        kind = frame.msg_type
+        if kind in (WSMsgType.TEXT, WSMsgType.CONTINUATION):
+            self._parts.append(frame.get_payload_as_bytes())
+            if sum(map(len, self._parts)) > MESSAGE_BYTES_MAX:
+                connection.close(WSCloseCode.MESSAGE_TOO_BIG, f"a message has more than {MESSAGE_BYTES_MAX} bytes")
+            elif frame.fin:
+                whole = b"".join(self._parts)
+                self._parts.clear()
+                connection.received(whole)
+        elif kind is WSMsgType.BINARY:
+            connection.close(WSCloseCode.UNSUPPORTED_DATA, "expected text frames")
+        elif kind is WSMsgType.CLOSE:
+            connection.close(WSCloseCode.OK, "")
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.closed()
+
+    def pause_writing(self) -> None:
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume_writing(self) -> None:
+        if self._connection is not None:
+            self._connection.resume()
+
+
+class _Farewell(WSListener):  # type: ignore[misc]  # picows' class is untyped
+    """A client that cannot be served at all, told so in the protocol's own words: it does not come back."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        transport.underlying_transport.write(encode_shutdown(self._text))
+        transport.send_close(WSCloseCode.POLICY_VIOLATION, self._text.encode()[:120])
+        transport.disconnect(graceful=True)
+
+
+class _Quiet:
+    """A logger for picows, which would otherwise make one per connection: its warnings are ours to report."""
+
+    def isEnabledFor(self, level: int) -> bool:
+        return False
+
+    def log(self, *args: Any, **kwargs: Any) -> None: ...
+
+    def debug(self, *args: Any, **kwargs: Any) -> None: ...
+
+    def info(self, *args: Any, **kwargs: Any) -> None: ...
+
+    def warning(self, message: str, *args: Any, **kwargs: Any) -> None:
+        log.debug("websocket", message=message % args if args else message)
+
+    def error(self, message: str, *args: Any, **kwargs: Any) -> None:
+        log.warning("websocket", message=message % args if args else message)
+
+    def exception(self, message: str, *args: Any, **kwargs: Any) -> None:
+        log.exception("websocket", message=message % args if args else message)
+
+
+_quiet = _Quiet()
+
+
+def adopt(transport: asyncio.Transport, connection: RealtimeConnection, replay: bytes) -> None:
+    """Gives `transport`, whose client asked for a WebSocket in `replay` (request head and what followed), to `connection`."""
+    _make_websocket(transport, _Socket(connection), replay)
+
+
+def turn_away(transport: asyncio.Transport, text: str, replay: bytes) -> None:
+    """Makes the WebSocket that the client asked for, says `text` in it, and closes: for names that can never be served."""
+    _make_websocket(transport, _Farewell(text), replay)
+
+
+def _make_websocket(transport: asyncio.Transport, listener: WSListener, replay: bytes) -> None:
+    protocol = WSProtocol(
+        None,  # host and path: only a client needs them
+        None,
+        False,  # is_client_side
+        lambda request: listener,
+        _quiet,
+        True,  # disconnect_on_exception
+        10.0,  # handshake timeout, over at once since the head is here
+        False,  # enable_auto_ping: one sweep for all connections instead of a task each
+        None,
+        None,
+        WSAutoPingStrategy.PING_WHEN_IDLE,
+        True,  # enable_auto_pong
+        CLIENT_FRAME_BYTES_MAX,
+        None,  # extra headers
+        READ_BUFFER_BYTES,
+    )
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)
+    rest = memoryview(replay)
+    while rest and not transport.is_closing():
+        buffer = protocol.get_buffer(-1)
+        count = min(len(buffer), len(rest))
+        buffer[:count] = rest[:count]
+        protocol.buffer_updated(count)
+        rest = rest[count:]

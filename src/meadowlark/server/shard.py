@@ -1,0 +1,347 @@
+"""The databases of one worker: opened on demand, changed by commands, their effects carried out.
+
+`apply` is the only way in. It runs the engine and performs what comes out in order: pushes go to outboxes at once, records to the journal, and the
+reply to a write waits until its record is durable. A database comes from its last snapshot and the records after it, gets a new
+snapshot when its records outgrow it, and leaves memory when nobody has used it for a while.
+When the journal fails, nothing is acknowledged any more: writes are refused, reading goes on.
+All of it runs on the worker's one loop; only compressing and writing snapshots runs beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import orjson
+import structlog
+
+from meadowlark.auth.identity import ADMIN
+from meadowlark.engine import (
+    Access,
+    Client,
+    Command,
+    Commit,
+    Database,
+    Effect,
+    Get,
+    Identify,
+    Leave,
+    Listen,
+    Push,
+    Reply,
+    Revoke,
+    Unlisten,
+)
+from meadowlark.errors import Code, MeadowlarkError, Refused
+from meadowlark.ids import check_database_name
+from meadowlark.journal import Databases, Journal, Snapshots
+from meadowlark.limits import SNAPSHOT_BYTES_MIN
+from meadowlark.tree import Tree, encode_slices
+
+log = structlog.get_logger()
+
+SNAPSHOT_SLICE_BYTES = 262_144
+"""Encoded between two looks at the loop: about a millisecond's work."""
+
+_READING = (Get, Listen, Unlisten, Identify, Leave)
+
+
+class Receiver(Client):
+    """A client that can be told; the rim's connections and calls are such."""
+
+    __slots__ = ()
+
+    def deliver(self, push: Push) -> None:
+        raise NotImplementedError
+
+    def encode_reply(self, reply: Reply) -> Any:
+        """The reply as it will be sent; made at once, since values in it are live."""
+        raise NotImplementedError
+
+    def send_reply(self, encoded: Any) -> None:
+        raise NotImplementedError
+
+    def revoke(self, effect: Revoke) -> None:
+        raise NotImplementedError
+
+
+Waiter = tuple[Receiver, Any, int | None]
+"""Who waits for a record, with what to send; the request in case it must be refused after all."""
+
+
+class Hosted:
+    """One database in memory, with what the rim keeps about it."""
+
+    __slots__ = ("clients", "database", "name", "snapshot_bytes", "snapshotting", "unsaved_bytes", "used_at", "users")
+
+    def __init__(self, database: Database) -> None:
+        self.name = database.name
+        self.database = database
+        self.clients: dict[str, Receiver] = {}
+        """Realtime connections by session id, so that a client that comes back can take over its old session."""
+        self.users = 0
+        """Connections and calls that hold this database open."""
+        self.used_at = 0.0
+        self.unsaved_bytes = 0
+        """Of records since the last snapshot."""
+        self.snapshot_bytes = 0
+        self.snapshotting = False
+
+
+class Settings(Protocol):
+    """What a shard takes from the configuration."""
+
+    @property
+    def create_databases(self) -> bool: ...
+    @property
+    def durability(self) -> str: ...
+    @property
+    def idle_database_seconds(self) -> float: ...
+
+
+class Shard:
+    def __init__(
+        self,
+        journal: Journal,
+        snapshots: Snapshots,
+        databases: Databases,
+        access: Access,
+        settings: Settings,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._journal = journal
+        self._snapshots = snapshots
+        self._databases = databases
+        self._access = access
+        self._settings = settings
+        self._now_ms = now_ms
+        self._relaxed = settings.durability == "relaxed"
+        self._hosted: dict[str, Hosted] = {}
+        self._opening: dict[str, asyncio.Task[Hosted]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._snapshot_lock = asyncio.Lock()
+        self.failure: str | None = None
+        """Why nothing is acknowledged any more; None while all is well."""
+
+    # Opening
+
+    async def open(self, name: str, *, admin: bool = False) -> Hosted:
+        """The database `name`, in memory. Where databases are made on first touch, or for `create`, see `create`.
+
+        Raises Refused: INVALID_REQUEST for a name that is none, UNKNOWN_DATABASE, UNAVAILABLE when stored bytes cannot be used.
+        """
+        hosted = self._hosted.get(name)
+        if hosted is not None:
+            hosted.used_at = time.monotonic()
+            return hosted
+        check_database_name(name)
+        task = self._opening.get(name)
+        if task is None:
+            task = self._opening[name] = self._start(self._load(name))
+            task.add_done_callback(lambda _: self._opening.pop(name, None))
+        return await asyncio.shield(task)
+
+    def create(self, name: str) -> None:
+        """The database `name` exists, durably. Raises Refused for a name that is none."""
+        self._databases.create(check_database_name(name))
+
+    def names(self) -> list[str]:
+        """Every database in the data folder, of whichever worker."""
+        return self._databases.list()
+
+    async def recover(self, names: list[str]) -> None:
+        """Opens databases whose sessions a crash cut short, so that what those had queued is carried out now."""
+        for name in names:
+            try:
+                await self.open(name)
+            except Refused as refused:
+                log.error("database not recovered", database=name, error=refused.text)
+
+    async def _load(self, name: str) -> Hosted:
+        if not self._databases.exists(name):
+            if not self._settings.create_databases:
+                raise Refused(
+                    Code.UNKNOWN_DATABASE,
+                    f"There is no database {name!r} here: create it with 'meadowlark databases create {name}' or list it in the configuration",
+                )
+            self.create(name)
+        try:
+            hosted = await self._read(name)
+        except (MeadowlarkError, OSError) as error:
+            log.error("database cannot be opened", database=name, error=str(error))
+            raise Refused(Code.UNAVAILABLE, f"Database {name!r} cannot be opened: see the server's log") from error
+        self._hosted[name] = hosted
+        for session in list(hosted.database.queues):
+            # Permission was checked when these were queued; the session itself is gone.
+            self.apply(hosted, Leave(Client(session, ADMIN)))
+        return hosted
+
+    async def _read(self, name: str) -> Hosted:
+        snapshot = await asyncio.get_running_loop().run_in_executor(None, self._snapshots.read, name)
+        database = Database(name, self._access)
+        hosted = Hosted(database)
+        if snapshot is not None:
+            database.tree = Tree(orjson.loads(snapshot.data))
+            database.sequence = snapshot.sequence
+            database.restore(snapshot.sessions)
+            hosted.snapshot_bytes = len(snapshot.data)
+        for sequence, body in self._journal.records(name, database.sequence):
+            database.replay(sequence, orjson.loads(body))
+            hosted.unsaved_bytes += len(body)
+        hosted.used_at = time.monotonic()
+        return hosted
+
+    # Commands
+
+    def apply(self, hosted: Hosted, command: Command) -> None:
+        """Carries `command` out and tells everyone concerned."""
+        if self.failure is not None and not isinstance(command, _READING):
+            self._refuse(command, Refused(Code.UNAVAILABLE, self.failure))
+            return
+        out: list[Effect] = []
+        hosted.database.apply(command, self._now_ms(), out)
+        for effect in out:
+            if type(effect) is Push:
+                for listener in effect.listeners:
+                    listener.deliver(effect)  # type: ignore[attr-defined]  # the rim's clients are Receivers
+            elif type(effect) is Commit:
+                self._commit(hosted, effect)
+            elif type(effect) is Reply:
+                client: Any = effect.client
+                client.send_reply(client.encode_reply(effect))
+            elif type(effect) is Revoke:
+                effect.client.revoke(effect)  # type: ignore[attr-defined]
+
+    def _commit(self, hosted: Hosted, commit: Commit) -> None:
+        body = orjson.dumps(commit.entries)
+        waiter: Waiter | None = None
+        reply = commit.reply
+        if reply is not None:
+            client: Any = reply.client
+            encoded = client.encode_reply(reply)
+            if self._relaxed:
+                client.send_reply(encoded)
+            else:
+                waiter = (client, encoded, reply.request)
+        self._journal.append(hosted.name, commit.sequence, body, waiter)
+        hosted.unsaved_bytes += len(body)
+        if hosted.unsaved_bytes > SNAPSHOT_BYTES_MIN and hosted.unsaved_bytes > hosted.snapshot_bytes:
+            self._begin_snapshot(hosted)
+
+    def _refuse(self, command: Command, refused: Refused) -> None:
+        client: Any = command.client
+        client.send_reply(client.encode_reply(Reply(client, command.request, refused)))  # type: ignore[union-attr]
+
+    # The journal's answers
+
+    def durable(self, waiters: list[Waiter]) -> None:
+        """The records of `waiters` are on disk: acknowledge them."""
+        for client, encoded, _ in waiters:
+            client.send_reply(encoded)
+
+    def failed(self, waiters: list[Waiter], error: Exception) -> None:
+        """The journal could not store; say so to everyone who waits and to everyone who writes from now on."""
+        if self.failure is None:
+            self.failure = "The journal cannot be written: this server acknowledges no more writes until it is restarted"
+            log.critical("journal failed", error=str(error), effect="no write is acknowledged any more; reads go on")
+        refused = Refused(Code.UNAVAILABLE, self.failure)
+        for client, _, request in waiters:
+            client.send_reply(client.encode_reply(Reply(client, request, refused)))
+
+    # Snapshots and idle databases
+
+    def _begin_snapshot(self, hosted: Hosted) -> None:
+        if not hosted.snapshotting and self.failure is None:
+            hosted.snapshotting = True
+            self._start(self._snapshot(hosted))
+
+    async def _snapshot(self, hosted: Hosted) -> None:
+        """A snapshot of `hosted` as it is when its turn comes; records up to then may go from the journal afterwards."""
+        async with self._snapshot_lock:
+            try:
+                await self._save(hosted)
+            except (MeadowlarkError, OSError) as error:
+                # The journal still has everything, so nothing is lost; it only grows until a snapshot succeeds.
+                log.error("snapshot failed", database=hosted.name, error=str(error))
+            finally:
+                hosted.snapshotting = False
+
+    async def _save(self, hosted: Hosted) -> None:
+        loop = asyncio.get_running_loop()
+        database = hosted.database
+        barrier = self._barrier(hosted)
+        sequence, sessions, covered = database.sequence, database.sessions(), hosted.unsaved_bytes
+        root = database.tree.freeze()
+        writer = self._snapshots.writer(hosted.name, sequence, sessions)
+        size = 0
+        try:
+            for piece in encode_slices(root, with_priorities=True, slice_bytes=SNAPSHOT_SLICE_BYTES):
+                size += len(piece)
+                await loop.run_in_executor(None, writer.write, piece)
+            # A snapshot must not hold what the journal may still lose: sequences after it would not join.
+            await barrier.passed
+            await loop.run_in_executor(None, writer.finish)
+        except BaseException:
+            writer.abandon()
+            raise
+        finally:
+            database.tree.thaw()
+        hosted.unsaved_bytes -= covered
+        hosted.snapshot_bytes = size
+        self._journal.covered(hosted.name, sequence)
+        log.info("snapshot", database=hosted.name, sequence=sequence, bytes=size)
+
+    def _barrier(self, hosted: Hosted) -> _Barrier:
+        """Appends an empty record; its `passed` is done when it and all before it are durable, or never will be."""
+        barrier = _Barrier()
+        hosted.database.sequence += 1
+        self._journal.append(hosted.name, hosted.database.sequence, b"[]", (barrier, None, None))
+        return barrier
+
+    async def tidy(self) -> None:
+        """Once in a while: snapshots for what holds the journal's oldest segments, and idle databases leave memory."""
+        for name in self._journal.pinning_databases():
+            try:
+                self._begin_snapshot(await self.open(name))
+            except Refused as refused:
+                log.error("database pins the journal", database=name, error=refused.text)
+        before = time.monotonic() - self._settings.idle_database_seconds
+        for hosted in list(self._hosted.values()):
+            if not hosted.users and hosted.used_at < before and not hosted.snapshotting:
+                await self._put_away(hosted)
+
+    async def _put_away(self, hosted: Hosted) -> None:
+        if hosted.unsaved_bytes:
+            hosted.snapshotting = True
+            await self._snapshot(hosted)
+        if not hosted.users and not hosted.unsaved_bytes:
+            self._hosted.pop(hosted.name, None)
+
+    def _start(self, work: Any) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+class _Barrier(Receiver):
+    """A client that only waits for the journal."""
+
+    __slots__ = ("passed",)
+
+    def __init__(self) -> None:
+        super().__init__("barrier")
+        self.passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def encode_reply(self, reply: Reply) -> Any:
+        return reply.refused
+
+    def send_reply(self, encoded: Any) -> None:
+        if self.passed.done():
+            return
+        if isinstance(encoded, Refused):
+            self.passed.set_exception(encoded)
+        else:
+            self.passed.set_result(None)

@@ -1,0 +1,356 @@
+"""One worker: a process with one loop, one journal and the databases that hash to it.
+
+Started by the supervisor with a WorkerSpec. It verifies its journal, says that it is ready, then serves: connections that the front
+accepts and keeps, and those that other workers pass on. SIGTERM, or the end of the supervisor, drains it: nothing new is accepted, every session
+is ended and what it had queued is carried out, the journal is flushed, acknowledgements leave, and the process exits.
+The cyclic collector is off: the tree has no cycles, and connections take theirs apart when they close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import random
+import secrets
+import signal
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+import aiofastnet
+import msgspec
+import structlog
+import uvloop
+from picows import WSCloseCode
+
+from meadowlark.auth.tokens import DevVerifier, ServeVerifier, Verifier
+from meadowlark.engine import Access, Locked, Open
+from meadowlark.errors import Code, MeadowlarkError, Refused
+from meadowlark.ids import PushIds
+from meadowlark.journal import Databases, Journal, Snapshots
+from meadowlark.limits import PING_SECONDS
+from meadowlark.server.config import Config
+from meadowlark.server.credential import read_credential
+from meadowlark.server.disk import Disk
+from meadowlark.server.front import Front
+from meadowlark.server.http import HttpConnection
+from meadowlark.server.logs import set_up_logs
+from meadowlark.server.outbox import Turn
+from meadowlark.server.peers import Passed, Peers
+from meadowlark.server.realtime import RealtimeConnection, adopt, turn_away
+from meadowlark.server.relay import RelaySide, make_pair
+from meadowlark.server.routing import owner_of
+from meadowlark.server.shard import Hosted, Shard
+from meadowlark.server.spec import SPEC_VARIABLE, WorkerSpec
+from meadowlark.server.tls import make_context
+
+log = structlog.get_logger()
+
+DRAIN_CONNECTIONS_SECONDS = 5.0
+"""For clients to take what they are owed when the worker stops."""
+TIDY_SECONDS = 5.0
+WRITE_HIGH_WATER_BYTES = 65_536
+"""Bytes in a transport's own buffer before our outbox keeps the rest."""
+
+_UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class Worker:
+    """Everything of one process; also what connections know of it."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        config = spec.config
+        self._spec = spec
+        self._loop = asyncio.get_running_loop()
+        self._tls: ssl.SSLContext | None = make_context(config)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._stopping = asyncio.Event()
+        disk = Disk()
+        self._journal = Journal(
+            disk,
+            os.path.join(spec.data, spec.journal, str(spec.index)),
+            worker=spec.index,
+            wake=self._loop.call_soon_threadsafe,
+            on_durable=self._durable,
+            on_failed=self._failed,
+        )
+        self._snapshots = Snapshots(disk, spec.data)
+        self.config: Config = config
+        self.verifier: Verifier = _make_verifier(spec)
+        self.turn = Turn(self._loop)
+        self.push_ids = PushIds(random.SystemRandom().randrange)
+        self.connections: set[HttpConnection] = set()
+        self.sessions: set[RealtimeConnection] = set()
+        self.draining = False
+        access: Access = Open() if config.mode == "dev" else Locked()
+        self.shard = Shard(self._journal, self._snapshots, Databases(disk, spec.data), access, config, self.now_ms)
+        self._front: Front | None = None
+        self._peers: Peers | None = None
+
+    # Living
+
+    async def run(self) -> None:
+        """Serves until told to stop."""
+        report = self._journal.open()
+        log.info("journal open", report=str(report))
+        self._journal.start()
+        _pin(self._spec.index)
+        self._loop.set_default_executor(ThreadPoolExecutor(2, "beside", _unpin))
+        self._loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
+        control = socket.socket(fileno=self._spec.control)
+        control.setblocking(False)
+        self._loop.add_reader(control.fileno(), self._supervisor_gone, control)
+        self._peers = Peers(
+            socket.socket(fileno=self._spec.inbox), [socket.socket(fileno=number) for number in self._spec.others], self._arrived
+        )
+        several = len(self._spec.others) > 1
+        listeners = [socket.socket(fileno=number) for number in self._spec.listeners]
+        self._front = Front(listeners, serve=self._serve, pass_on=self._pass_untouched if several else None)
+        self._start(self.shard.recover(self._interrupted()))
+        _freeze_heap()
+        control.send(b"ready\n")
+        sweeper = self._start(self._sweep())
+        await self._stopping.wait()
+        sweeper.cancel()
+        await self._drain()
+
+    def _supervisor_gone(self, control: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError):
+            if not control.recv(64):
+                self._loop.remove_reader(control.fileno())
+                self._stopping.set()
+
+    def _interrupted(self) -> list[str]:
+        """Databases of ours where sessions may have been cut short: those with records since their snapshot, and those
+        whose snapshot kept queued operations."""
+        names = set(self._journal.databases())
+        for name in self.shard.names():
+            if name not in names and self.owns(name):
+                header = self._snapshots.read_header(name)
+                if header is not None and header.sessions:
+                    names.add(name)
+        return sorted(names)
+
+    async def _sweep(self) -> None:
+        """The one timer: silent connections, slow clients, keep-alives, snapshots that are due, idle databases."""
+        next_ping, next_tidy = 0.0, 0.0
+        while True:
+            await asyncio.sleep(1.0)
+            now = self._loop.time()
+            assert self._front is not None
+            self._front.sweep(now)
+            for connection in list(self.connections):
+                connection.sweep(now)
+            if now >= next_ping:
+                next_ping = now + PING_SECONDS
+                for session in list(self.sessions):
+                    session.sweep(now)
+            if now >= next_tidy:
+                next_tidy = now + TIDY_SECONDS
+                await self.shard.tidy()
+
+    async def _drain(self) -> None:
+        """Ends everything in order; what was acknowledged is on disk, what was not is answered or never was."""
+        self.draining = True
+        assert self._front is not None and self._peers is not None
+        self._front.close()
+        self._peers.close()
+        log.info("draining", sessions=len(self.sessions), connections=len(self.connections))
+        for session in list(self.sessions):
+            session.close(WSCloseCode.GOING_AWAY, "the server stops: come back")
+        for connection in list(self.connections):
+            connection.drain()
+        await self._loop.run_in_executor(None, self._journal.drain)
+        deadline = self._loop.time() + DRAIN_CONNECTIONS_SECONDS
+        while self.connections and self._loop.time() < deadline:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0)
+        self._journal.close()
+
+    # What connections know of their worker
+
+    def now_ms(self) -> int:
+        return int(time.time() * 1000)
+
+    def owns(self, database: str) -> bool:
+        return owner_of(database, len(self._spec.others)) == self._spec.index
+
+    def pass_on(self, transport: asyncio.Transport, data: bytes, database: str, *, secure: bool = False) -> None:
+        """Gives a connection from which `data` was read to the worker that owns `database`; the caller forgets it."""
+        assert self._peers is not None
+        transport.pause_reading()
+        owner = owner_of(database, len(self._spec.others))
+        if secure:
+            self._start(self._relay(transport, data, owner))
+            return
+        connection = cast(socket.socket, transport.get_extra_info("socket"))
+        self._peers.send(owner, os.dup(connection.fileno()), data)
+        transport.abort()
+
+    async def _relay(self, transport: asyncio.Transport, data: bytes, owner: int) -> None:
+        assert self._peers is not None
+        try:
+            near, far = make_pair()
+        except OSError as error:
+            log.error("cannot relay", error=str(error))
+            transport.abort()
+            return
+        if not self._peers.send(owner, far.detach(), b"", Passed(secure=True)):
+            near.close()
+            transport.abort()
+            return
+        client_side, owner_side = RelaySide(), RelaySide()
+        client_side.join(owner_side)
+        await aiofastnet.connect_accepted_socket(self._loop, lambda: owner_side, near)
+        owner_side.write(data)
+        transport.set_protocol(client_side)
+        client_side.connection_made(transport)
+        transport.resume_reading()
+
+    def upgrade(
+        self,
+        transport: asyncio.Transport,
+        head: bytes,
+        rest: bytes,
+        database: str,
+        parameters: dict[str, str],
+        host: str,
+    ) -> None:
+        """Makes a WebSocket of a connection whose request was `head`, with `rest` read after it, for `database`."""
+        transport.pause_reading()
+        self._start(self._upgrade(transport, head + rest, database, parameters, self.config.public_host or host))
+
+    async def _upgrade(
+        self, transport: asyncio.Transport, replay: bytes, database: str, parameters: dict[str, str], host: str
+    ) -> None:
+        try:
+            hosted = await self.shard.open(database)
+        except Refused as refused:
+            if refused.code is Code.UNAVAILABLE:
+                transport.write(_UNAVAILABLE)
+                transport.close()
+            elif not transport.is_closing():
+                turn_away(transport, refused.text, replay)
+            return
+        if transport.is_closing() or self.draining:
+            transport.abort()
+            return
+        self._take_over(hosted, parameters.get("ls"))
+        connection = RealtimeConnection(self, hosted, secrets.token_urlsafe(16), host)
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
+        adopt(transport, connection, replay)
+        if not transport.is_closing():
+            transport.resume_reading()
+
+    def _take_over(self, hosted: Hosted, last_session: str | None) -> None:
+        """The client says that it comes back from `last_session`: if that is still open, it ends now."""
+        old = hosted.clients.get(last_session) if last_session else None
+        if isinstance(old, RealtimeConnection):
+            old.close(WSCloseCode.OK, "the session goes on in another connection")
+
+    # Connections
+
+    def _pass_untouched(self, database: str, connection: socket.socket) -> bool:
+        """Whether `connection`, of which nothing was read, went to the worker that owns `database`."""
+        owner = owner_of(database, len(self._spec.others))
+        if owner == self._spec.index:
+            return False
+        assert self._peers is not None
+        self._peers.send(owner, connection.detach())
+        return True
+
+    def _arrived(self, connection: socket.socket, consumed: bytes, passed: Passed) -> None:
+        """Another worker passed `connection` on, of which it had read `consumed`."""
+        connection.setblocking(False)
+        # A relayed connection is plain between the workers; a passed one that nobody read from still has its TLS to do.
+        plain = passed.secure or bool(consumed)
+        self._start(self._open(connection, consumed, None if plain else self._tls, secure=passed.secure))
+
+    def _serve(self, connection: socket.socket) -> None:
+        self._start(self._open(connection, b"", self._tls, secure=False))
+
+    async def _open(self, connection: socket.socket, consumed: bytes, tls: ssl.SSLContext | None, *, secure: bool) -> None:
+        def make() -> HttpConnection:
+            return HttpConnection(self, secure=secure or tls is not None)
+
+        try:
+            _, protocol = await aiofastnet.connect_accepted_socket(self._loop, make, connection, ssl=tls)
+        except (OSError, ssl.SSLError) as error:
+            log.debug("connection not opened", error=str(error))
+            connection.close()
+            return
+        if consumed:
+            protocol.replay(consumed)
+
+    # The journal's answers
+
+    def _durable(self, waiters: list[Any]) -> None:
+        self.shard.durable(waiters)
+
+    def _failed(self, waiters: list[Any], error: Exception) -> None:
+        self.shard.failed(waiters, error)
+
+    def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("task failed", exc_info=task.exception())
+
+
+def _make_verifier(spec: WorkerSpec) -> Verifier:
+    if spec.config.mode == "dev":
+        return DevVerifier()
+    return ServeVerifier(read_credential(spec.config.credential_file(spec.data)))
+
+
+def _freeze_heap() -> None:
+    """What is loaded now stays for good; nothing later is collected by searching."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def _pin(index: int) -> None:
+    """One core a worker, in turn; the journal's thread may run anywhere."""
+    with contextlib.suppress(OSError, AttributeError):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[index % len(cores)]})
+
+
+def _unpin() -> None:
+    """For threads beside the loop: any core, so that they do not take turns with it."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+
+
+async def _main(spec: WorkerSpec) -> None:
+    await Worker(spec).run()
+
+
+def main() -> int:
+    """The worker process."""
+    spec = msgspec.json.decode(os.environ.pop(SPEC_VARIABLE), type=WorkerSpec)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides.
+    set_up_logs(spec.config.log_level, spec.config.log_format, worker=spec.index)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_main(spec))
+    except MeadowlarkError as error:
+        log.critical("worker cannot run", error=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
