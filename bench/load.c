@@ -155,7 +155,7 @@ static struct {
     const char *host, *auth, *ns;
     u32 port, databases, connections, room_size, value_bytes, connect_rate, sources, first_source, first_room, process;
     double writes_per_second, seconds, warmup, keepalive, drain;
-    bool idle, pause, buckets, poisson;
+    bool idle, pause, buckets, poisson, spin;
     const Workload *workload;
 } options = {
     .host = "127.0.0.1", .ns = "bench", .port = 9000, .databases = 1, .connections = 1000, .room_size = 10, .value_bytes = 64,
@@ -171,7 +171,7 @@ static bool paused;
 static u64 now, next_write_at = NEVER, next_connect_at = NEVER, next_keepalive_at = NEVER, keepalive_gap;
 static u64 write_gap, writes_end_at, measured_from = NEVER, measured_until;
 static u64 sent, unsent, acknowledged, refused, expected_total, delivered, foreign, unknown_messages, reads, read_bytes;
-static u64 window_deliveries, window_acknowledged, window_writes;
+static u64 window_deliveries, window_acknowledged, window_writes, idle_nanoseconds;
 static u32 write_number, keepalive_index;
 static Histogram delivered_in, acknowledged_in, sent_late, connected_in, listened_in;
 static u8 read_buffer[READ_BYTES + HELD_BYTES_MAX];
@@ -707,14 +707,15 @@ static u64 earliest(u64 a, u64 b) { return a < b ? a : b; }
 
 static void turn(u64 until) {
     struct epoll_event events[EVENTS_MAX];
-    now = clock_now();
+    u64 before = now = clock_now();
     u64 wake_at = earliest(earliest(until, next_write_at), earliest(next_connect_at, next_keepalive_at));
-    u64 wait = wake_at > now ? wake_at - now : 0;
+    u64 wait = wake_at > now && !options.spin ? wake_at - now : 0;
     struct timespec timeout = {.tv_sec = (time_t)(wait / SECOND), .tv_nsec = (long)(wait % SECOND)};
     /* The plain epoll_wait counts milliseconds: too coarse for due times half a millisecond apart. */
     long count = syscall(SYS_epoll_pwait2, poller, events, EVENTS_MAX, &timeout, NULL, (size_t)0);
     if (count < 0 && errno != EINTR) fail("epoll_pwait2: %s (Linux 5.11 or newer is needed)", strerror(errno));
     now = clock_now();
+    if (count == 0) idle_nanoseconds += now - before;
     due();
     for (long i = 0; i < count; i++) {
         if (!events[i].data.ptr) {
@@ -772,8 +773,16 @@ static double cpu_seconds(void) {
     return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
-/* Warm-up writes are sent and checked like the others; only the measured ones enter the histograms. Answers the CPU seconds spent. */
-static double write_phase(void) {
+typedef struct {
+    double cpu_seconds, idle_seconds;
+} Spent;
+
+static Spent spent_so_far(void) {
+    return (Spent){cpu_seconds(), (double)idle_nanoseconds / SECOND};
+}
+
+/* Warm-up writes are sent and checked like the others; only the measured ones enter the histograms. Answers what measuring cost. */
+static Spent write_phase(void) {
     now = clock_now();
     u64 start = now + SECOND / 100;
     measured_from = start + (u64)(options.warmup * SECOND);
@@ -783,12 +792,12 @@ static double write_phase(void) {
         next_write_at = start;
     }
     run_until(measured_from);
-    double before = cpu_seconds();
+    Spent before = spent_so_far();
     announce("measuring");
     run_until(measured_until);
-    double spent = cpu_seconds() - before;
+    Spent after = spent_so_far();
     announce("measured");
-    return spent;
+    return (Spent){after.cpu_seconds - before.cpu_seconds, after.idle_seconds - before.idle_seconds};
 }
 
 static void drain_phase(void) {
@@ -817,7 +826,7 @@ static void print_histogram(const char *name, const Histogram *histogram) {
     printf("}");
 }
 
-static void report(double spent) {
+static void report(Spent spent) {
     u64 missing = 0, extra = 0, mixed_up = 0;
     for (u32 i = 0; i < options.connections && options.workload->rooms != NO_ROOM; i++) {
         Client *client = &clients[i];
@@ -848,7 +857,10 @@ static void report(double spent) {
     print_histogram("listen_ms", &listened_in);
     printf(",\"reads\":%llu,\"read_bytes\":%llu,\"unknown_messages\":%llu", (unsigned long long)reads, (unsigned long long)read_bytes,
            (unsigned long long)unknown_messages);
-    printf(",\"cpu_seconds\":%.3f,\"cpu_share\":%.3f,\"first_error\":\"%s\"}\n", spent, spent / options.seconds, first_error);
+    /* A spinning generator always uses its whole core: what it needed is the time in which it found something to do. */
+    double busy = options.spin ? 1 - spent.idle_seconds / options.seconds : spent.cpu_seconds / options.seconds;
+    printf(",\"spin\":%s,\"cpu_seconds\":%.3f,\"busy_share\":%.3f,\"first_error\":\"%s\"}\n", options.spin ? "true" : "false",
+           spent.cpu_seconds, busy, first_error);
 }
 
 /* ---- Options ---- */
@@ -871,6 +883,7 @@ static void usage(FILE *out) {
           "  --first-source N                the first of them, 127.0.0.N (1)\n"
           "  --process K --first-room N      several generators at once: their number (0-255), their first room\n"
           "  --pause                         when all are connected, wait for a line on standard input\n"
+          "  --spin                          poll instead of sleeping: needs a core of its own, spares the server waking it\n"
           "  --buckets                       print whole histograms: [highest ns, count]\n"
           "workloads:\n",
           out);
@@ -882,6 +895,11 @@ static const Workload *find_workload(const char *name) {
         if (!strcmp(WORKLOADS[i].name, name)) return &WORKLOADS[i];
     fail("no workload is called %s; see --help", name);
     return NULL;
+}
+
+static bool is_poisson(const char *arrivals) {
+    if (strcmp(arrivals, "poisson") && strcmp(arrivals, "even")) fail("--arrivals takes even or poisson, not %s", arrivals);
+    return !strcmp(arrivals, "poisson");
 }
 
 static double number(const char *name, const char *text, double least, double most) {
@@ -921,6 +939,7 @@ static const struct {
     {"idle", FLAG, &options.idle, 0, 0},
     {"pause", FLAG, &options.pause, 0, 0},
     {"buckets", FLAG, &options.buckets, 0, 0},
+    {"spin", FLAG, &options.spin, 0, 0},
     {"workload", TEXT, NULL, 0, 0},
     {"arrivals", TEXT, NULL, 0, 0},
     {"help", FLAG, NULL, 0, 0},
@@ -932,7 +951,7 @@ static void take_option(size_t index, const char *text) {
     void *kept = OPTIONS[index].kept;
     if (!strcmp(name, "help")) usage(stdout), exit(0);
     else if (!strcmp(name, "workload")) options.workload = find_workload(text);
-    else if (!strcmp(name, "arrivals")) options.poisson = !strcmp(text, "poisson");
+    else if (!strcmp(name, "arrivals")) options.poisson = is_poisson(text);
     else if (OPTIONS[index].kind == FLAG) *(bool *)kept = true;
     else if (OPTIONS[index].kind == TEXT) *(const char **)kept = text;
     else if (OPTIONS[index].kind == COUNT) *(u32 *)kept = (u32)number(name, text, OPTIONS[index].least, OPTIONS[index].most);
@@ -992,7 +1011,7 @@ int main(int count, char **words) {
     seat_clients();
     connect_phase();
     pause_phase();
-    double spent = write_phase();
+    Spent spent = write_phase();
     drain_phase();
     report(spent);
     return failed || lost ? 1 : 0;
