@@ -70,6 +70,9 @@ SEGMENT_BYTES_MAX = 64 * 1024 * 1024
 RECORD_BYTES_MAX = 512 * 1024 * 1024
 """A longer length in a record header is damage, not data."""
 
+GROUP_BYTES_MAX = 4 * 1024 * 1024
+"""A group takes no further record beyond this, so that nobody's acknowledgement waits long for the records of others."""
+
 SNAPSHOT_BYTES_MIN = 4 * 1024 * 1024
 """Journal bytes of one database before a snapshot is worth its cost (then: as much as its last snapshot)."""
 
@@ -79,4 +82,5 @@ JOURNAL_SEGMENTS_MAX = 4
 assert MESSAGE_BYTES_MAX < OUTBOX_BYTES_MAX, "one message of a client must fit another client's outbox"
 assert MESSAGE_BYTES_MAX <= MESSAGE_FRAMES_MAX * FRAME_BYTES_MAX, "a full message must be announceable"
 assert STRING_BYTES_MAX < MESSAGE_BYTES_MAX, "the longest string must fit a message"
+assert GROUP_BYTES_MAX + RECORD_BYTES_MAX + SEGMENT_BYTES_MAX < 2**32, "an offset in a segment must fit 32 bits"
 assert BODY_BYTES_MAX * 2 <= RECORD_BYTES_MAX, "the record of the largest write must be readable again"

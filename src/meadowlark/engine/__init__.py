@@ -19,7 +19,25 @@ from meadowlark.engine.database import Database
 from meadowlark.engine.effects import Commit, Effect, Push, Reply, Revoke
 
 __all__ = [
-    "Access", "Client", "Command", "Commit", "Database", "Effect", "Get", "Identify", "Leave", "Listen", "Locked",
-    "OnDisconnectCancel", "OnDisconnectSet", "OnDisconnectUpdate", "Open", "Push", "Reply", "Revoke", "Set", "Unlisten",
+    "Access",
+    "Client",
+    "Command",
+    "Commit",
+    "Database",
+    "Effect",
+    "Get",
+    "Identify",
+    "Leave",
+    "Listen",
+    "Locked",
+    "OnDisconnectCancel",
+    "OnDisconnectSet",
+    "OnDisconnectUpdate",
+    "Open",
+    "Push",
+    "Reply",
+    "Revoke",
+    "Set",
+    "Unlisten",
     "Update",
 ]

@@ -45,7 +45,10 @@ class Get(msgspec.Struct, frozen=True, gc=False):
 
 
 class Listen(msgspec.Struct, frozen=True, gc=False):
-    """Read, and be told of every change until Unlisten. `hash`: of what the client has; "" for nothing; None: send it whatever it is."""
+    """Read, and be told of every change until Unlisten.
+
+    hash: of what the client has already; "" for nothing; None: send it whatever it is.
+    """
 
     client: Client
     request: int | None
@@ -101,6 +104,4 @@ class Leave(msgspec.Struct, frozen=True, gc=False):
     client: Client
 
 
-Command = (
-    Set | Update | Get | Listen | Unlisten | OnDisconnectSet | OnDisconnectUpdate | OnDisconnectCancel | Identify | Leave
-)
+Command = Set | Update | Get | Listen | Unlisten | OnDisconnectSet | OnDisconnectUpdate | OnDisconnectCancel | Identify | Leave

@@ -1,8 +1,9 @@
 """One database as a state machine: commands in, effects out.
 
-State: the tree, who listens, what is queued for sessions that end, the sequence of the last record. `apply` is synchronous and
-complete: when it returns, the tree has changed (or not, if refused) and `out` says all that must be told, in order: pushes
-before the commit whose reply acknowledges them, a listen's data before its reply. Same state, command and `now` give the same effects.
+State: the tree, who listens, what is queued for sessions that end, the sequence of the last record. `apply` is
+synchronous and complete: when it returns, the tree has changed (or not, if refused) and `out` says all that must be told,
+in order: pushes before the commit whose reply acknowledges them, a listen's data before its reply. Same state, command
+and `now` give the same effects.
 
 Every granted write makes exactly one Commit, also one that changes nothing, because its acknowledgement must wait for the
 writes before it. Nothing here waits: making commits durable is the rim's business.
@@ -12,6 +13,7 @@ Does not know: bytes, sockets, files, clocks. Source: docs/semantics.md; docs/pr
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from meadowlark.engine import commands as c
@@ -34,6 +36,7 @@ from meadowlark.tree import (
     from_json,
     matches,
     node_count_up_to,
+    node_hash,
     parse_path,
     priority_from_json,
     resolve,
@@ -118,10 +121,7 @@ class Database:
         paths = self._update_paths(command.path, command.children)
         for path in paths:
             self._check_write(command.client, path)
-        return [
-            (path, self._parse(path, value, now_ms))
-            for path, value in zip(paths, command.children.values(), strict=True)
-        ]
+        return [(path, self._parse(path, value, now_ms)) for path, value in zip(paths, command.children.values(), strict=True)]
 
     def _update_paths(self, base: Path, children: dict[str, Any]) -> list[Path]:
         paths = []
@@ -131,7 +131,7 @@ class Database:
                 raise Refused(Code.INVALID_PATH, "an update names the location itself: expected paths below it")
             paths.append(_checked_depth(base + relative))
         ordered = sorted(paths)
-        for upper, lower in zip(ordered, ordered[1:], strict=False):
+        for upper, lower in pairwise(ordered):
             if lower[: len(upper)] == upper:
                 text = f"an update has {format_path(upper)} and {format_path(lower)}: expected that none contains another"
                 raise Refused(Code.INVALID_DATA, text)
@@ -242,9 +242,7 @@ class Database:
             queued.append((path, node, value))
         self._queue(command.client, queued, command.request, out)
 
-    def _queue(
-        self, client: Client, queued: list[tuple[Path, Node | None, Any]], request: int | None, out: list[Effect]
-    ) -> None:
+    def _queue(self, client: Client, queued: list[tuple[Path, Node | None, Any]], request: int | None, out: list[Effect]) -> None:
         queue = self.queues.get(client.id) or DisconnectQueue()
         if len(queue) + len(queued) > SESSION_ON_DISCONNECTS_MAX:
             raise Refused(Code.TOO_BIG, f"a connection may queue {SESSION_ON_DISCONNECTS_MAX} onDisconnect operations")
@@ -359,10 +357,10 @@ def _check_query(query: dict[str, Any] | None) -> None:
 
 
 def _has_already(node: Node | None, hash: str | None) -> bool:
-    """Whether a client that sent `hash` need not be sent `node`."""
+    """Whether a client that sent `hash` need not be sent `node`. Strict, unlike a transaction's check: when in doubt, send."""
     if node is None or not hash:
         return node is None and hash == ""
-    return node_count_up_to(node, HASHED_NODES_MAX) <= HASHED_NODES_MAX and matches(node, hash)
+    return node_count_up_to(node, HASHED_NODES_MAX) <= HASHED_NODES_MAX and node_hash(node) == hash
 
 
 def _merge_push(clients: Any, base: Path, writes: list[Write]) -> Push:

@@ -1,7 +1,8 @@
 """The data folder's lock: one server at a time, for as long as any of its processes lives.
 
-The lock is on an open file (flock), and workers inherit that file, so it is held until the last of them is gone, however the supervisor ended:
-a journal never has two writers. The file says who holds it, for the message that the second server gives and for `meadowlark databases`.
+The lock is on an open file (flock), and workers inherit that file, so it is held until the last of them is gone, however
+the supervisor ended: a journal never has two writers. The file says who holds it, for the message that the second server
+gives and for `meadowlark databases`.
 Source: docs/operating.md "Data folder".
 """
 
@@ -54,7 +55,8 @@ class DataFolder:
                 pid, urls = holder or (0, [])
                 where = f" at {' '.join(urls)}" if urls else ""
                 raise DataFolderLocked(
-                    f"the data folder {self.path} is in use by another server, pid {pid}{where}: stop that one, or choose another folder with --data"
+                    f"the data folder {self.path} is in use by another server, pid {pid}{where}: "
+                    "stop that one, or choose another folder with --data"
                 )
             time.sleep(0.02)
 

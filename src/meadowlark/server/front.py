@@ -1,7 +1,7 @@
 """The door: accepts connections, looks at how they begin, and hands each to the worker that owns its database.
 
-The listening sockets are shared by all workers; whoever is free accepts. The first bytes are peeked at, not taken, so a socket that is passed
-on is untouched. A connection that says nothing is closed after HANDSHAKE_SECONDS.
+The listening sockets are shared by all workers; whoever is free accepts. The first bytes are peeked at, not taken, so a
+socket that is passed on is untouched. A connection that says nothing is closed after HANDSHAKE_SECONDS.
 Does not know: HTTP, beyond where its head names a database.
 """
 

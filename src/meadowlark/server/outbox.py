@@ -1,10 +1,11 @@
 """What waits for one client, and the turn in which all of it leaves.
 
-Frames gather while the loop handles what arrived; at the end of the turn each client gets one write. A client whose socket is full is paused:
-its frames wait as they are (shared with everyone else's outboxes, so they cost nothing twice), bounded by OUTBOX_BYTES_MAX
-behind the message being sent and by OUTBOX_STALL_SECONDS without progress; past either the connection is closed with a reason, and the
-client comes back and resumes by hash.
-Invariant: a frame leaves in the order it was put; nothing is written while the transport is paused.
+Frames gather while the loop handles what arrived; at the end of the turn each client gets one write. A client whose
+socket is full is paused: its frames wait as they are (shared with everyone else's outboxes, so they cost nothing twice),
+bounded by OUTBOX_BYTES_MAX behind the message being sent and by OUTBOX_STALL_SECONDS without progress; past either the
+connection is closed with a reason, and the client comes back and resumes by hash.
+Invariant: a frame leaves in the order
+it was put; nothing is written while the transport is paused.
 """
 
 from __future__ import annotations

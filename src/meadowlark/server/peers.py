@@ -1,8 +1,8 @@
 """Passing connections between workers: an untouched or half-read socket goes to the worker that owns its database.
 
-Each worker has an inbox, a SEQPACKET pair whose reading end outlives the worker (the supervisor holds both ends), so what was sent to
-a worker that died reaches the one that replaces it. A message is one JSON line about the connection, the bytes already read from it,
-and the socket itself as ancillary data (SCM_RIGHTS). Whoever sends closes its own copy.
+Each worker has an inbox, a SEQPACKET pair whose reading end outlives the worker (the supervisor holds both ends), so what
+was sent to a worker that died reaches the one that replaces it. A message is one JSON line about the connection, the
+bytes already read from it, and the socket itself as ancillary data (SCM_RIGHTS). Whoever sends closes its own copy.
 Invariant: a connection is never in two workers' hands and never dropped without a log line.
 """
 
@@ -52,7 +52,7 @@ class Peers:
         self._loop.add_reader(inbox.fileno(), self._receive)
 
     def send(self, worker: int, connection: int, consumed: bytes = b"", passed: Passed | None = None) -> bool:
-        """Hands the socket with descriptor `connection` to `worker` and closes it here. False: it could not be, and was closed."""
+        """Hands the socket with descriptor `connection` to `worker`, closing it here. False: that failed, and it is closed."""
         message = msgspec.json.encode(passed or Passed()) + b"\n" + consumed
         if len(message) > MESSAGE_BYTES_MAX:
             return self._give_up(connection, "too much was read before its database was known")

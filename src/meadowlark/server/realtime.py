@@ -1,9 +1,10 @@
 """One realtime connection: a WebSocket, the session machine that reads it, and the outbox that writes it.
 
-Frames arrive from picows, the session turns them into commands, the shard carries them out, and what this client must hear comes back
-through `deliver` and `send_reply` into the outbox. picows' protocol class is wrapped here and nowhere else: it is not part of its
-documented interface, so the dependency is pinned and this file is the one to change.
-Invariant: after `closed` nothing refers to the connection any more; no cycle is left behind (workers run without a collector).
+Frames arrive from picows, the session turns them into commands, the shard carries them out, and what this client must
+hear comes back through `deliver` and `send_reply` into the outbox. picows' protocol class is wrapped here and nowhere
+else: it is not part of its documented interface, so the dependency is pinned and this file is the one to change.
+Invariant: after `closed` nothing refers to the connection any more; no cycle is left behind (workers run without a
+collector).
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ class RealtimeConnection(Receiver):
     # Receiving
 
     def opened(self, transport: WSTransport) -> None:
-        assert self._session is not None and self._hosted is not None
+        assert self._session is not None
+        assert self._hosted is not None
         self._transport = transport
         self._outbox = Outbox(self._host.turn, transport.underlying_transport.write, self._too_slow)
         self._hosted.users += 1

@@ -1,8 +1,8 @@
 """Joins a connection that ends here to the worker that owns its database, inside the machine.
 
 Only for TLS whose server name did not tell the database: the session's keys live in this process, so the socket cannot be
-passed on. One end of a loopback TCP pair goes to the owner as if it were the connection (TCP, because libraries set TCP options on
-whatever they are given); this end is pumped both ways, each side reading only as fast as the other takes.
+passed on. One end of a loopback TCP pair goes to the owner as if it were the connection (TCP, because libraries set TCP
+options on whatever they are given); this end is pumped both ways, each side reading only as fast as the other takes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which worker owns a database, and which database a connection is about to ask for.
 
 `find_database` looks at the first bytes of a connection without taking them: the request target's `ns`, else the first
-label of the Host, or of the server name where the bytes are a TLS greeting. It may not know (bytes missing, nothing named): then the
-connection is served where it is, and moves on when its request has been read.
+label of the Host, or of the server name where the bytes are a TLS greeting. It may not know (bytes missing, nothing
+named): then the connection is served where it is, and moves on when its request has been read.
 """
 
 from __future__ import annotations

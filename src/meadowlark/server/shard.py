@@ -1,10 +1,10 @@
 """The databases of one worker: opened on demand, changed by commands, their effects carried out.
 
-`apply` is the only way in. It runs the engine and performs what comes out in order: pushes go to outboxes at once, records to the journal, and the
-reply to a write waits until its record is durable. A database comes from its last snapshot and the records after it, gets a new
-snapshot when its records outgrow it, and leaves memory when nobody has used it for a while.
-When the journal fails, nothing is acknowledged any more: writes are refused, reading goes on.
-All of it runs on the worker's one loop; only compressing and writing snapshots runs beside it.
+`apply` is the only way in. It runs the engine and performs what comes out in order: pushes go to outboxes at once,
+records to the journal, and the reply to a write waits until its record is durable. A database comes from its last
+snapshot and the records after it, gets a new snapshot when its records outgrow it, and leaves memory when nobody has used
+it for a while. When the journal fails, nothing is acknowledged any more: writes are refused, reading goes on. All of it
+runs on the worker's one loop; only compressing and writing snapshots runs beside it.
 """
 
 from __future__ import annotations
@@ -164,7 +164,8 @@ class Shard:
             if not self._settings.create_databases:
                 raise Refused(
                     Code.UNKNOWN_DATABASE,
-                    f"There is no database {name!r} here: create it with 'meadowlark databases create {name}' or list it in the configuration",
+                    f"There is no database {name!r} here: create it with 'meadowlark databases create {name}' "
+                    "or list it in the configuration",
                 )
             self.create(name)
         try:

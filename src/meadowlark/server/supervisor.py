@@ -1,10 +1,10 @@
 """The supervisor: one process that owns what must outlive workers, and the workers themselves.
 
-It locks the data folder, fits the journal to the number of workers, binds the listening sockets, makes every worker's inbox, and starts
-the workers by exec, each with a control socket. A worker that ends unasked is replaced at once (later and later if it keeps dying at its start); what
-was sent to its inbox waits for the replacement. SIGTERM and SIGINT drain: every worker finishes and exits, then the supervisor exits 0. If the
-supervisor itself is killed, workers see their control socket close and drain as well.
-Blocking code without an event loop: it does next to nothing.
+It locks the data folder, fits the journal to the number of workers, binds the listening sockets, makes every worker's
+inbox, and starts the workers by exec, each with a control socket. A worker that ends unasked is replaced at once (later
+and later if it keeps dying at its start); what was sent to its inbox waits for the replacement. SIGTERM and SIGINT drain:
+every worker finishes and exits, then the supervisor exits 0. If the supervisor itself is killed, workers see their
+control socket close and drain as well. Blocking code without an event loop: it does next to nothing.
 Does not know: databases, protocols, clients.
 Source: docs/architecture.md "Processes".
 """
@@ -24,6 +24,7 @@ from collections.abc import Callable
 
 import msgspec
 import structlog
+from meadowlark.server.disk import Disk
 
 from meadowlark.errors import ConfigInvalid, WorldError
 from meadowlark.journal import Databases, reshard
@@ -31,7 +32,6 @@ from meadowlark.server.banner import banner
 from meadowlark.server.config import Config
 from meadowlark.server.credential import open_credential
 from meadowlark.server.data_folder import DataFolder
-from meadowlark.server.disk import Disk
 from meadowlark.server.logs import set_up_logs
 from meadowlark.server.routing import owner_of
 from meadowlark.server.spec import SPEC_VARIABLE, WorkerSpec
@@ -256,7 +256,9 @@ def _bind(host: str, port: int) -> list[socket.socket]:
         except OSError as error:
             if listeners:
                 continue  # The other family of the same name; the first is what counts.
-            raise WorldError(f"cannot listen on {address[0]} port {address[1]}: {error.strerror}; choose another with --port") from error
+            raise WorldError(
+                f"cannot listen on {address[0]} port {address[1]}: {error.strerror}; choose another with --port"
+            ) from error
     return listeners
 
 

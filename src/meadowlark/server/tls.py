@@ -18,7 +18,8 @@ def make_context(config: Config) -> ssl.SSLContext | None:
         context.load_cert_chain(config.tls_certificate, config.tls_key or None)
     except (OSError, ssl.SSLError) as error:
         raise ConfigInvalid(
-            f"the TLS certificate {config.tls_certificate} with key {config.tls_key or '(in the same file)'} cannot be used: {error}"
+            f"the TLS certificate {config.tls_certificate} with key {config.tls_key or '(in the same file)'} "
+            f"cannot be used: {error}"
         ) from error
     context.set_alpn_protocols(["http/1.1"])
     return context

@@ -1,9 +1,10 @@
 """One worker: a process with one loop, one journal and the databases that hash to it.
 
-Started by the supervisor with a WorkerSpec. It verifies its journal, says that it is ready, then serves: connections that the front
-accepts and keeps, and those that other workers pass on. SIGTERM, or the end of the supervisor, drains it: nothing new is accepted, every session
-is ended and what it had queued is carried out, the journal is flushed, acknowledgements leave, and the process exits.
-The cyclic collector is off: the tree has no cycles, and connections take theirs apart when they close.
+Started by the supervisor with a WorkerSpec. It verifies its journal, says that it is ready, then serves: connections that
+the front accepts and keeps, and those that other workers pass on. SIGTERM, or the end of the supervisor, drains it:
+nothing new is accepted, every session is ended and what it had queued is carried out, the journal is flushed,
+acknowledgements leave, and the process exits. The cyclic collector is off: the tree has no cycles, and connections take
+theirs apart when they close.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import aiofastnet
 import msgspec
 import structlog
 import uvloop
+from meadowlark.server.disk import Disk
 from picows import WSCloseCode
 
 from meadowlark.auth.tokens import DevVerifier, ServeVerifier, Verifier
@@ -37,7 +39,6 @@ from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.limits import PING_SECONDS
 from meadowlark.server.config import Config
 from meadowlark.server.credential import read_credential
-from meadowlark.server.disk import Disk
 from meadowlark.server.front import Front
 from meadowlark.server.http import HttpConnection
 from meadowlark.server.logs import set_up_logs
@@ -158,7 +159,8 @@ class Worker:
     async def _drain(self) -> None:
         """Ends everything in order; what was acknowledged is on disk, what was not is answered or never was."""
         self.draining = True
-        assert self._front is not None and self._peers is not None
+        assert self._front is not None
+        assert self._peers is not None
         self._front.close()
         self._peers.close()
         log.info("draining", sessions=len(self.sessions), connections=len(self.connections))

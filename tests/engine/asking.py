@@ -1,0 +1,83 @@
+"""A database with clients in memory: say what is asked, read what comes out, keep what each client believes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meadowlark.auth.identity import ADMIN, NOBODY, Identity
+from meadowlark.engine import (
+    Access,
+    Client,
+    Command,
+    Commit,
+    Database,
+    Effect,
+    Open,
+    Push,
+    Reply,
+)
+from meadowlark.tree import Tree, format_path, parse_path
+
+NOW = 1_700_000_000_000
+
+
+class Believer(Client):
+    """A client that carries out pushes on a tree of its own, as the SDKs do."""
+
+    __slots__ = ("heard", "mirror")
+
+    def __init__(self, id: str, identity: Identity = NOBODY) -> None:
+        super().__init__(id, identity)
+        self.heard: list[tuple[str, str, Any]] = []
+        self.mirror = Tree()
+
+    def hear(self, push: Push) -> None:
+        self.heard.append(("merge" if push.merge else "set", format_path(push.path), push.value))
+        writes = push.value.items() if push.merge else [("", push.value)]
+        for relative, node in writes:
+            self.mirror.set(push.path + parse_path(relative), node)
+
+    def take(self) -> list[tuple[str, str, Any]]:
+        """What was heard since the last take."""
+        heard, self.heard = self.heard, []
+        return heard
+
+
+class Asking:
+    """`do(command)` applies, delivers and records; the pieces are read as attributes."""
+
+    def __init__(self, access: Access | None = None) -> None:
+        self.database = Database("test", access or Open())
+        self.commits: list[Commit] = []
+        self.out: list[Effect] = []
+        self.now = NOW
+
+    def client(self, name: str = "one", *, admin: bool = False) -> Believer:
+        return Believer(name, ADMIN if admin else NOBODY)
+
+    def do(self, command: Command) -> Reply | None:
+        """The reply to `command`, immediate or after its commit."""
+        self.out = []
+        self.database.apply(command, self.now, self.out)
+        self.database.check()
+        reply = None
+        for effect in self.out:
+            if isinstance(effect, Push):
+                for client in effect.listeners:
+                    assert isinstance(client, Believer)
+                    client.hear(effect)
+            elif isinstance(effect, Commit):
+                self.commits.append(effect)
+                reply = effect.reply
+            elif isinstance(effect, Reply):
+                reply = effect
+        return reply
+
+    def refusal(self, command: Command) -> str:
+        """The text with which `command` is refused; the tree must be as before."""
+        before = repr(self.database.tree.root)
+        reply = self.do(command)
+        assert reply is not None
+        assert reply.refused is not None
+        assert repr(self.database.tree.root) == before
+        return reply.refused.text
