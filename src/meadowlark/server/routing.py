@@ -68,7 +68,7 @@ def find_server_name(hello: bytes) -> str | None:
                 # A list of names, in practice one: list length 2, type 1, name length 2, name.
                 name_size = int.from_bytes(hello[place + 7 : place + 9], "big")
                 name = hello[place + 9 : place + 9 + name_size]
-                return name.decode("ascii") if len(name) == name_size else None
+                return name.decode("ascii") if name and len(name) == name_size else None
             place += 4 + size
     except (IndexError, UnicodeDecodeError):
         pass

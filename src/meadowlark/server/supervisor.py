@@ -24,7 +24,6 @@ from collections.abc import Callable
 
 import msgspec
 import structlog
-from meadowlark.server.disk import Disk
 
 from meadowlark.errors import ConfigInvalid, WorldError
 from meadowlark.journal import Databases, reshard
@@ -32,6 +31,7 @@ from meadowlark.server.banner import banner
 from meadowlark.server.config import Config
 from meadowlark.server.credential import open_credential
 from meadowlark.server.data_folder import DataFolder
+from meadowlark.server.disk import Disk
 from meadowlark.server.logs import set_up_logs
 from meadowlark.server.routing import owner_of
 from meadowlark.server.spec import SPEC_VARIABLE, WorkerSpec

@@ -28,7 +28,6 @@ import aiofastnet
 import msgspec
 import structlog
 import uvloop
-from meadowlark.server.disk import Disk
 from picows import WSCloseCode
 
 from meadowlark.auth.tokens import DevVerifier, ServeVerifier, Verifier
@@ -39,6 +38,7 @@ from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.limits import PING_SECONDS
 from meadowlark.server.config import Config
 from meadowlark.server.credential import read_credential
+from meadowlark.server.disk import Disk
 from meadowlark.server.front import Front
 from meadowlark.server.http import HttpConnection
 from meadowlark.server.logs import set_up_logs
@@ -80,6 +80,7 @@ class Worker:
             wake=self._loop.call_soon_threadsafe,
             on_durable=self._durable,
             on_failed=self._failed,
+            clock=time.perf_counter,
         )
         self._snapshots = Snapshots(disk, spec.data)
         self.config: Config = config
@@ -98,7 +99,7 @@ class Worker:
 
     async def run(self) -> None:
         """Serves until told to stop."""
-        report = self._journal.open()
+        report = self._journal.open(self._snapshots)
         log.info("journal open", report=str(report))
         self._journal.start()
         _pin(self._spec.index)

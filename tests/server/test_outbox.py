@@ -1,0 +1,113 @@
+"""Frames gather, leave once a turn, wait for a client that is full, and end a client that stays full."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from meadowlark.limits import OUTBOX_BYTES_MAX, OUTBOX_STALL_SECONDS
+from meadowlark.server.outbox import Outbox, Turn
+
+
+class Loop:
+    """Only `call_soon`; `turn()` runs what was asked for."""
+
+    def __init__(self) -> None:
+        self.soon: list[Callable[[], None]] = []
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self.soon.append(callback)
+
+    def turn(self) -> None:
+        soon, self.soon = self.soon, []
+        for callback in soon:
+            callback()
+
+
+class Made:
+    def __init__(self) -> None:
+        self.loop = Loop()
+        self.written: list[bytes] = []
+        self.reasons: list[str] = []
+        loop: Any = self.loop
+        self.outbox = Outbox(Turn(loop), self.written.append, self.reasons.append)
+
+
+@pytest.fixture
+def made() -> Made:
+    return Made()
+
+
+def test_frames_of_one_turn_leave_in_one_write_in_order(made: Made) -> None:
+    for frame in (b"a", b"b", b"c"):
+        made.outbox.put(frame)
+    assert made.written == []
+    made.loop.turn()
+    assert made.written == [b"abc"]
+    assert made.outbox.waiting_bytes == 0
+
+
+def test_a_turn_with_nothing_writes_nothing(made: Made) -> None:
+    made.outbox.put(b"a")
+    made.loop.turn()
+    made.loop.turn()
+    assert made.written == [b"a"]
+
+
+def test_a_paused_client_gets_all_that_waited_when_it_takes_again(made: Made) -> None:
+    made.outbox.pause(now=0.0)
+    made.outbox.put(b"a")
+    made.loop.turn()
+    made.outbox.put(b"b")
+    made.loop.turn()
+    assert made.written == []
+    made.outbox.resume()
+    assert made.written == [b"ab"]
+
+
+def test_a_client_with_too_much_waiting_is_ended_once_with_a_reason(made: Made) -> None:
+    made.outbox.pause(now=0.0)
+    frame = bytes(OUTBOX_BYTES_MAX // 2 + 1)
+    for _ in range(5):
+        made.outbox.put(frame)
+    assert len(made.reasons) == 1
+    assert "slow client" in made.reasons[0]
+    assert made.outbox.waiting_bytes <= 3 * len(frame)
+
+
+def test_one_frame_beyond_the_bound_passes_when_nothing_else_waits(made: Made) -> None:
+    made.outbox.pause(now=0.0)
+    made.outbox.put(bytes(OUTBOX_BYTES_MAX * 2))
+    assert made.reasons == []
+
+
+def test_a_client_that_takes_nothing_for_too_long_is_ended(made: Made) -> None:
+    made.outbox.pause(now=100.0)
+    made.outbox.put(b"a")
+    made.outbox.check_stall(now=100.0 + OUTBOX_STALL_SECONDS)
+    assert made.reasons == []
+    made.outbox.check_stall(now=100.1 + OUTBOX_STALL_SECONDS)
+    assert len(made.reasons) == 1
+
+
+def test_a_closed_outbox_takes_and_writes_nothing(made: Made) -> None:
+    made.outbox.put(b"a")
+    made.outbox.close()
+    made.outbox.put(b"b")
+    made.loop.turn()
+    assert made.written == []
+
+
+def test_the_turn_works_on_a_real_loop() -> None:
+    async def run() -> list[bytes]:
+        written: list[bytes] = []
+        outbox = Outbox(Turn(asyncio.get_running_loop()), written.append, lambda reason: None)
+        outbox.put(b"a")
+        outbox.put(b"b")
+        await asyncio.sleep(0)
+        return written
+
+    assert asyncio.run(run()) == [b"ab"]
