@@ -1,0 +1,71 @@
+"""Pushes, literally."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meadowlark.engine.client import Client
+from meadowlark.engine.effects import Push
+from meadowlark.errors import Code, Refused
+from meadowlark.wire import encode_auth_revoked, encode_push, encode_revoke
+from tests.wire.exchange import read_messages
+
+LISTENERS = (Client("s1"),)
+
+
+def told(push: Push) -> str:
+    [message] = read_messages(encode_push(push))
+    return message
+
+
+def test_a_value_in_one_short_frame() -> None:
+    assert encode_push(Push(LISTENERS, ("a", "b"), 1)) == b'\x81\x2d{"t":"d","d":{"a":"d","b":{"p":"a/b","d":1}}}'
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "body"),
+    [
+        ((), None, '{"p":"","d":null}'),
+        ((), {"a": 1}, '{"p":"","d":{"a":1}}'),
+        (("a", ".priority"), "x", '{"p":"a/.priority","d":"x"}'),
+        (('q"\\', "ü😀"), False, '{"p":"q\\"\\\\/ü😀","d":false}'),
+        (("a",), {".value": 1, ".priority": 2.5}, '{"p":"a","d":{".value":1,".priority":2.5}}'),
+    ],
+)
+def test_paths_and_values(path: tuple[str, ...], value: Any, body: str) -> None:
+    assert told(Push(LISTENERS, path, value)) == '{"t":"d","d":{"a":"d","b":' + body + "}}"
+
+
+def test_a_merge() -> None:
+    push = Push(LISTENERS, ("a",), {"b/y": None, "c": {"d": 1}}, merge=True)
+    assert told(push) == '{"t":"d","d":{"a":"m","b":{"p":"a","d":{"b/y":null,"c":{"d":1}}}}}'
+
+
+def test_a_push_is_encoded_once_and_stays_as_it_was() -> None:
+    value = {"x": 1}
+    push = Push(LISTENERS, ("a",), value)
+    first = encode_push(push)
+    value["x"] = 2
+    assert encode_push(push) is first
+
+
+def test_another_protocols_encoding_is_left_alone() -> None:
+    push = Push(LISTENERS, ("a",), 1, encoded={"stream": b"event"})
+    first = encode_push(push)
+    assert push.encoded["stream"] == b"event"
+    assert encode_push(push) is first
+
+
+def test_a_large_value_is_divided_between_characters() -> None:
+    text = "€" * 30_000
+    assert told(Push(LISTENERS, (), text)) == '{"t":"d","d":{"a":"d","b":{"p":"","d":"' + text + '"}}}'
+
+
+def test_the_end_of_a_listen_and_of_a_credential() -> None:
+    assert read_messages(encode_revoke(("a", "b"))) == ['{"t":"d","d":{"a":"c","b":{"p":"a/b"}}}']
+    assert read_messages(encode_revoke(())) == ['{"t":"d","d":{"a":"c","b":{"p":""}}}']
+    assert read_messages(encode_auth_revoked(Refused(Code.EXPIRED_TOKEN, "Auth token is expired."))) == [
+        '{"t":"d","d":{"a":"ac","b":{"s":"expired_token","d":"Auth token is expired."}}}'
+    ]
