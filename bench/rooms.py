@@ -1,0 +1,33 @@
+"""What latency does a client in a room of ten see at 2,000 writes a second?
+
+One worker, durable. Each of the connections listens to its room and writes into it in turn; every write is delivered to
+ten listeners. The heavier rows find where one core ends.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.generator import Load
+from bench.harness import Bench, Effort, Row, main, under_load
+
+LOADS = (Load(connections=1000, writes_per_second=2000), Load(connections=1000, writes_per_second=5000))
+LOADS_FULL = (Load(connections=10_000, writes_per_second=2000), Load(connections=1000, writes_per_second=10_000))
+
+
+def measure(effort: Effort) -> tuple[list[Row], list[Any]]:
+    """A row for each load."""
+    loads = LOADS + (LOADS_FULL if effort.full else ())
+    measured = [under_load(load.lasting(effort.seconds), effort.runs) for load in loads]
+    return [one.row() for one in measured], [one.runs for one in measured]
+
+
+BENCH = Bench(
+    name="rooms",
+    question=(__doc__ or "").partition("\n")[0],
+    not_shown="a network (everything is loopback), rules, queries, clients slower than the generator, more than one worker.",
+    measure=measure,
+)
+
+if __name__ == "__main__":
+    main([BENCH])

@@ -1,0 +1,271 @@
+"""The generator against a server that misbehaves on purpose: whatever is wrong with the server, the report must say so.
+
+A measuring instrument that cannot see a fault proves nothing. Run with `python -m pytest bench/test_load.py`; takes seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import struct
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+
+from bench import generator
+
+Report = dict[str, Any]
+HELLO = b'{"t":"c","d":{"t":"h","d":{"ts":1,"v":"5","h":"x","s":"s"}}}'
+
+
+def frame(payload: bytes, opcode: int = 1, *, final: bool = True) -> bytes:
+    """An unmasked frame."""
+    size = len(payload)
+    head = (
+        bytes((size,)) if size < 126 else b"\x7e" + struct.pack(">H", size) if size < 65536 else b"\x7f" + struct.pack(">Q", size)
+    )
+    return bytes((128 * final | opcode,)) + head + payload
+
+
+def in_pieces(payload: bytes, size: int = 60) -> bytes:
+    """A message the way long ones are sent: a count, then so many frames."""
+    pieces = [payload[at : at + size] for at in range(0, len(payload), size)]
+    return frame(b"%d" % len(pieces)) + b"".join(frame(piece) for piece in pieces)
+
+
+class Faulty:
+    """A tiny server of one room. `deliver` makes the bytes of a push out of its payload, its number and its listener's index."""
+
+    def __init__(self, deliver: Callable[[bytes, int, int], bytes], *, byte_by_byte: bool = False, refuse: bool = False) -> None:
+        self.deliver, self.byte_by_byte, self.refuse = deliver, byte_by_byte, refuse
+        self.listeners: list[asyncio.StreamWriter] = []
+        self.writers: list[asyncio.StreamWriter] = []
+        self.sending = asyncio.Lock()
+        self.pushes = self.keepalives = self.pongs = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"GET /.ws?v=5&ns=bench HTTP/1.1\r\n"), head
+        await self.send(writer, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n" + frame(HELLO))
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                await self.receive(writer, *await self.read_frame(reader))
+
+    async def read_frame(self, reader: asyncio.StreamReader) -> tuple[int, bytes]:
+        first, size = await reader.readexactly(2)
+        assert size & 128, "a client's frame must be masked"
+        size &= 127
+        if size == 126:
+            (size,) = struct.unpack(">H", await reader.readexactly(2))
+        mask = await reader.readexactly(4)
+        payload = await reader.readexactly(size)
+        return first & 15, bytes(byte ^ mask[at & 3] for at, byte in enumerate(payload))
+
+    async def receive(self, writer: asyncio.StreamWriter, opcode: int, payload: bytes) -> None:
+        if opcode == 10:
+            self.pongs += payload == b"are you there"
+        elif payload == b"0":
+            self.keepalives += 1
+        else:
+            await self.answer(writer, json.loads(payload)["d"])
+
+    async def answer(self, writer: asyncio.StreamWriter, request: Report) -> None:
+        if request["a"] == "q":
+            # What was in the room before bears a marker too and is no delivery.
+            await self.send(writer, frame(b'{"t":"d","d":{"a":"d","b":{"p":"rooms/r0","d":{"c0":{"v":"@%024x"}}}}}' % 7))
+            self.listeners.append(writer)
+        elif not self.refuse:
+            body = {"p": request["b"]["p"][1:], "d": request["b"]["d"]}
+            payload = json.dumps({"t": "d", "d": {"a": "d", "b": body}}, separators=(",", ":")).encode()
+            self.pushes += 1
+            for index, listener in enumerate(self.listeners):
+                if pushed := self.deliver(payload, self.pushes, index):
+                    await self.send(listener, pushed)
+        status = b"failed" if self.refuse and request["a"] == "p" else b"ok"
+        await self.send(writer, frame(b'{"t":"d","d":{"r":%d,"b":{"s":"%b","d":"no \\"room\\""}}}' % (request["r"], status)))
+
+    async def send(self, writer: asyncio.StreamWriter, content: bytes) -> None:
+        step = 1 if self.byte_by_byte else len(content)
+        async with self.sending:  # Two tasks may owe one client something: their bytes must not mix.
+            for at in range(0, len(content), step):
+                writer.write(content[at : at + step])
+                if self.byte_by_byte:
+                    await asyncio.sleep(0)
+
+
+async def _listen(faulty: Faulty, ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]]) -> None:
+    """Serves until the event that it hands out is set; then every connection is closed."""
+    stop = asyncio.Event()
+    async with await asyncio.start_server(faulty.serve, "127.0.0.1", 0) as server:
+        ready.set_result((asyncio.get_running_loop(), stop, server.sockets[0].getsockname()[1]))
+        await stop.wait()
+    for writer in faulty.writers:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+@contextmanager
+def running(faulty: Faulty) -> Iterator[int]:
+    """The server on a thread of its own; gives the port."""
+    ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = Future()
+    thread = threading.Thread(target=lambda: asyncio.run(_listen(faulty, ready)))
+    thread.start()
+    loop, stop, port = ready.result(10)
+    try:
+        yield port
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+
+
+def report_of(faulty: Faulty, *options: str) -> Report:
+    """Runs three clients for half a second at 100 writes a second."""
+    generator.build()
+    load = [
+        "--workload",
+        "hot",
+        "--connections",
+        "3",
+        "--writes-per-second",
+        "100",
+        "--warmup",
+        "0.1",
+        "--seconds",
+        "0.4",
+        "--drain",
+        "0.5",
+    ]
+    with running(faulty) as port:
+        command = [str(generator.BINARY), "--port", str(port), *load, *options]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    report: Report = json.loads(answer.stdout.splitlines()[-1])
+    return report
+
+
+def plain(payload: bytes, number: int, listener: int) -> bytes:
+    """As a right server does."""
+    return frame(payload)
+
+
+def faults(report: Report) -> dict[str, int]:
+    """What the report complains about."""
+    names = (
+        "deliveries_missing",
+        "deliveries_extra",
+        "listeners_mixed_up",
+        "unacknowledged",
+        "refused",
+        "lost",
+        "failed",
+        "unknown_messages",
+    )
+    return {name: report[name] for name in names if report[name]}
+
+
+def test_right_server_is_reported_without_fault() -> None:
+    report = report_of(Faulty(plain))
+    assert faults(report) == {}
+    assert report["writes"] == report["acknowledged"] == 50
+    assert report["deliveries"] == 150
+    assert report["delivered_ms"]["count"] == 120  # without the warm-up
+    assert 0 < report["delivered_ms"]["p50"] < 200
+
+
+def with_ping(payload: bytes, number: int, listener: int) -> bytes:
+    return frame(b"are you there", 9) + frame(payload)
+
+
+def continued(payload: bytes, number: int, listener: int) -> bytes:
+    return frame(payload[:100], final=False) + frame(b"are you there", 9) + frame(payload[100:], 0)
+
+
+def padded(payload: bytes, number: int, listener: int) -> bytes:
+    """Longer than the generator keeps: it must judge by the beginning and skip the rest."""
+    return frame(payload[:-1] + b" " * 400_000 + payload[-1:])
+
+
+@pytest.mark.parametrize(
+    ("deliver", "byte_by_byte"),
+    [
+        (plain, True),
+        (lambda payload, number, listener: in_pieces(payload, 110), True),
+        (lambda payload, number, listener: in_pieces(payload, 110), False),
+        (with_ping, False),
+        (continued, False),
+        (padded, False),
+    ],
+    ids=["byte by byte", "pieces, byte by byte", "pieces", "pings between", "continuation frames", "a very long frame"],
+)
+def test_every_way_of_framing_is_understood(deliver: Callable[[bytes, int, int], bytes], byte_by_byte: bool) -> None:
+    faulty = Faulty(deliver, byte_by_byte=byte_by_byte)
+    report = report_of(faulty)
+    assert faults(report) == {}
+    assert report["deliveries"] == 150
+    assert deliver not in (with_ping, continued) or faulty.pongs == 150
+
+
+def test_one_lost_push_is_missed() -> None:
+    report = report_of(Faulty(lambda payload, number, listener: b"" if (number, listener) == (20, 1) else frame(payload)))
+    assert faults(report) == {"deliveries_missing": 1}
+
+
+def test_one_doubled_push_is_noticed() -> None:
+    report = report_of(Faulty(lambda payload, number, listener: frame(payload) * (2 if (number, listener) == (20, 1) else 1)))
+    assert faults(report) == {"deliveries_extra": 1}
+
+
+def test_a_lost_and_a_doubled_push_do_not_cancel_out() -> None:
+    copies = {20: 0, 30: 2}
+    report = report_of(Faulty(lambda payload, number, listener: frame(payload) * (copies.get(number, 1) if listener == 2 else 1)))
+    assert faults(report) == {"listeners_mixed_up": 1}
+
+
+def test_refusals_are_counted_and_the_first_is_quoted() -> None:
+    report = report_of(Faulty(plain, refuse=True))
+    assert report["refused"] == report["writes"] == 50
+    assert report["acknowledged_ms"]["count"] == 0
+    assert "failed" in report["first_error"]
+
+
+def test_lateness_of_the_server_counts_from_when_the_write_was_due() -> None:
+    def stall_once(payload: bytes, number: int, listener: int) -> bytes:
+        if (number, listener) == (15, 0):
+            threading.Event().wait(0.2)
+        return frame(payload)
+
+    report = report_of(Faulty(stall_once))
+    assert report["delivered_ms"]["max"] >= 200
+    # The twenty writes that came due meanwhile were late too, not only the one that met the stall.
+    assert report["delivered_ms"]["p90"] >= 100
+    assert faults(report) == {}
+
+
+def test_other_generators_writes_are_told_apart() -> None:
+    def foreign(payload: bytes, number: int, listener: int) -> bytes:
+        return frame(payload) + frame(re.sub(rb"@(.{14})00", rb"@\g<1>01", payload))
+
+    report = report_of(Faulty(foreign))
+    assert faults(report) == {}
+    assert (report["deliveries"], report["deliveries_foreign"]) == (150, 150)
+
+
+def test_a_connection_that_the_server_closes_is_lost() -> None:
+    report = report_of(
+        Faulty(lambda payload, number, listener: frame(b"\x03\xe8gone", 8) if (number, listener) == (40, 2) else frame(payload))
+    )
+    assert report["lost"] == 1
+    assert "gone" in report["first_error"]
+
+
+def test_keepalives_are_sent_when_asked_for() -> None:
+    faulty = Faulty(plain)
+    report_of(faulty, "--keepalive", "0.1", "--idle")
+    assert faulty.keepalives >= 6
