@@ -1,0 +1,76 @@
+"""One request on its way to an answer: whose database it names, and which part of the server answers it.
+
+What a request names decides which worker reads its body, so it is found from the head alone. The database is `ns`, else the first
+label of the host; in dev, where neither tells, the one that Firebase's tools mean by naming none.
+Does not know: connections, bodies, how anything is answered.
+"""
+
+from __future__ import annotations
+
+from meadowlark.errors import Code, Refused
+from meadowlark.ids import check_database_name
+from meadowlark.server.routing import database_of_host
+from meadowlark.wire.http import Head, HttpFault
+from meadowlark.wire.rest import RestRequest, parse_rest
+from meadowlark.wire.targets import Target, parse_target
+
+DEFAULT_DATABASE = "fake-server"
+"""What a request means in dev that names no database: the word that Firebase's tools use for it."""
+
+NO_DATABASE = "the request names no database: add ?ns=NAME, or use a host name whose first label is the database's name"
+NO_SOCKET = "/.ws is for WebSockets: connect with a client of the realtime protocol, or use the REST API"
+
+SOCKET = (".ws",)
+CREATION = (".meadowlark", "databases")
+"""Followed by the name of the database to create, with .json."""
+
+_OF_SERVER = frozenset([".health", ".inspect", ".lp", ".meadowlark"])
+"""First segments of targets that concern the server, not one database."""
+
+
+class Exchange:
+    """`head`, and what is found out about it by `look`."""
+
+    __slots__ = ("database", "head", "keep_alive", "refused", "request", "target")
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+        self.keep_alive = head.keep_alive
+        """Whether the connection may go on after the answer."""
+        self.target = Target((), {})
+        self.database: str | None = None
+        """None where every worker can answer."""
+        self.request: RestRequest | None = None
+        """None where the target is one of the server's own (routes.py)."""
+        self.refused: Refused | None = None
+        """Why it will be refused as soon as its body has been dropped."""
+
+    @property
+    def is_socket(self) -> bool:
+        return self.target.segments == SOCKET
+
+    def look(self, mode: str) -> None:
+        """Finds out what is asked of whom. Raises Refused for what nobody can answer."""
+        head = self.head
+        self.target = target = parse_target(head.target)
+        segments = target.segments
+        if head.method == "OPTIONS" or not segments:
+            return
+        if segments[0] in _OF_SERVER:
+            if segments[:-1] == CREATION:
+                self.database = check_database_name(segments[-1].removesuffix(".json"))
+            return
+        self.database = self._find_database(mode)
+        if segments == SOCKET:
+            if head.upgrade != "websocket":
+                raise HttpFault(426, NO_SOCKET)
+        elif segments[0] != ".settings":
+            self.request = parse_rest(head.method, target, head.headers)
+
+    def _find_database(self, mode: str) -> str:
+        named = self.target.parameters.get("ns") or database_of_host(self.target.host or self.head.headers.get("host", ""))
+        if named is None:
+            if mode != "dev":
+                raise Refused(Code.UNKNOWN_DATABASE, NO_DATABASE)
+            return DEFAULT_DATABASE
+        return check_database_name(named)

@@ -1,0 +1,524 @@
+"""One plain connection: requests in, answers out, until it ends, changes worker or becomes a WebSocket.
+
+One request is answered at a time; what follows it waits, at most one read of it, while reading is paused. Whose database a
+request names is known when its head is there: another worker's connection is passed on with the bytes of that request, and
+`/.ws` is handed over, before any body is read. An event stream (streams.py) holds the connection until one side ends it.
+
+Invariants: in READING nothing is being answered; once GONE nothing is written and the transport is not known any more. An idle
+connection has no buffer of its own: all connections read into one, since each read is consumed before the next can start.
+Does not know: what requests mean (exchange.py, rest.py, routes.py). No timers: the worker calls `sweep` about once a second.
+Source: docs/rest.md "HTTP"; RFC 9112.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import math
+from collections.abc import Callable, Coroutine, Iterator
+from email.utils import formatdate
+from typing import Any, Protocol, cast
+
+import structlog
+
+from meadowlark.auth.tokens import Verifier
+from meadowlark.engine import Command
+from meadowlark.errors import Refused
+from meadowlark.ids import PushIds
+from meadowlark.limits import HANDSHAKE_SECONDS, OUTBOX_STALL_SECONDS
+from meadowlark.server import rest, routes
+from meadowlark.server.exchange import Exchange
+from meadowlark.server.outbox import Turn
+from meadowlark.server.shard import Hosted
+from meadowlark.server.streams import EventStream
+from meadowlark.wire.answers import cors_headers, refusal
+from meadowlark.wire.http import CHUNKED, CONTINUE, LAST_CHUNK, HttpFault, RequestReader, Response, chunk, serialize_head
+
+log = structlog.get_logger()
+
+READ_BYTES = 65_536
+"""Of one read; also the most of a next request that waits while one is answered."""
+
+REFUSED_BODY_BYTES_MAX = READ_BYTES
+"""A refused request's body of up to this size is read and dropped, so that the connection can go on; larger ones end it."""
+
+_read_buffer = memoryview(bytearray(READ_BYTES))
+_tasks: set[asyncio.Task[None]] = set()
+"""The loop itself holds tasks weakly."""
+
+
+class State(enum.Enum):
+    """What the connection is doing."""
+
+    READING = enum.auto()
+    ANSWERING = enum.auto()
+    SENDING = enum.auto()
+    """An answer in slices is on its way."""
+    STREAMING = enum.auto()
+    MOVING = enum.auto()
+    """Waits for its last answer to leave, then goes to another worker."""
+    ENDING = enum.auto()
+    """Answered for the last time; what still comes is dropped, so that the client gets to read the answer."""
+    GONE = enum.auto()
+
+
+class Phase(enum.Enum):
+    """What the connection is waiting for."""
+
+    HEAD = enum.auto()
+    """A first head, or the rest of one."""
+    IDLE = enum.auto()
+    """Another request."""
+    BODY = enum.auto()
+    """Any more of an announced body."""
+    TAKING = enum.auto()
+    """The client to take any more of an answer."""
+    ENDING = enum.auto()
+    """The client to take the last answer and close."""
+    OURS = enum.auto()
+    """Nothing of the client."""
+
+
+PHASE_SECONDS = {
+    Phase.HEAD: HANDSHAKE_SECONDS,
+    # Longer than common clients and proxies keep idle connections, so that they close first and no request meets a closed one.
+    Phase.IDLE: 120.0,
+    Phase.BODY: 60.0,
+    Phase.TAKING: OUTBOX_STALL_SECONDS,
+    Phase.ENDING: OUTBOX_STALL_SECONDS,
+    Phase.OURS: math.inf,
+}
+"""How long a connection may be in each phase without progress."""
+
+
+class Shard(Protocol):
+    """What is asked of server/shard.py."""
+
+    @property
+    def failure(self) -> str | None: ...
+
+    async def open(self, name: str, *, admin: bool = False) -> Hosted: ...
+
+    def create(self, name: str) -> None: ...
+
+    def names(self) -> list[str]: ...
+
+    def apply(self, hosted: Hosted, command: Command) -> None: ...
+
+
+class Settings(Protocol):
+    @property
+    def mode(self) -> str: ...
+
+
+class WorkerApi(Protocol):
+    """What a connection needs of its worker."""
+
+    draining: bool
+    """No new requests are wanted: each connection ends with its next answer."""
+    connections: set[Any]
+    """The open ones, for sweeps and draining; a connection adds and removes itself."""
+    push_ids: PushIds
+    turn: Turn
+
+    @property
+    def config(self) -> Settings: ...
+
+    @property
+    def shard(self) -> Shard: ...
+
+    @property
+    def verifier(self) -> Verifier: ...
+
+    def now_ms(self) -> int: ...
+
+    def owns(self, database: str) -> bool: ...
+
+    def pass_on(self, transport: asyncio.Transport, data: bytes, database: str, *, secure: bool) -> None:
+        """Takes over the connection, whose last read bytes are `data`, for the owner of `database`."""
+
+    def upgrade(
+        self, transport: asyncio.Transport, head: bytes, rest: bytes, database: str, parameters: dict[str, str], host: str
+    ) -> None:
+        """Takes over the connection, which asked for a WebSocket with `head`; `rest` came behind it."""
+
+
+class HttpConnection(asyncio.BufferedProtocol):
+    """The protocol of one transport."""
+
+    __slots__ = (
+        "_advancing", "_exchange", "_has_answered", "_paused", "_phase", "_phase_at", "_reader", "_reading_paused", "_secure",
+        "_state", "_stream", "_transport", "_worker", "_writable",
+    )  # fmt: skip
+
+    def __init__(self, worker: WorkerApi, *, secure: bool) -> None:
+        """secure: whether the client's side is TLS."""
+        self._worker = worker
+        self._secure = secure
+        self._transport: asyncio.Transport | None = None
+        self._reader = RequestReader()
+        self._state = State.READING
+        self._advancing = False
+        """Whether requests are being taken from the reader; an answer given meanwhile need not begin it again."""
+        self._exchange: Exchange | None = None
+        """The request being read or answered, from its head on."""
+        self._has_answered = False
+        self._stream: EventStream | None = None
+        self._paused = False
+        """Whether the transport wants nothing more for now."""
+        self._writable: asyncio.Future[None] | None = None
+        """Done when the transport takes again; made by who waits for it."""
+        self._reading_paused = False
+        self._phase = Phase.HEAD
+        self._phase_at: float | None = None
+        """When a sweep first saw the connection in its phase without progress."""
+
+    # The transport's calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._worker.connections.add(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._receive(_read_buffer[:nbytes])
+
+    def eof_received(self) -> bool:
+        """A client may end its side after a request and still read the answer (TLS knows no such thing)."""
+        if self._state not in (State.ANSWERING, State.SENDING) or self._exchange is None or self._secure:
+            return False
+        self._exchange.keep_alive = False
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+        self._wake_writer()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+        if self._stream is not None:
+            self._stream.pause()
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._phase_at = None
+        self._wake_writer()
+        if self._stream is not None:
+            self._stream.resume()
+        if self._state is State.MOVING:
+            self._move()
+
+    # The worker's calls
+
+    def replay(self, consumed: bytes) -> None:
+        """Takes bytes that another worker read from this connection before passing it on."""
+        self._receive(memoryview(consumed))
+
+    def sweep(self, now: float) -> None:
+        """Ends the connection if its client lets it wait for too long; keeps a stream alive."""
+        if self._stream is not None:
+            self._stream.sweep(now)
+        phase = self._find_phase()
+        if phase is not self._phase or self._phase_at is None:
+            self._phase, self._phase_at = phase, now
+        elif now - self._phase_at > PHASE_SECONDS[phase]:
+            if phase in (Phase.TAKING, Phase.ENDING):
+                self.abort()
+            else:
+                self.close()
+
+    def drain(self) -> None:
+        """Ends now if idle or streaming, else with the answer under way."""
+        if self._stream is not None or (self._state is State.READING and self._reader.is_idle):
+            self.close()
+
+    def _find_phase(self) -> Phase:
+        if self._state is State.READING:
+            if self._exchange is not None:
+                return Phase.BODY
+            return Phase.IDLE if self._reader.is_idle and self._has_answered else Phase.HEAD
+        if self._state is State.ENDING:
+            return Phase.ENDING
+        # A stream's outbox watches its own client, except while slices pass it by.
+        return Phase.TAKING if self._paused else Phase.OURS
+
+    # Receiving
+
+    def _receive(self, data: memoryview) -> None:
+        if self._state is State.READING:
+            self._reader.receive(data)
+            self._advance()
+        elif self._state in (State.ANSWERING, State.SENDING, State.MOVING):
+            self._reader.receive(data)
+            self._pause_reading()
+        # Else nothing is wanted: a stream's client has no more to say, and a refused body is dropped.
+
+    def _advance(self) -> None:
+        """Takes requests from what has been read, as long as each is answered at once."""
+        if self._advancing:
+            return
+        self._advancing = True
+        try:
+            while self._state is State.READING and self._take_next():
+                pass
+        except HttpFault as fault:
+            self._refuse_and_end(fault)
+        finally:
+            self._advancing = False
+
+    def _take_next(self) -> bool:
+        """A head, or the body that belongs to it; False until more has been read. Raises HttpFault."""
+        exchange = self._exchange
+        if exchange is None:
+            head = self._reader.read_head()
+            if head is None:
+                return False
+            exchange = self._exchange = Exchange(head)
+            self._meet(exchange)
+            return True
+        body = self._reader.read_body()
+        if body is None:
+            self._phase_at = None  # More of it has come: the sweep counts from anew.
+            return False
+        self._state = State.ANSWERING
+        if exchange.refused is not None:
+            self.respond(refusal(exchange.refused))
+        else:
+            self._start(self._answer(exchange, body))
+        return True
+
+    def _meet(self, exchange: Exchange) -> None:
+        """Decides by its head whether a request is read to its end here."""
+        head = exchange.head
+        try:
+            exchange.look(self._worker.config.mode)
+        except Refused as refused:
+            if head.body_bytes == CHUNKED or head.body_bytes > REFUSED_BODY_BYTES_MAX or "expect" in head.headers:
+                self._refuse_and_end(refused)
+            else:
+                exchange.refused = refused.with_traceback(None)  # The frames in it would refer to the exchange.
+            return
+        database = exchange.database
+        if database is not None and not self._worker.owns(database):
+            self._begin_move()
+        elif exchange.is_socket:
+            self._upgrade(exchange)
+        elif head.body_bytes and head.headers.get("expect", "").lower() == "100-continue":
+            self.write(CONTINUE)
+
+    def _pause_reading(self) -> None:
+        if not self._reading_paused and self._transport is not None:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._reading_paused and self._transport is not None:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    # Answering
+
+    async def _answer(self, exchange: Exchange, body: bytearray) -> None:
+        try:
+            if exchange.request is None:
+                self.respond(routes.answer(self._worker, exchange))
+            else:
+                assert exchange.database is not None
+                await rest.answer(self._worker, self, exchange.database, exchange.request, body)
+        except Refused as refused:
+            self.respond(refusal(refused))
+
+    def respond(self, response: Response) -> None:
+        """Answers the current request; a body in slices is made as fast as the client takes it."""
+        exchange = self._exchange
+        if exchange is None or self._state is not State.ANSWERING:
+            return  # The client has gone.
+        head, body = exchange.head, response.body
+        if self._worker.draining:
+            exchange.keep_alive = False
+        if isinstance(body, bytes):
+            start = self._serialize_head(response, len(body))
+            self.write(start if head.method == "HEAD" else start + body)
+            self._finish()
+        elif head.method == "HEAD":
+            self.write(self._serialize_head(response, CHUNKED))
+            self._finish()
+        else:
+            self._state = State.SENDING
+            if head.version_1_0:
+                exchange.keep_alive = False
+            self.write(self._serialize_head(response, None if head.version_1_0 else CHUNKED))
+            self._start(self._send(body, chunked=not head.version_1_0))
+
+    async def _send(self, slices: Iterator[bytes], *, chunked: bool) -> None:
+        """Writes a body slice by slice, and lets others work in between."""
+        for piece in slices:
+            if not await self.write_slowly(chunk(piece) if chunked else piece):
+                return
+        if chunked:
+            self.write(LAST_CHUNK)
+        self._finish()
+
+    def _finish(self) -> None:
+        """The answer is written: the next request may come, or the connection ends."""
+        exchange, self._exchange = self._exchange, None
+        self._has_answered = True
+        self._phase_at = None
+        if exchange is None or not exchange.keep_alive:
+            self.close()
+            return
+        if self._state is not State.GONE:
+            self._state = State.READING
+            self._resume_reading()
+            self._advance()
+
+    def _refuse_and_end(self, refused: Refused) -> None:
+        """Answers what is not read to its end, then drops what comes until the client has read the answer and closes."""
+        transport = self._transport
+        if transport is None:
+            return
+        response = refusal(refused)
+        assert isinstance(response.body, bytes)
+        if self._exchange is not None:
+            self._exchange.keep_alive = False
+        self.write(self._serialize_head(response, len(response.body)) + response.body)
+        self._exchange = None
+        self._state = State.ENDING
+        self._resume_reading()
+        if self._secure:
+            transport.close()
+        else:
+            transport.write_eof()
+
+    def _serialize_head(self, response: Response, body_bytes: int | None) -> bytes:
+        exchange = self._exchange
+        headers = cors_headers(exchange.head.headers.get("origin") if exchange is not None else None)
+        response.headers += (("Date", _date(self._worker.now_ms() // 1000)), *headers)
+        return serialize_head(response, body_bytes, keep_alive=exchange is not None and exchange.keep_alive)
+
+    # Writing
+
+    @property
+    def is_paused(self) -> bool:
+        return self._paused
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    async def write_slowly(self, data: bytes) -> bool:
+        """Writes, then waits until the transport takes more. False: the connection has gone."""
+        self.write(data)
+        if self._paused and self._transport is not None:
+            self._writable = asyncio.get_running_loop().create_future()
+            await self._writable
+            self._writable = None
+        else:
+            await asyncio.sleep(0)
+        return self._transport is not None
+
+    def begin_stream(self, stream: EventStream, response: Response) -> None:
+        """From now on `stream` writes, until the connection ends."""
+        assert self._exchange is not None, "a stream begins as the answer to a request"
+        self._exchange.keep_alive = False
+        self._state = State.STREAMING
+        self._stream = stream
+        self.write(self._serialize_head(response, None))
+
+    def start_writing(self, slices: Iterator[bytes], then: Callable[[], None]) -> None:
+        """For a stream: writes `slices` one by one, and calls `then` when all have been taken."""
+        self._start(self._write_all(slices, then))
+
+    async def _write_all(self, slices: Iterator[bytes], then: Callable[[], None]) -> None:
+        for piece in slices:
+            if not await self.write_slowly(piece):
+                return
+        then()
+
+    def _wake_writer(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    # Ending
+
+    def close(self) -> None:
+        """Ends the connection when what was written has left."""
+        if self._transport is not None:
+            self._state = State.ENDING
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Ends the connection now."""
+        if self._transport is not None:
+            self._state = State.ENDING
+            self._transport.abort()
+
+    def _begin_move(self) -> None:
+        """The socket can go when nothing waits in its transport, for that would not go with it."""
+        assert self._transport is not None
+        self._state = State.MOVING
+        if self._transport.get_write_buffer_size():
+            self._pause_reading()
+            self._transport.set_write_buffer_limits(high=0)  # So that resume_writing means: nothing waits.
+        else:
+            self._move()
+
+    def _move(self) -> None:
+        exchange, transport = self._exchange, self._transport
+        if exchange is None or transport is None:
+            return
+        assert exchange.database is not None
+        consumed = exchange.head.raw + self._reader.take_rest()
+        self._forget()
+        self._worker.pass_on(transport, consumed, exchange.database, secure=self._secure)
+
+    def _upgrade(self, exchange: Exchange) -> None:
+        transport, head = self._transport, exchange.head
+        assert transport is not None
+        assert exchange.database is not None
+        rest = self._reader.take_rest()
+        self._forget()
+        self._worker.upgrade(
+            transport, head.raw, rest, exchange.database, exchange.target.parameters, head.headers.get("host", "")
+        )
+
+    def _forget(self) -> None:
+        """From now on this protocol has no transport."""
+        self._state = State.GONE
+        self._exchange = None
+        self._transport = None
+        self._worker.connections.discard(self)
+
+    # Tasks
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._guard(work))
+        _tasks.add(task)
+        task.add_done_callback(_tasks.discard)
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        """A bug of ours ends one connection, with a line in the log."""
+        try:
+            await work
+        except Exception:
+            log.exception("request failed")
+            if self._state is State.ANSWERING:
+                self._refuse_and_end(HttpFault(500, "the server could not answer; its log says why"))
+            else:
+                self.abort()
+
+
+_dated: tuple[int, str] = (0, "")
+
+
+def _date(now_seconds: int) -> str:
+    """The Date header's text, made once a second."""
+    global _dated
+    if _dated[0] != now_seconds:
+        _dated = (now_seconds, formatdate(now_seconds, usegmt=True))
+    return _dated[1]

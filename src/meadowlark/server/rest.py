@@ -1,0 +1,69 @@
+"""REST calls: one command to a database, its reply as the answer.
+
+A write is answered when it is durable; its answer is encoded at once, because the tree moves on, and a large value is frozen
+until it has been sent. An event stream begins as a call too and then lives on in streams.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meadowlark.auth.identity import Identity
+from meadowlark.engine import Push, Reply, Revoke
+from meadowlark.server.frozen import FrozenSlices
+from meadowlark.server.identities import identify
+from meadowlark.server.shard import Hosted, Receiver
+from meadowlark.server.streams import EventStream
+from meadowlark.wire import answers
+from meadowlark.wire.http import Response
+from meadowlark.wire.rest import Action, RestRequest, read_command
+
+if TYPE_CHECKING:
+    from meadowlark.server.http import HttpConnection, WorkerApi
+
+
+async def answer(
+    worker: WorkerApi, connection: HttpConnection, database: str, request: RestRequest, body: bytes | bytearray
+) -> None:
+    """Carries `request` out; the connection gets its response now or when the write is durable. Raises Refused."""
+    identity = identify(worker.verifier, request.credential, request.acts_as)
+    hosted = await worker.shard.open(database, admin=identity.admin)
+    if request.streams:
+        EventStream(worker, connection, hosted, identity, request.path).start()
+        return
+    pushed = worker.push_ids.make(worker.now_ms()) if request.action is Action.PUSH else ""
+    call = RestCall(connection, hosted, identity, request, pushed)
+    worker.shard.apply(hosted, read_command(request, call, body, pushed))
+
+
+class RestCall(Receiver):
+    """The client that one request is to its database."""
+
+    __slots__ = ("_connection", "_hosted", "_pushed", "_request")
+
+    def __init__(
+        self, connection: HttpConnection, hosted: Hosted, identity: Identity, request: RestRequest, pushed: str
+    ) -> None:
+        super().__init__("rest", identity)
+        self._connection: HttpConnection | None = connection
+        self._hosted = hosted
+        self._request = request
+        self._pushed = pushed
+        """The key that a POST adds."""
+
+    def encode_reply(self, reply: Reply) -> Response:
+        response = answers.answer(self._request, reply, self._pushed)
+        if not isinstance(response.body, bytes):
+            response.body = FrozenSlices(self._hosted.database.tree, response.body)
+        return response
+
+    def send_reply(self, encoded: Response) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.respond(encoded)
+
+    def deliver(self, push: Push) -> None:
+        raise AssertionError("a REST call listens to nothing")
+
+    def revoke(self, effect: Revoke) -> None:
+        raise AssertionError("a REST call listens to nothing")

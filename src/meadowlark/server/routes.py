@@ -1,0 +1,123 @@
+"""The server's own targets: greeting, health, databases, settings. Everything else with `.json` is REST.
+
+Each is a row of `_ROUTES`: methods, and a function from the exchange to a response, which may raise Refused.
+Source: docs/rest.md "The server's own addresses".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from meadowlark import __version__
+from meadowlark.errors import Code, Refused
+from meadowlark.server.exchange import CREATION, Exchange
+from meadowlark.server.identities import check_admin
+from meadowlark.tree import encode
+from meadowlark.wire.answers import preflight
+from meadowlark.wire.http import HttpFault, Response
+from meadowlark.wire.rest import APPEND_JSON
+
+if TYPE_CHECKING:
+    from meadowlark.server.http import WorkerApi
+
+HTML_TYPE = "text/html; charset=utf-8"
+
+RULES_LATER = "security rules cannot be set yet: they come with a later version of Meadowlark"
+LONG_POLLING_LATER = "long polling is not supported yet: use a WebSocket, as every SDK does where it can"
+
+_GREETING = f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Meadowlark</title>
+<body><h1>Meadowlark {__version__}</h1>
+<p>A realtime JSON database is running here. Open one of its paths with <code>.json</code> at the end,
+such as <a href="/.json">/.json</a>, or point a Firebase SDK at this address.
+<p>How: <code>docs/start.md</code> and <code>docs/rest.md</code> in the project.</body></html>
+"""
+
+
+class Route(NamedTuple):
+    methods: tuple[str, ...]
+    answer: Callable[[WorkerApi, Exchange], Response]
+
+
+def answer(worker: WorkerApi, exchange: Exchange) -> Response:
+    """The answer to a request that is not REST. Raises Refused."""
+    method = exchange.head.method
+    if method == "OPTIONS":
+        return preflight()
+    segments = exchange.target.segments
+    route = _ROUTES.get(segments) or (_CREATION if segments[:-1] == CREATION else None)
+    if route is None:
+        raise HttpFault(404, f"there is nothing at this address; {APPEND_JSON}")
+    if method not in route.methods and not (method == "HEAD" and "GET" in route.methods):
+        raise HttpFault(405, f"this address answers {', '.join(route.methods)}")
+    return route.answer(worker, exchange)
+
+
+def _greet(worker: WorkerApi, exchange: Exchange) -> Response:
+    if "text/html" in exchange.head.headers.get("accept", ""):
+        return Response(200, _GREETING.encode(), HTML_TYPE)
+    return _json({"name": "meadowlark", "version": __version__, "hint": APPEND_JSON})
+
+
+def _health(worker: WorkerApi, exchange: Exchange) -> Response:
+    if worker.shard.failure is not None:
+        raise Refused(Code.UNAVAILABLE, worker.shard.failure)
+    if worker.draining:
+        raise Refused(Code.UNAVAILABLE, "the server is shutting down")
+    return _json({"status": "ok"})
+
+
+def _long_polling(worker: WorkerApi, exchange: Exchange) -> Response:
+    raise HttpFault(501, LONG_POLLING_LATER)
+
+
+def _inspect_databases(worker: WorkerApi, exchange: Exchange) -> Response:
+    """Open in dev, since the emulator's console asks without a credential."""
+    if worker.config.mode != "dev":
+        check_admin(worker.verifier, exchange)
+    return _json([{"name": name} for name in sorted(worker.shard.names())])
+
+
+def _list_databases(worker: WorkerApi, exchange: Exchange) -> Response:
+    check_admin(worker.verifier, exchange)
+    return _json([{"name": name} for name in sorted(worker.shard.names())])
+
+
+def _create_database(worker: WorkerApi, exchange: Exchange) -> Response:
+    """201 if the database is new, 200 if it was there; durable either way."""
+    check_admin(worker.verifier, exchange)
+    name = exchange.database
+    assert name is not None
+    known = name in worker.shard.names()
+    if exchange.head.method == "PUT":
+        worker.shard.create(name)
+    elif not known:
+        raise Refused(Code.UNKNOWN_DATABASE, f"there is no database {name!r}")
+    return _json({"name": name}, 201 if exchange.head.method == "PUT" and not known else 200)
+
+
+def _rules(worker: WorkerApi, exchange: Exchange) -> Response:
+    """Until there are rules: what a database without them does, written as rules."""
+    check_admin(worker.verifier, exchange)
+    if exchange.head.method == "PUT":
+        raise HttpFault(501, RULES_LATER)
+    is_open = worker.config.mode == "dev"
+    return _json({"rules": {".read": is_open, ".write": is_open}})
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(status, encode(value))
+
+
+_ROUTES: dict[tuple[str, ...], Route] = {
+    (): Route(("GET",), _greet),
+    (".health",): Route(("GET",), _health),
+    (".lp",): Route(("GET",), _long_polling),
+    (".inspect", "databases.json"): Route(("GET",), _inspect_databases),
+    (".meadowlark", "databases.json"): Route(("GET",), _list_databases),
+    (".settings", "rules.json"): Route(("GET", "PUT"), _rules),
+}
+"""By the segments of the target; a new address adds a row."""
+
+_CREATION = Route(("GET", "PUT"), _create_database)

@@ -1,0 +1,154 @@
+"""Event streams: a GET that goes on, as a client that listens at one path.
+
+Events wait in an outbox like those of any other client: one write a loop turn, bounded, closed with a reason when too slow.
+A large value is not encoded at once but in slices, while the tree is frozen and later events wait.
+Invariant: after `close` the stream listens to nothing and nothing refers to it.
+Source: docs/rest.md "Streams".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from meadowlark.auth.identity import Identity
+from meadowlark.engine import Leave, Listen, Push, Reply, Revoke
+from meadowlark.errors import Refused
+from meadowlark.limits import STREAM_KEEPALIVE_SECONDS
+from meadowlark.server.frozen import FrozenSlices
+from meadowlark.server.outbox import Outbox
+from meadowlark.server.shard import Hosted, Receiver
+from meadowlark.tree import Path, node_count_up_to
+from meadowlark.wire import events
+from meadowlark.wire.answers import WHOLE_NODES_MAX, refusal
+from meadowlark.wire.http import Response
+
+if TYPE_CHECKING:
+    from meadowlark.server.http import HttpConnection, WorkerApi
+
+log = structlog.get_logger()
+
+
+class EventStream(Receiver):
+    """One stream of changes at `root`; made by a call, then kept by its connection."""
+
+    __slots__ = ("_connection", "_hosted", "_kept_alive_at", "_outbox", "_root", "_slicing", "_started", "_worker")
+
+    def __init__(self, worker: WorkerApi, connection: HttpConnection, hosted: Hosted, identity: Identity, root: Path) -> None:
+        super().__init__("stream", identity)
+        self._worker = worker
+        self._connection: HttpConnection | None = connection
+        self._hosted = hosted
+        self._root = root
+        self._outbox = Outbox(worker.turn, connection.write, self._too_slow)
+        self._started = False
+        """Whether the response has begun; until then the request may still be refused."""
+        self._slicing = False
+        """Whether a large value is on its way; events wait in the outbox meanwhile."""
+        self._kept_alive_at: float | None = None
+
+    def start(self) -> None:
+        """Listens; the value as it is now becomes the first event, or the refusal the answer."""
+        self._hosted.users += 1
+        self._worker.shard.apply(self._hosted, Listen(self, 0, self._root))
+
+    def close(self) -> None:
+        """The connection has ended."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._outbox.close()
+            self._hosted.users -= 1
+            self._worker.shard.apply(self._hosted, Leave(self))
+
+    # What the shard tells
+
+    def deliver(self, push: Push) -> None:
+        self._begin()
+        if self._should_slice(push):
+            self._start_slices(push)
+            return
+        event = events.encode_event(push, self._root)
+        if event:
+            self._outbox.put(event)
+
+    def encode_reply(self, reply: Reply) -> Refused | None:
+        return reply.refused
+
+    def send_reply(self, encoded: Refused | None) -> None:
+        connection = self._connection
+        if encoded is None:
+            if not self._started:
+                # The engine does not push nothing to a client that has nothing; a stream's first event is always told.
+                self._begin()
+                self._outbox.put(events.NOTHING_YET)
+        elif connection is not None:
+            self.close()
+            connection.respond(refusal(encoded))
+
+    def revoke(self, effect: Revoke) -> None:
+        self._end(events.CANCEL)
+
+    # What the connection tells
+
+    def pause(self) -> None:
+        if not self._slicing:
+            self._outbox.pause(asyncio.get_running_loop().time())
+
+    def resume(self) -> None:
+        if not self._slicing:
+            self._outbox.resume()
+
+    def sweep(self, now: float) -> None:
+        """Keep-alives, slow clients, and credentials that have ended."""
+        expires_at = self.identity.expires_at
+        if expires_at is not None and self._worker.now_ms() >= expires_at * 1000:
+            self._end(events.AUTH_REVOKED)
+            return
+        if self._kept_alive_at is None:
+            self._kept_alive_at = now
+        elif now - self._kept_alive_at >= STREAM_KEEPALIVE_SECONDS:
+            self._kept_alive_at = now
+            self._outbox.put(events.KEEP_ALIVE)
+        self._outbox.check_stall(now)
+
+    # Sending
+
+    def _begin(self) -> None:
+        if not self._started and self._connection is not None:
+            self._started = True
+            self._connection.begin_stream(self, Response(200, content_type=events.EVENT_STREAM_TYPE))
+
+    def _should_slice(self, push: Push) -> bool:
+        """Only while nothing waits: slices are written past the outbox."""
+        if self._slicing or push.merge or self._connection is None or self._connection.is_paused:
+            return False
+        return not events.is_encoded(push, self._root) and node_count_up_to(push.value, WHOLE_NODES_MAX) > WHOLE_NODES_MAX
+
+    def _start_slices(self, push: Push) -> None:
+        """Later events wait in the outbox, paused without counting as stalled: the connection watches its client meanwhile."""
+        assert self._connection is not None
+        self._outbox.flush()
+        self._outbox.pause(0.0)
+        self._outbox.stalled_at = None
+        self._slicing = True
+        slices = FrozenSlices(self._hosted.database.tree, events.event_slices(push, self._root))
+        self._connection.start_writing(slices, self._slices_written)
+
+    def _slices_written(self) -> None:
+        self._slicing = False
+        if self._connection is not None:
+            self._outbox.resume()
+
+    def _end(self, event: bytes) -> None:
+        """Says why and closes; the connection then calls `close`."""
+        if self._connection is not None:
+            self._outbox.put(event)
+            self._outbox.flush()
+            self._connection.close()
+
+    def _too_slow(self, reason: str) -> None:
+        if self._connection is not None:
+            log.warning("event stream closed", reason=reason)
+            self._connection.abort()

@@ -1,0 +1,143 @@
+"""REST answers: from a request and the engine's reply to status, headers and body.
+
+Small values are encoded at once. A large one becomes slices, which read the tree while the answer is being sent: whoever sends it
+must keep the value as it is until then (freeze the tree). Values are shown in plain form, except for `format=export`.
+Does not know: connections. Source: docs/rest.md; texts of errors that clients compare are those of Firebase.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import orjson
+
+from meadowlark.engine.effects import Reply
+from meadowlark.errors import Code, Refused
+from meadowlark.tree import Node, child_count, children, encode, encode_slices, node_count_up_to, node_hash, plain, shallow
+from meadowlark.wire.http import JSON_TYPE, Body, Response
+from meadowlark.wire.rest import NULL_ETAG, Action, RestRequest
+
+WHOLE_NODES_MAX = 2_000
+"""Values of up to this many nodes are encoded at once, in about a millisecond; larger ones in slices. Only the former are
+indented for print=pretty."""
+
+CORS_METHODS = "GET, HEAD, PUT, POST, PATCH, DELETE, OPTIONS"
+CORS_HEADERS = "Authorization, Content-Type, If-Match, If-None-Match, X-Firebase-ETag, X-HTTP-Method-Override"
+CORS_SECONDS = 3600
+"""For which a browser need not ask again."""
+
+_SHALLOW_SLICE_KEYS = 4_096
+_UNSAFE_IN_FILE_NAME = re.compile(r"[^A-Za-z0-9._ ()+-]")
+
+Headers = tuple[tuple[str, str], ...]
+
+
+def answer(request: RestRequest, reply: Reply, pushed: str = "") -> Response:
+    """What `reply` means to who sent `request`. pushed: the key that a POST added."""
+    if reply.refused is not None:
+        if reply.refused.code is Code.STALE:
+            return _show(request, 412, _value_body(request, reply.value), _etag(reply.value))
+        return refusal(reply.refused)
+    if request.action is Action.GET:
+        return _answer_get(request, reply.value)
+    if request.action is Action.PUSH:
+        body: Body = encode({"name": pushed})
+    elif request.action is Action.UPDATE and type(reply.value) is dict:
+        # The reply has what now stands at each path that was written: an object however its keys look, never an array.
+        body = encode({key: plain(node) for key, node in reply.value.items()})
+    elif request.silent:
+        body = b""
+    else:
+        body = _value_body(request, reply.value)
+    etag_shown = request.etag_wanted or request.if_match is not None
+    return _show(request, 200, body, _etag(reply.value) if etag_shown else ())
+
+
+def refusal(refused: Refused) -> Response:
+    """`{"error": text}` with the status of the refusal's code."""
+    return Response(refused.http_status, encode({"error": refused.text}))
+
+
+def cors_headers(origin: str | None) -> Headers:
+    """Lets any page read any answer: credentials are in the request, never in the browser's keeping."""
+    if not origin:
+        return ()
+    return (
+        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Expose-Headers", "ETag"),
+        ("Vary", "Origin"),
+    )
+
+
+def preflight() -> Response:
+    """The answer to OPTIONS, beside `cors_headers`."""
+    return Response(
+        200,
+        headers=(
+            ("Allow", CORS_METHODS),
+            ("Access-Control-Allow-Methods", CORS_METHODS),
+            ("Access-Control-Allow-Headers", CORS_HEADERS),
+            ("Access-Control-Max-Age", str(CORS_SECONDS)),
+        ),
+    )
+
+
+def _answer_get(request: RestRequest, node: Node | None) -> Response:
+    headers: Headers = ()
+    if request.etag_wanted or request.if_none_match is not None:
+        digest = node_hash(node)
+        headers = (("ETag", digest or NULL_ETAG),)
+        if digest == request.if_none_match:
+            return Response(304, headers=headers)
+    if request.download:
+        name = _UNSAFE_IN_FILE_NAME.sub("_", request.download)
+        headers += (("Content-Disposition", f'attachment; filename="{name}"'),)
+    return _show(request, 200, b"" if request.silent else _value_body(request, node), headers)
+
+
+def _show(request: RestRequest, status: int, body: Body, headers: Headers) -> Response:
+    """The response in the way of showing that was asked for; `silent` leaves nothing of a success."""
+    if request.silent and status == 200:
+        return Response(204, headers=headers)
+    if request.callback:
+        # The comment keeps the name from being read as anything but JavaScript.
+        before, after = b"/**/" + request.callback.encode() + b"(", b");"
+        body = before + body + after if isinstance(body, bytes) else chain((before,), body, (after,))
+        return Response(status, body, "application/javascript; charset=utf-8", headers)
+    return Response(status, body, JSON_TYPE, headers)
+
+
+def _value_body(request: RestRequest, node: Node | None) -> Body:
+    if request.shallow:
+        return _encode_shallow(node, request.pretty)
+    if node_count_up_to(node, WHOLE_NODES_MAX) > WHOLE_NODES_MAX:
+        return encode_slices(node, with_priorities=request.export)
+    return _dumps(node if request.export else plain(node), request.pretty)
+
+
+def _encode_shallow(node: Node | None, pretty: bool) -> Body:
+    if child_count(node) > _SHALLOW_SLICE_KEYS:
+        return _shallow_slices(node)
+    return _dumps(shallow(node), pretty)
+
+
+def _shallow_slices(node: Node) -> Iterator[bytes]:
+    separator, batch = b"{", dict[str, bool]()
+    for key, _ in children(node):
+        batch[key] = True
+        if len(batch) == _SHALLOW_SLICE_KEYS:
+            yield separator + encode(batch)[1:-1]
+            separator = b","
+            batch.clear()
+    yield separator + encode(batch)[1:-1] + b"}" if batch else b"}"
+
+
+def _dumps(value: Any, pretty: bool) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 if pretty else None)
+
+
+def _etag(node: Node | None) -> Headers:
+    return (("ETag", node_hash(node) or NULL_ETAG),)

@@ -1,0 +1,70 @@
+"""Server-sent events: what a stream of changes at one path looks like as bytes.
+
+First `put` with the whole value, then `put` and `patch` with paths relative to the stream's own; data in plain form, so
+changes of priorities alone are not told. Like the realtime socket's frames, an event is encoded once for all streams of one
+path: it is kept in `push.encoded` under that path.
+Does not know: who listens. Source: docs/rest.md "Streams"; https://html.spec.whatwg.org/multipage/server-sent-events.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from meadowlark.engine.effects import Push
+from meadowlark.tree import PRIORITY, Path, encode, encode_slices, format_path, plain
+
+EVENT_STREAM_TYPE = "text/event-stream; charset=utf-8"
+
+KEEP_ALIVE = b"event: keep-alive\ndata: null\n\n"
+CANCEL = b"event: cancel\ndata: null\n\n"
+AUTH_REVOKED = b"event: auth_revoked\ndata: credential is no longer valid\n\n"
+"""Not JSON: Python's SDK compares the text."""
+
+NOTHING_YET = b'event: put\ndata: {"path":"/","data":null}\n\n'
+"""The first event of a stream where nothing stands."""
+
+
+def encode_event(push: Push, root: Path) -> bytes:
+    """The event that tells a stream at `root` of `push`, which happened at or below it; b"" where there is nothing to tell."""
+    made = push.encoded
+    if made is None:
+        made = push.encoded = {}
+    key = ("events", root)
+    event: bytes | None = made.get(key)
+    if event is None:
+        event = made[key] = _event(push, root)
+    return event
+
+
+def is_encoded(push: Push, root: Path) -> bool:
+    return push.encoded is not None and ("events", root) in push.encoded
+
+
+def event_slices(push: Push, root: Path) -> Iterator[bytes]:
+    """`encode_event` of a put in pieces; the value must not change meanwhile."""
+    yield b'event: put\ndata: {"path":%b,"data":' % encode(_relative(push.path, root))
+    yield from encode_slices(push.value, with_priorities=False)
+    yield b"}\n\n"
+
+
+def _event(push: Push, root: Path) -> bytes:
+    if push.merge:
+        told = {key: plain(node) for key, node in push.value.items() if not _is_priority(key)}
+        return _encode("patch", push.path, root, told) if told else b""
+    if push.path and push.path[-1] == PRIORITY:
+        return b""
+    return _encode("put", push.path, root, plain(push.value))
+
+
+def _encode(kind: str, path: Path, root: Path, shown: Any) -> bytes:
+    return b'event: %b\ndata: {"path":%b,"data":%b}\n\n' % (kind.encode(), encode(_relative(path, root)), encode(shown))
+
+
+def _relative(path: Path, root: Path) -> str:
+    assert path[: len(root)] == root, "a stream is told of its own place"
+    return format_path(path[len(root) :])
+
+
+def _is_priority(relative: str) -> bool:
+    return relative == PRIORITY or relative.endswith("/" + PRIORITY)

@@ -1,0 +1,236 @@
+"""REST requests: from a method, a target and headers to what is asked; with the body, to a command for the database.
+
+Every way of asking that Firebase's REST API documents is read here or refused with its reason; nothing is ignored that would
+change the answer. Queries come with a later version, so their parameters are refused.
+Does not know: connections, who may do what, which database answers. Answers are made in answers.py.
+Source: docs/rest.md; texts of errors that clients compare are those of Firebase.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from typing import Any
+
+import msgspec
+import orjson
+
+from meadowlark.engine.client import Client
+from meadowlark.engine.commands import Command, Get, Set, Update
+from meadowlark.errors import Code, Refused
+from meadowlark.tree import Path, check_path
+from meadowlark.wire.http import HttpFault
+from meadowlark.wire.targets import Target
+
+NULL_ETAG = "null_etag"
+"""The ETag of nothing; any other ETag is the hash of the value."""
+
+APPEND_JSON = "append .json to your request URI to use the REST API"
+INVALID_DATA = "Invalid data; couldn't parse JSON object, array, or value."
+INVALID_UPDATE = "Invalid data; couldn't parse JSON object. Are you sending a JSON object with valid key names?"
+NO_DATA = "Error: No data supplied."
+
+TIMEOUT_SECONDS_MAX = 900.0
+_TIMEOUT = re.compile(r"([0-9]{1,9})(ms|s|min)")
+_TIMEOUT_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0}
+_CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$.]{0,127}")
+
+QUERY_PARAMETERS = (
+    "orderBy", "startAt", "startAfter", "endAt", "endBefore", "equalTo", "limitToFirst", "limitToLast",
+)  # fmt: skip
+WRITE_SIZES = ("tiny", "small", "medium", "large", "unlimited")
+
+
+class Action(enum.Enum):
+    GET = "GET"
+    SET = "PUT"
+    UPDATE = "PATCH"
+    PUSH = "POST"
+    DELETE = "DELETE"
+
+
+_ACTIONS = {action.value: action for action in Action} | {"HEAD": Action.GET}
+
+
+class RestRequest(msgspec.Struct, frozen=True, gc=False):
+    """What one request asks of its database."""
+
+    action: Action
+    path: Path
+    credential: str | None
+    acts_as: Any = msgspec.UNSET
+    """What an admin wants to be instead, `auth` as rules see it (None: nobody); UNSET: itself."""
+    streams: bool = False
+    """Whether a stream of events is asked for instead of one answer."""
+    pretty: bool = False
+    silent: bool = False
+    shallow: bool = False
+    export: bool = False
+    etag_wanted: bool = False
+    if_match: str | None = None
+    """The hash that must stand there; "" for nothing. None: no condition."""
+    if_none_match: str | None = None
+    callback: str = ""
+    download: str = ""
+
+
+def parse_rest(method: str, target: Target, headers: dict[str, str]) -> RestRequest:
+    """What is asked, from all but the body. Raises Refused for whatever cannot be answered as asked."""
+    parameters = target.parameters
+    action = _parse_action(method, parameters, headers)
+    _check_parameters(action, parameters)
+    shown = parameters.get("print", "")
+    return RestRequest(
+        action=action,
+        path=_parse_path(target.segments),
+        credential=find_credential(parameters, headers),
+        acts_as=_parse_override(parameters),
+        streams=method == "GET" and "text/event-stream" in headers.get("accept", ""),
+        pretty=shown == "pretty",
+        silent=shown == "silent",
+        shallow=parameters.get("shallow") == "true",
+        export=parameters.get("format") == "export",
+        etag_wanted=_parse_etag_wanted(action, headers),
+        if_match=_parse_if_match(action, headers),
+        if_none_match=_parse_if_none_match(action, headers),
+        callback=parameters.get("callback", ""),
+        download=parameters.get("download", ""),
+    )
+
+
+def find_credential(parameters: dict[str, str], headers: dict[str, str]) -> str | None:
+    """The credential of a request: `Authorization: Bearer`, else `access_token`, else `auth`."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if token:
+        if scheme.lower() != "bearer":
+            raise Refused(Code.INVALID_TOKEN, "Could not parse auth token: expected 'Authorization: Bearer' and the token")
+        return token.strip()
+    return parameters.get("access_token") or parameters.get("auth") or None
+
+
+def read_command(request: RestRequest, client: Client, body: bytes | bytearray, push_id: str) -> Command:
+    """The command that `request` with `body` means. push_id: the key a POST adds. Raises Refused for a bad body."""
+    path = request.path
+    match request.action:
+        case Action.GET:
+            return Get(client, 0, path)
+        case Action.DELETE:
+            return Set(client, 0, path, None, request.if_match)
+        case Action.SET:
+            return Set(client, 0, path, parse_body(body), request.if_match)
+        case Action.PUSH:
+            path = (*path, push_id)
+            check_path(path)
+            return Set(client, 0, path, parse_body(body))
+        case Action.UPDATE:
+            children = parse_body(body)
+            if children is None:
+                return Set(client, 0, path, None)  # So that `firebase database:remove` works.
+            if not isinstance(children, dict):
+                raise Refused(Code.INVALID_DATA, INVALID_UPDATE)
+            return Update(client, 0, path, children)
+
+
+def parse_body(body: bytes | bytearray) -> Any:
+    """The JSON in a body. Raises Refused."""
+    if not body:
+        raise Refused(Code.INVALID_DATA, NO_DATA)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise Refused(Code.INVALID_DATA, INVALID_DATA) from None
+
+
+def _parse_action(method: str, parameters: dict[str, str], headers: dict[str, str]) -> Action:
+    if method == "POST":
+        method = (headers.get("x-http-method-override") or parameters.get("x-http-method-override") or method).upper()
+    action = _ACTIONS.get(method)
+    if action is None:
+        raise Refused(Code.INVALID_REQUEST, f"method {method[:20]!r} is not one of GET, PUT, PATCH, POST, DELETE")
+    return action
+
+
+def _parse_path(segments: tuple[str, ...]) -> Path:
+    """`("a", "b.json")` is the path a/b; `(".json",)` and `("a", ".json")` end in a slash before the suffix."""
+    if not segments or not segments[-1].endswith(".json"):
+        raise HttpFault(404, APPEND_JSON)
+    last = segments[-1].removesuffix(".json")
+    path = (*segments[:-1], last) if last else segments[:-1]
+    check_path(path)
+    return path
+
+
+def _check_parameters(action: Action, parameters: dict[str, str]) -> None:
+    for name in QUERY_PARAMETERS:
+        if name in parameters:
+            raise Refused(Code.UNSUPPORTED, f"queries are not supported yet: {name} is refused, read the whole location")
+    _check_choice(parameters, "print", ("pretty", "silent"))
+    _check_choice(parameters, "shallow", ("true", "false"))
+    _check_choice(parameters, "format", ("export",))
+    _check_choice(parameters, "writeSizeLimit", WRITE_SIZES)
+    _check_timeout(parameters.get("timeout"))
+    if parameters.get("shallow") == "true" and parameters.get("format") == "export":
+        raise Refused(Code.INVALID_REQUEST, "shallow and format=export cannot be combined")
+    callback = parameters.get("callback")
+    if callback is not None and (action is not Action.GET or not _CALLBACK.fullmatch(callback)):
+        raise Refused(Code.INVALID_REQUEST, "callback needs GET and the name of a JavaScript function")
+
+
+def _check_choice(parameters: dict[str, str], name: str, choices: tuple[str, ...]) -> None:
+    value = parameters.get(name)
+    if value is not None and value not in choices:
+        raise Refused(Code.INVALID_REQUEST, f"{name} is {value[:40]!r}, expected {' or '.join(choices)}")
+
+
+def _check_timeout(text: str | None) -> None:
+    """Reads take no time that a client could notice, so only the bounds of the parameter are observed."""
+    if text is None:
+        return
+    match = _TIMEOUT.fullmatch(text)
+    if not match or not 0 < int(match[1]) * _TIMEOUT_UNITS[match[2]] <= TIMEOUT_SECONDS_MAX:
+        raise Refused(Code.INVALID_REQUEST, f"timeout is {text[:40]!r}, expected a time like 300ms, 10s or 3min, at most 15min")
+
+
+def _parse_override(parameters: dict[str, str]) -> Any:
+    text = parameters.get("auth_variable_override")
+    if text is None:
+        return msgspec.UNSET
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise Refused(Code.INVALID_REQUEST, "auth_variable_override is not JSON") from None
+
+
+# Conditions. Each is refused where it would not be observed: ignoring one could overwrite what it protects.
+
+
+def _parse_etag_wanted(action: Action, headers: dict[str, str]) -> bool:
+    wanted = headers.get("x-firebase-etag", "").lower() == "true"
+    if wanted and action is Action.UPDATE:
+        raise Refused(Code.INVALID_REQUEST, "X-Firebase-ETag is not supported with PATCH")
+    return wanted
+
+
+def _parse_if_match(action: Action, headers: dict[str, str]) -> str | None:
+    etag = headers.get("if-match")
+    if etag is None:
+        return None
+    if action not in (Action.SET, Action.DELETE):
+        raise Refused(Code.INVALID_REQUEST, "if-match is supported with PUT and DELETE only")
+    return _parse_etag("if-match", etag)
+
+
+def _parse_if_none_match(action: Action, headers: dict[str, str]) -> str | None:
+    etag = headers.get("if-none-match")
+    if etag is None:
+        return None
+    if action is not Action.GET:
+        raise Refused(Code.INVALID_REQUEST, "if-none-match is supported with GET only")
+    return _parse_etag("if-none-match", etag)
+
+
+def _parse_etag(header: str, text: str) -> str:
+    etag = text.strip().removeprefix("W/").strip('"')
+    if not etag or etag == "*" or "," in etag:
+        raise Refused(Code.INVALID_REQUEST, f"{header} must be exactly one ETag, as an earlier answer gave it")
+    return "" if etag == NULL_ETAG else etag

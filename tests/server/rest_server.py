@@ -1,0 +1,207 @@
+"""A worker in memory behind a real socket: the REST path under test without processes or disk.
+
+`MemoryShard` runs the real engine; a write becomes durable when the test lets it (`hold`, `release`), else in the next loop turn.
+`serve` runs a test's coroutine beside a listening server and closes everything when it returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+
+from meadowlark.auth.tokens import DevVerifier, ServeVerifier, Verifier
+from meadowlark.engine import Access, Command, Commit, Database, Effect, Locked, Open, Push, Reply, Revoke
+from meadowlark.errors import Code, Refused
+from meadowlark.ids import PushIds, check_database_name
+from meadowlark.server.config import Config
+from meadowlark.server.http import HttpConnection
+from meadowlark.server.outbox import Turn
+from meadowlark.server.shard import Hosted
+
+ADMIN_CREDENTIAL = "the-admin-credential"
+SECONDS = 10.0
+"""For a whole test; none needs more than a fraction of it."""
+
+
+class MemoryShard:
+    def __init__(self, access: Access, *, create: bool) -> None:
+        self._access = access
+        self._create = create
+        self._hosted: dict[str, Hosted] = {}
+        self.failure: str | None = None
+        self.holds = False
+        """Whether writes wait for `release` before they are durable."""
+        self._waiting: list[tuple[Any, Any]] = []
+        self.entries: list[Any] = []
+
+    async def open(self, name: str, *, admin: bool = False) -> Hosted:
+        await asyncio.sleep(0)
+        if name not in self._hosted:
+            if not self._create:
+                raise Refused(Code.UNKNOWN_DATABASE, f"There is no database {name!r} here")
+            self.create(name)
+        return self._hosted[name]
+
+    def create(self, name: str) -> None:
+        self._hosted.setdefault(check_database_name(name), Hosted(Database(name, self._access)))
+
+    def names(self) -> list[str]:
+        return list(self._hosted)
+
+    def apply(self, hosted: Hosted, command: Command) -> None:
+        out: list[Effect] = []
+        hosted.database.apply(command, 1_700_000_000_000, out)
+        for effect in out:
+            if isinstance(effect, Push):
+                for listener in effect.listeners:
+                    listener.deliver(effect)  # type: ignore[attr-defined]
+            elif isinstance(effect, Commit):
+                self.entries.append(orjson.loads(orjson.dumps(effect.entries)))
+                if effect.reply is not None:
+                    client: Any = effect.reply.client
+                    self._waiting.append((client, client.encode_reply(effect.reply)))
+                    if not self.holds:
+                        asyncio.get_running_loop().call_soon(self.release)
+            elif isinstance(effect, Reply):
+                asker: Any = effect.client
+                asker.send_reply(asker.encode_reply(effect))
+            elif isinstance(effect, Revoke):
+                effect.client.revoke(effect)  # type: ignore[attr-defined]
+
+    def release(self) -> None:
+        """What was held is durable now."""
+        waiting, self._waiting = self._waiting, []
+        for client, encoded in waiting:
+            client.send_reply(encoded)
+
+    def tree(self, name: str) -> Any:
+        return self._hosted[name].database.tree
+
+
+class MemoryWorker:
+    """The WorkerApi of a worker that owns every database but those in `foreign`."""
+
+    def __init__(self, mode: str = "dev") -> None:
+        is_dev = mode == "dev"
+        self.config = Config(mode=mode)  # type: ignore[arg-type]
+        self.shard = MemoryShard(Open() if is_dev else Locked(), create=is_dev)
+        self.verifier: Verifier = DevVerifier() if is_dev else ServeVerifier(ADMIN_CREDENTIAL)
+        self.turn = Turn(asyncio.get_running_loop())
+        self.push_ids = PushIds(lambda bound: 0)
+        self.connections: set[Any] = set()
+        self.draining = False
+        self.foreign: set[str] = set()
+        self.passed: list[tuple[bytes, str]] = []
+        self.upgraded: list[tuple[bytes, bytes, str, dict[str, str], str]] = []
+
+    def now_ms(self) -> int:
+        return 1_700_000_000_000
+
+    def owns(self, database: str) -> bool:
+        return database not in self.foreign
+
+    def pass_on(self, transport: asyncio.Transport, data: bytes, database: str, *, secure: bool) -> None:
+        self.passed.append((data, database))
+        transport.abort()
+
+    def upgrade(
+        self, transport: asyncio.Transport, head: bytes, rest: bytes, database: str, parameters: dict[str, str], host: str
+    ) -> None:
+        self.upgraded.append((head, rest, database, parameters, host))
+        transport.abort()
+
+
+class Peer:
+    """A client of bytes."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def response(self, *, to_head: bool = False) -> tuple[int, dict[str, str], bytes]:
+        """One response. to_head: the request was HEAD, so no body follows."""
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        first, *lines = head.split("\r\n")[:-2]
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        status = int(first.split()[1])
+        if to_head or status in (204, 304):
+            return status, headers, b""
+        if headers.get("transfer-encoding") == "chunked":
+            return status, headers, await self._chunks()
+        if "content-length" in headers:
+            return status, headers, await self.reader.readexactly(int(headers["content-length"]))
+        return status, headers, b""
+
+    async def _chunks(self) -> bytes:
+        body = b""
+        while True:
+            size = int(await self.reader.readuntil(b"\r\n"), 16)
+            piece = await self.reader.readexactly(size + 2)
+            if not size:
+                return body
+            body += piece[:-2]
+
+    async def ask(
+        self, method: str, target: str, body: bytes | str | None = None, **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        """One request and its response. Header names are given with underscores."""
+        lines = [f"{method} {target} HTTP/1.1"]
+        named = {"host": "localhost:9000"} | {name.replace("_", "-"): value for name, value in headers.items()}
+        lines += [f"{name}: {value}" for name, value in named.items()]
+        content = body.encode() if isinstance(body, str) else body or b""
+        if body is not None:
+            lines.append(f"content-length: {len(content)}")
+        self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + content)
+        return await self.response(to_head=method == "HEAD")
+
+    async def is_closed(self) -> bool:
+        """Whether the server ends the connection without another byte."""
+        return await self.reader.read() == b""
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class Served:
+    """A running server: `worker` to look into, `connect` to ask."""
+
+    def __init__(self, worker: MemoryWorker, port: int) -> None:
+        self.worker = worker
+        self._port = port
+        self._peers: list[Peer] = []
+
+    async def connect(self) -> Peer:
+        peer = Peer(*await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 26))
+        self._peers.append(peer)
+        return peer
+
+    def close(self) -> None:
+        for peer in self._peers:
+            peer.close()
+
+
+def serve(test: Callable[[Served], Awaitable[None]], *, mode: str = "dev") -> None:
+    """Runs `test` beside a server on loopback, bounded in time; nothing is left open."""
+
+    async def run() -> None:
+        worker = MemoryWorker(mode)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: HttpConnection(worker, secure=False), "127.0.0.1", 0)
+        served = Served(worker, server.sockets[0].getsockname()[1])
+        try:
+            await asyncio.wait_for(test(served), SECONDS)
+        finally:
+            served.close()
+            server.close()
+            for connection in list(worker.connections):
+                connection.abort()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
