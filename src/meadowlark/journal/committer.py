@@ -1,0 +1,130 @@
+"""Group commit: one thread that takes all records waiting, makes them durable with one sync, and hands them back.
+
+While a sync runs, the next group gathers in the queue; that is all the batching there is, so a lone record waits for one sync
+and many records share one. What is in the queue is either a record (a plain tuple: `record.Waiting`) or an order: a function
+that the thread runs when everything before it is durable.
+
+A write or sync that fails ends it for good: the group, and whatever is put in the queue later, is handed back as failed, and
+nothing is written again. A sync is never retried: after a failed one the system may take lost pages for clean.
+
+`put` is for any thread, `run` is the thread; `turn` is one round of it, for those who have no thread.
+Does not know: what a record means, who waits.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+import msgspec
+
+from meadowlark.errors import JournalFailed
+from meadowlark.journal.log import Log, Written
+from meadowlark.journal.record import Waiting
+from meadowlark.limits import GROUP_BYTES_MAX
+
+RECORD_OVERHEAD_BYTES = 64
+"""Counted for a record besides its body, so that very many tiny ones do not make a group that takes long either."""
+
+Order = Callable[[JournalFailed | None], None]
+"""Run on the thread once all before it is durable, or has failed: then with the failure. An error from it is a failure too."""
+
+
+class Group(msgspec.Struct, gc=False):
+    """Records with their fate. `written` None: not durable, because of `failure`."""
+
+    records: list[Waiting]
+    written: Written | None
+    seconds: float
+    failure: JournalFailed | None
+
+
+class Committer:
+    """Owns the log from the first `turn` on."""
+
+    __slots__ = ("_clock", "_hand_back", "_log", "_queue", "_thread", "failure", "put")
+
+    def __init__(self, log: Log, hand_back: Callable[[Group], object], clock: Callable[[], float]) -> None:
+        """hand_back: called on the thread with each group. clock: seconds, only to measure."""
+        self._log = log
+        self._hand_back = hand_back
+        self._clock = clock
+        self._queue: SimpleQueue[Waiting | Order | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self.put = self._queue.put
+        """Appends to the queue; never blocks. None ends the thread. Bound once, since it is called for every write."""
+        self.failure: JournalFailed | None = None
+        """Why nothing is durable any more. Set once, by the thread."""
+
+    @property
+    def is_running(self) -> bool:
+        return self._thread is not None
+
+    def start(self, name: str) -> None:
+        """The thread runs."""
+        # A daemon: if the loop dies with an exception, the process must end and be restarted, not wait for this thread.
+        self._thread = threading.Thread(target=self.run, name=name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """The thread has done everything put before and is gone."""
+        if self._thread is not None:
+            self.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def run(self) -> None:
+        """Rounds until None is met."""
+        while self.turn():
+            pass
+
+    def turn(self) -> bool:
+        """Waits for something in the queue and deals with one group, or one order; False when told to end."""
+        item = self._queue.get()
+        records: list[Waiting] = []
+        size = 0
+        while type(item) is tuple:
+            records.append(item)
+            size += len(item[2]) + RECORD_OVERHEAD_BYTES
+            if size >= GROUP_BYTES_MAX or self._queue.empty():
+                self._commit(records)
+                return True
+            # Nobody else takes from the queue, so what `empty` saw is still there.
+            item = self._queue.get()
+        if records:
+            self._commit(records)
+        if item is None:
+            return False
+        self._obey(item)  # type: ignore[arg-type]  # neither a record nor None
+        return True
+
+    def turn_until_empty(self) -> None:
+        """Deals with all that waits now, on the calling thread; only where no thread runs."""
+        while not self._queue.empty():
+            self.turn()
+
+    def _commit(self, records: list[Waiting]) -> None:
+        written: Written | None = None
+        started_at = self._clock()
+        if self.failure is None:
+            try:
+                written = self._log.append(records)
+            except Exception as error:  # the top of the thread: whoever waits must hear of it, whatever it was
+                self._fail(error)
+        self._hand_back(Group(records, written, self._clock() - started_at, self.failure))
+
+    def _obey(self, order: Order) -> None:
+        try:
+            order(self.failure)
+        except Exception as error:  # the top of the thread, as above
+            self._fail(error)
+            self._hand_back(Group([], None, 0.0, self.failure))
+
+    def _fail(self, error: Exception) -> None:
+        failure = JournalFailed(
+            f"the journal could not be written: {type(error).__name__}: {error}; nothing is acknowledged any more. "
+            "See to the disk (space, errors in the system's log) and restart: what was acknowledged is recovered"
+        )
+        failure.__cause__ = error
+        self.failure = failure
