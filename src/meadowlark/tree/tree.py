@@ -82,15 +82,16 @@ class Tree:
 
     def check(self) -> None:
         """Asserts the invariants over the whole tree; for tests."""
-        todo = [self.root]
+        todo = [] if self.root is None else [self.root]
         while todo:
             node = todo.pop()
-            if type(node) is dict:
-                assert len(node) > (PRIORITY in node), "a map is empty"
-                assert VALUE not in node or set(node) == {VALUE, PRIORITY}, "a leaf is not in its one form"
-                assert all(child is not None for child in node.values()), "None stands in a map"
-                assert type(node.get(PRIORITY)) in (type(None), int, float, str), "a priority is no number and no string"
-                todo.extend(node.values())
+            if type(node) is not dict:
+                assert type(node) in (bool, int, float, str), f"a {type(node).__name__} stands for a leaf"
+                continue
+            assert len(node) > (PRIORITY in node), "a map is empty"
+            assert VALUE not in node or set(node) == {VALUE, PRIORITY}, "a leaf is not in its one form"
+            assert type(node.get(PRIORITY)) in (type(None), int, float, str), "a priority is no number and no string"
+            todo.extend(node.values())
 
     def _open_map(self, path: Path) -> dict[str, Node]:
         """The map at `path`, made or made of a leaf where needed, free to be changed."""
