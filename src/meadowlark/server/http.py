@@ -14,23 +14,19 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import math
 from collections.abc import Callable, Coroutine, Iterator
 from email.utils import formatdate
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import structlog
 
-from meadowlark.auth.tokens import Verifier
-from meadowlark.engine import Command
 from meadowlark.errors import Refused
-from meadowlark.ids import PushIds
-from meadowlark.limits import HANDSHAKE_SECONDS, OUTBOX_STALL_SECONDS
 from meadowlark.server import rest, routes
 from meadowlark.server.exchange import Exchange
-from meadowlark.server.outbox import Turn
-from meadowlark.server.shard import Hosted
+from meadowlark.server.patience import Patience, Phase
+from meadowlark.server.pipe import Pipe
 from meadowlark.server.streams import EventStream
+from meadowlark.server.worker_api import WorkerApi
 from meadowlark.wire.answers import cors_headers, refusal
 from meadowlark.wire.http import CHUNKED, CONTINUE, LAST_CHUNK, HttpFault, RequestReader, Response, chunk, serialize_head
 
@@ -62,93 +58,12 @@ class State(enum.Enum):
     GONE = enum.auto()
 
 
-class Phase(enum.Enum):
-    """What the connection is waiting for."""
-
-    HEAD = enum.auto()
-    """A first head, or the rest of one."""
-    IDLE = enum.auto()
-    """Another request."""
-    BODY = enum.auto()
-    """Any more of an announced body."""
-    TAKING = enum.auto()
-    """The client to take any more of an answer."""
-    ENDING = enum.auto()
-    """The client to take the last answer and close."""
-    OURS = enum.auto()
-    """Nothing of the client."""
-
-
-PHASE_SECONDS = {
-    Phase.HEAD: HANDSHAKE_SECONDS,
-    # Longer than common clients and proxies keep idle connections, so that they close first and no request meets a closed one.
-    Phase.IDLE: 120.0,
-    Phase.BODY: 60.0,
-    Phase.TAKING: OUTBOX_STALL_SECONDS,
-    Phase.ENDING: OUTBOX_STALL_SECONDS,
-    Phase.OURS: math.inf,
-}
-"""How long a connection may be in each phase without progress."""
-
-
-class Shard(Protocol):
-    """What is asked of server/shard.py."""
-
-    @property
-    def failure(self) -> str | None: ...
-
-    async def open(self, name: str, *, admin: bool = False) -> Hosted: ...
-
-    def create(self, name: str) -> None: ...
-
-    def names(self) -> list[str]: ...
-
-    def apply(self, hosted: Hosted, command: Command) -> None: ...
-
-
-class Settings(Protocol):
-    @property
-    def mode(self) -> str: ...
-
-
-class WorkerApi(Protocol):
-    """What a connection needs of its worker."""
-
-    draining: bool
-    """No new requests are wanted: each connection ends with its next answer."""
-    connections: set[Any]
-    """The open ones, for sweeps and draining; a connection adds and removes itself."""
-    push_ids: PushIds
-    turn: Turn
-
-    @property
-    def config(self) -> Settings: ...
-
-    @property
-    def shard(self) -> Shard: ...
-
-    @property
-    def verifier(self) -> Verifier: ...
-
-    def now_ms(self) -> int: ...
-
-    def owns(self, database: str) -> bool: ...
-
-    def pass_on(self, transport: asyncio.Transport, data: bytes, database: str, *, secure: bool) -> None:
-        """Takes over the connection, whose last read bytes are `data`, for the owner of `database`."""
-
-    def upgrade(
-        self, transport: asyncio.Transport, head: bytes, rest: bytes, database: str, parameters: dict[str, str], host: str
-    ) -> None:
-        """Takes over the connection, which asked for a WebSocket with `head`; `rest` came behind it."""
-
-
 class HttpConnection(asyncio.BufferedProtocol):
     """The protocol of one transport."""
 
     __slots__ = (
-        "_advancing", "_exchange", "_has_answered", "_paused", "_phase", "_phase_at", "_reader", "_reading_paused", "_secure",
-        "_state", "_stream", "_transport", "_worker", "_writable",
+        "_advancing", "_exchange", "_has_answered", "_patience", "_reader", "_reading_paused", "_secure", "_state", "_stream",
+        "_transport", "_worker", "pipe",
     )  # fmt: skip
 
     def __init__(self, worker: WorkerApi, *, secure: bool) -> None:
@@ -164,19 +79,15 @@ class HttpConnection(asyncio.BufferedProtocol):
         """The request being read or answered, from its head on."""
         self._has_answered = False
         self._stream: EventStream | None = None
-        self._paused = False
-        """Whether the transport wants nothing more for now."""
-        self._writable: asyncio.Future[None] | None = None
-        """Done when the transport takes again; made by who waits for it."""
         self._reading_paused = False
-        self._phase = Phase.HEAD
-        self._phase_at: float | None = None
-        """When a sweep first saw the connection in its phase without progress."""
+        self._patience = Patience()
+        self.pipe = Pipe()
 
     # The transport's calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self.pipe.open(self._transport)
         self._worker.connections.add(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -197,17 +108,15 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._stream is not None:
             self._stream.close()
             self._stream = None
-        self._wake_writer()
 
     def pause_writing(self) -> None:
-        self._paused = True
+        self.pipe.pause()
         if self._stream is not None:
             self._stream.pause()
 
     def resume_writing(self) -> None:
-        self._paused = False
-        self._phase_at = None
-        self._wake_writer()
+        self.pipe.resume()
+        self._patience.progress()
         if self._stream is not None:
             self._stream.resume()
         if self._state is State.MOVING:
@@ -224,9 +133,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._stream is not None:
             self._stream.sweep(now)
         phase = self._find_phase()
-        if phase is not self._phase or self._phase_at is None:
-            self._phase, self._phase_at = phase, now
-        elif now - self._phase_at > PHASE_SECONDS[phase]:
+        if self._patience.is_over(phase, now):
             if phase in (Phase.TAKING, Phase.ENDING):
                 self.abort()
             else:
@@ -245,7 +152,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._state is State.ENDING:
             return Phase.ENDING
         # A stream's outbox watches its own client, except while slices pass it by.
-        return Phase.TAKING if self._paused else Phase.OURS
+        return Phase.TAKING if self.pipe.is_paused else Phase.OURS
 
     # Receiving
 
@@ -283,7 +190,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             return True
         body = self._reader.read_body()
         if body is None:
-            self._phase_at = None  # More of it has come: the sweep counts from anew.
+            self._patience.progress()
             return False
         self._state = State.ANSWERING
         if exchange.refused is not None:
@@ -309,7 +216,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         elif exchange.is_socket:
             self._upgrade(exchange)
         elif head.body_bytes and head.headers.get("expect", "").lower() == "100-continue":
-            self.write(CONTINUE)
+            self.pipe.write(CONTINUE)
 
     def _pause_reading(self) -> None:
         if not self._reading_paused and self._transport is not None:
@@ -343,32 +250,32 @@ class HttpConnection(asyncio.BufferedProtocol):
             exchange.keep_alive = False
         if isinstance(body, bytes):
             start = self._serialize_head(response, len(body))
-            self.write(start if head.method == "HEAD" else start + body)
+            self.pipe.write(start if head.method == "HEAD" else start + body)
             self._finish()
         elif head.method == "HEAD":
-            self.write(self._serialize_head(response, CHUNKED))
+            self.pipe.write(self._serialize_head(response, CHUNKED))
             self._finish()
         else:
             self._state = State.SENDING
             if head.version_1_0:
                 exchange.keep_alive = False
-            self.write(self._serialize_head(response, None if head.version_1_0 else CHUNKED))
+            self.pipe.write(self._serialize_head(response, None if head.version_1_0 else CHUNKED))
             self._start(self._send(body, chunked=not head.version_1_0))
 
     async def _send(self, slices: Iterator[bytes], *, chunked: bool) -> None:
         """Writes a body slice by slice, and lets others work in between."""
         for piece in slices:
-            if not await self.write_slowly(chunk(piece) if chunked else piece):
+            if not await self.pipe.write_slowly(chunk(piece) if chunked else piece):
                 return
         if chunked:
-            self.write(LAST_CHUNK)
+            self.pipe.write(LAST_CHUNK)
         self._finish()
 
     def _finish(self) -> None:
         """The answer is written: the next request may come, or the connection ends."""
         exchange, self._exchange = self._exchange, None
         self._has_answered = True
-        self._phase_at = None
+        self._patience.progress()
         if exchange is None or not exchange.keep_alive:
             self.close()
             return
@@ -386,7 +293,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         assert isinstance(response.body, bytes)
         if self._exchange is not None:
             self._exchange.keep_alive = False
-        self.write(self._serialize_head(response, len(response.body)) + response.body)
+        self.pipe.write(self._serialize_head(response, len(response.body)) + response.body)
         self._exchange = None
         self._state = State.ENDING
         self._resume_reading()
@@ -401,26 +308,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         response.headers += (("Date", _date(self._worker.now_ms() // 1000)), *headers)
         return serialize_head(response, body_bytes, keep_alive=exchange is not None and exchange.keep_alive)
 
-    # Writing
-
-    @property
-    def is_paused(self) -> bool:
-        return self._paused
-
-    def write(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
-
-    async def write_slowly(self, data: bytes) -> bool:
-        """Writes, then waits until the transport takes more. False: the connection has gone."""
-        self.write(data)
-        if self._paused and self._transport is not None:
-            self._writable = asyncio.get_running_loop().create_future()
-            await self._writable
-            self._writable = None
-        else:
-            await asyncio.sleep(0)
-        return self._transport is not None
+    # Streaming
 
     def begin_stream(self, stream: EventStream, response: Response) -> None:
         """From now on `stream` writes, until the connection ends."""
@@ -428,7 +316,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._exchange.keep_alive = False
         self._state = State.STREAMING
         self._stream = stream
-        self.write(self._serialize_head(response, None))
+        self.pipe.write(self._serialize_head(response, None))
 
     def start_writing(self, slices: Iterator[bytes], then: Callable[[], None]) -> None:
         """For a stream: writes `slices` one by one, and calls `then` when all have been taken."""
@@ -436,13 +324,9 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     async def _write_all(self, slices: Iterator[bytes], then: Callable[[], None]) -> None:
         for piece in slices:
-            if not await self.write_slowly(piece):
+            if not await self.pipe.write_slowly(piece):
                 return
         then()
-
-    def _wake_writer(self) -> None:
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
 
     # Ending
 
@@ -492,6 +376,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._state = State.GONE
         self._exchange = None
         self._transport = None
+        self.pipe.forget()
         self._worker.connections.discard(self)
 
     # Tasks

@@ -19,7 +19,8 @@ from meadowlark.wire.http import Response
 from meadowlark.wire.rest import Action, RestRequest, read_command
 
 if TYPE_CHECKING:
-    from meadowlark.server.http import HttpConnection, WorkerApi
+    from meadowlark.server.http import HttpConnection
+    from meadowlark.server.worker_api import WorkerApi
 
 
 async def answer(

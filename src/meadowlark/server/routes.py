@@ -19,7 +19,7 @@ from meadowlark.wire.http import HttpFault, Response
 from meadowlark.wire.rest import APPEND_JSON
 
 if TYPE_CHECKING:
-    from meadowlark.server.http import WorkerApi
+    from meadowlark.server.worker_api import WorkerApi
 
 HTML_TYPE = "text/html; charset=utf-8"
 

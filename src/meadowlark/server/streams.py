@@ -26,7 +26,8 @@ from meadowlark.wire.answers import WHOLE_NODES_MAX, refusal
 from meadowlark.wire.http import Response
 
 if TYPE_CHECKING:
-    from meadowlark.server.http import HttpConnection, WorkerApi
+    from meadowlark.server.http import HttpConnection
+    from meadowlark.server.worker_api import WorkerApi
 
 log = structlog.get_logger()
 
@@ -42,7 +43,7 @@ class EventStream(Receiver):
         self._connection: HttpConnection | None = connection
         self._hosted = hosted
         self._root = root
-        self._outbox = Outbox(worker.turn, connection.write, self._too_slow)
+        self._outbox = Outbox(worker.turn, connection.pipe.write, self._too_slow)
         self._started = False
         """Whether the response has begun; until then the request may still be refused."""
         self._slicing = False
@@ -122,7 +123,7 @@ class EventStream(Receiver):
 
     def _should_slice(self, push: Push) -> bool:
         """Only while nothing waits: slices are written past the outbox."""
-        if self._slicing or push.merge or self._connection is None or self._connection.is_paused:
+        if self._slicing or push.merge or self._connection is None or self._connection.pipe.is_paused:
             return False
         return not events.is_encoded(push, self._root) and node_count_up_to(push.value, WHOLE_NODES_MAX) > WHOLE_NODES_MAX
 

@@ -1,0 +1,64 @@
+"""What an HTTP connection needs of its worker: the seam between the two. Worker is the real one; tests have one in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+from meadowlark.auth.tokens import Verifier
+from meadowlark.engine import Command
+from meadowlark.ids import PushIds
+from meadowlark.server.outbox import Turn
+from meadowlark.server.shard import Hosted
+
+
+class Shard(Protocol):
+    """What is asked of server/shard.py."""
+
+    @property
+    def failure(self) -> str | None: ...
+
+    async def open(self, name: str, *, admin: bool = False) -> Hosted: ...
+
+    def create(self, name: str) -> None: ...
+
+    def names(self) -> list[str]: ...
+
+    def apply(self, hosted: Hosted, command: Command) -> None: ...
+
+
+class Settings(Protocol):
+    @property
+    def mode(self) -> str: ...
+
+
+class WorkerApi(Protocol):
+    """What a connection needs of its worker."""
+
+    draining: bool
+    """No new requests are wanted: each connection ends with its next answer."""
+    connections: set[Any]
+    """The open ones, for sweeps and draining; a connection adds and removes itself."""
+    push_ids: PushIds
+    turn: Turn
+
+    @property
+    def config(self) -> Settings: ...
+
+    @property
+    def shard(self) -> Shard: ...
+
+    @property
+    def verifier(self) -> Verifier: ...
+
+    def now_ms(self) -> int: ...
+
+    def owns(self, database: str) -> bool: ...
+
+    def pass_on(self, transport: asyncio.Transport, data: bytes, database: str, *, secure: bool) -> None:
+        """Takes over the connection, whose last read bytes are `data`, for the owner of `database`."""
+
+    def upgrade(
+        self, transport: asyncio.Transport, head: bytes, rest: bytes, database: str, parameters: dict[str, str], host: str
+    ) -> None:
+        """Takes over the connection, which asked for a WebSocket with `head`; `rest` came behind it."""
