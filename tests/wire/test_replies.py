@@ -65,6 +65,10 @@ def test_nobody_is_unauthenticated() -> None:
     assert reply(detail=NOBODY) == '{"t":"d","d":{"r":3,"b":{"s":"ok","d":"unauthenticated"}}}'
 
 
+def test_an_admin_who_acts_as_nobody_has_identified_all_the_same() -> None:
+    assert reply(detail=Identity()) == '{"t":"d","d":{"r":3,"b":{"s":"ok","d":{"auth":null,"expires":null}}}}'
+
+
 def test_claims_that_cannot_be_encoded_are_left_out() -> None:
     deep: Any = 1
     for _ in range(500):
