@@ -105,3 +105,7 @@ def test_a_data_folder_that_is_not_there_is_not_listed_as_empty(tmp_path):
     done = meadowlark("databases", "list", "--data", str(tmp_path / "none"), cwd=tmp_path)
     assert done.returncode == 2
     assert "is not a folder" in done.stderr
+
+
+def test_repair_says_what_it_found(tmp_path):
+    assert run("repair", str(tmp_path)).output == "Nothing is damaged; nothing was changed.\n"

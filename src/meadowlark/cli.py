@@ -1,4 +1,4 @@
-"""The command line: `serve`, `dev`, `databases`, `version`.
+"""The command line: `serve`, `dev`, `databases`, `repair`, `version`.
 
 Reads flags, makes a Config (server/config.py says what each means) and hands it to the supervisor. Workers never import
 this module, and what only one command needs is imported by that command, so `--help` stays quick.
@@ -12,13 +12,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from meadowlark import __version__
-from meadowlark.errors import ConfigInvalid, MeadowlarkError
+from meadowlark.errors import MeadowlarkError
 from meadowlark.server import config as settings
 
 EXIT_REFUSED = 2
@@ -116,7 +115,7 @@ def list_databases(data: Data = None, config: ConfigFile = None) -> None:
     """Print the names of the databases in the data folder."""
     from meadowlark.server import administration
 
-    for name in administration.list_databases(_data_folder(data, config)):
+    for name in administration.list_databases(_load_data(data, config).data):
         typer.echo(name)
 
 
@@ -135,10 +134,21 @@ def create_database(
     """Create a database, on a running server or in its data folder."""
     from meadowlark.server import administration
 
-    configured = settings.load("serve", file=config, environment=os.environ, flags={"data": data})
+    configured = _load_data(data, config)
     file = credential_file or configured.credential_file(configured.data)
     created = administration.create_database(name, data=configured.data, credential_file=file, url=url)
     typer.echo(f"{name} {'created' if created else 'already exists'}")
+
+
+@application.command()
+def repair(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="The data folder of a server that does not run.")],
+) -> None:
+    """Make a damaged data folder start again, and say what is lost."""
+    from meadowlark.server import administration
+
+    for line in administration.repair_data(data):
+        typer.echo(line)
 
 
 def main() -> None:
@@ -150,11 +160,9 @@ def main() -> None:
         sys.exit(EXIT_REFUSED)
 
 
-def _data_folder(data: str | None, file: str | None) -> str:
-    folder = settings.load("serve", file=file, environment=os.environ, flags={"data": data}).data
-    if not Path(folder).is_dir():
-        raise ConfigInvalid(f"data is {folder!r}, which is not a folder; expected a server's data folder (--data)")
-    return folder
+def _load_data(data: str | None, file: str | None) -> settings.Config:
+    """The settings of the server on a data folder, as far as its operator's commands need them."""
+    return settings.load("serve", file=file, environment=os.environ, flags={"data": data})
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from meadowlark.errors import DataFolderLocked, Refused, WorldError
-from meadowlark.server.administration import create_database, list_databases
+from meadowlark.server.administration import create_database, list_databases, repair_data
 
 CREDENTIAL = "a-credential-of-some-length"
 
@@ -91,7 +91,7 @@ def test_a_name_that_cannot_be_one_makes_nothing(data, name):
 
 
 def test_a_running_server_is_asked_with_the_credential(data):
-    with server(201) as (url, asked), held(data, f'{{"pid": 1, "url": "{url}"}}'):
+    with server(201) as (url, asked), held(data, f'{{"pid": {os.getpid()}, "urls": ["{url}"]}}'):
         assert create("lark", data)
     assert asked == [("/.meadowlark/databases/lark.json", f"Bearer {CREDENTIAL}")]
     assert list_databases(data) == []
@@ -118,3 +118,17 @@ def test_a_server_that_is_gone_is_told(data):
 def test_a_holder_that_does_not_say_where_it_listens_is_told(data):
     with held(data, "pid 4711"), pytest.raises(DataFolderLocked, match="--url"):
         create("lark", data)
+
+
+def test_listing_a_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(WorldError, match="is not a folder"):
+        list_databases(str(tmp_path / "none"))
+
+
+def test_repair_of_a_sound_folder_changes_nothing(data):
+    assert repair_data(data) == ["Nothing is damaged; nothing was changed."]
+
+
+def test_repair_is_refused_while_a_server_runs(data):
+    with held(data, f'{{"pid": {os.getpid()}, "urls": ["http://127.0.0.1:1"]}}'), pytest.raises(DataFolderLocked, match="in use"):
+        repair_data(data)

@@ -1,28 +1,30 @@
-"""What an operator asks from outside: which databases are there, and a new one.
+"""What an operator does from outside: sees which databases there are, creates one, repairs a damaged data folder.
 
-A database exists iff its folder `DATA/databases/NAME` does, so listing is reading that folder, server or not. Creating
-depends on who owns the data folder: while a server holds the lock, it is asked over HTTP with the admin credential; else
-the folder is made here, under the same lock, so that no server can start in between.
+A database exists iff its folder does, so listing is reading folders, server or not. Creating depends on who owns the data
+folder: while a server holds the lock, it is asked over HTTP with the admin credential; else the folder is made here, under
+the same lock, so that no server can start in between. Repair needs the lock: a server must not run meanwhile.
 
 Does not know: what is in a database.
-Source: docs/operating.md "Databases".
+Source: docs/operating.md "Databases", "Repair".
 """
 
 from __future__ import annotations
 
-import fcntl
 import http.client
 import os
 import re
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from meadowlark.errors import DataFolderLocked, WorldError
 from meadowlark.ids import check_database_name
+from meadowlark.journal import Databases, repair
 from meadowlark.server.credential import read_credential
+from meadowlark.server.data_folder import LOCK_FILE, DataFolder
+from meadowlark.server.disk import Disk
 
-LOCK_FILE = "LOCK"
-DATABASES_FOLDER = "databases"
 REQUEST_SECONDS = 30.0
 """How long the server may take to create a database, which is one sync of a folder."""
 
@@ -30,11 +32,9 @@ _URL = re.compile(r"https?://[^\s\"',]+")
 
 
 def list_databases(data: str) -> list[str]:
-    """The names of the databases in the data folder, sorted."""
-    try:
-        return sorted(entry.name for entry in os.scandir(os.path.join(data, DATABASES_FOLDER)) if entry.is_dir())
-    except FileNotFoundError:
-        return []
+    """The names of the databases in the data folder, sorted. Raises WorldError if there is no such folder."""
+    _check_folder(data)
+    return sorted(Databases(Disk(), data).list())
 
 
 def create_database(name: str, *, data: str, credential_file: str, url: str | None = None) -> bool:
@@ -44,58 +44,69 @@ def create_database(name: str, *, data: str, credential_file: str, url: str | No
     Raises Refused for a name that cannot be one, WorldError when the server or the disk says no.
     """
     check_database_name(name)
-    if url is None:
-        lock = _take_lock(data)
-        if lock is not None:
-            try:
-                return _create_folder(name, data)
-            finally:
-                os.close(lock)
-        url = _url_of_owner(data)
-    return _ask_server(name, url, read_credential(credential_file))
-
-
-def _take_lock(data: str) -> int | None:
-    """A descriptor that holds the data folder until it is closed; None if a server holds it."""
+    if url is not None:
+        return _ask_server(name, url, read_credential(credential_file), ssl.create_default_context())
     try:
-        os.makedirs(data, exist_ok=True)
-        lock = os.open(os.path.join(data, LOCK_FILE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise WorldError(f"the data folder {data} cannot be used: {error.strerror}") from error
+        with _held(data) as path:
+            return _create_folder(name, path)
+    except DataFolderLocked:
+        return _ask_server(name, _url_of_holder(data), read_credential(credential_file), _same_machine())
+
+
+def repair_data(data: str) -> list[str]:
+    """The data folder can be started again; what was found, done and lost, in lines. Raises WorldError."""
+    _check_folder(data)
+    with _held(data) as path:
+        try:
+            return repair(Disk(), path).lines()
+        except OSError as error:
+            raise WorldError(f"{data} cannot be repaired: {error}") from error
+
+
+@contextmanager
+def _held(data: str) -> Iterator[str]:
+    """The data folder, locked against servers. Raises DataFolderLocked if one has it."""
+    folder = DataFolder(data)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    return lock
+        yield folder.path
+    finally:
+        os.close(folder.lock)
 
 
-def _url_of_owner(data: str) -> str:
+def _check_folder(data: str) -> None:
+    if not os.path.isdir(data):
+        raise WorldError(f"{data!r} is not a folder; expected a server's data folder")
+
+
+def _url_of_holder(data: str) -> str:
     with open(os.path.join(data, LOCK_FILE), encoding="utf-8", errors="replace") as lock:
-        text = lock.read()
-    found = _URL.search(text)
+        found = _URL.search(lock.read())
     if found is None:
         raise DataFolderLocked(f"a server holds {data} but does not say where it listens; name it with --url http://HOST:PORT")
     return found[0]
 
 
+def _same_machine() -> ssl.SSLContext:
+    """For the address in LOCK: its certificate is for a name, not for that address, and who holds the lock is who is asked."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def _create_folder(name: str, data: str) -> bool:
-    parent = os.path.join(data, DATABASES_FOLDER)
+    folders = Databases(Disk(), data)
     try:
-        os.makedirs(parent, exist_ok=True)
-        os.mkdir(os.path.join(parent, name))
-        for folder in (parent, data):
-            _sync_folder(folder)
-    except FileExistsError:
-        return False
+        known = folders.exists(name)
+        folders.create(name)
     except OSError as error:
-        raise WorldError(f"{name} cannot be created in {parent}: {error.strerror}") from error
-    return True
+        raise WorldError(f"{name} cannot be created in {data}: {error.strerror}") from error
+    return not known
 
 
-def _ask_server(name: str, url: str, credential: str) -> bool:
+def _ask_server(name: str, url: str, credential: str, tls: ssl.SSLContext) -> bool:
     parts = urlsplit(url)
-    connection = _connect(parts.scheme, parts.hostname or "127.0.0.1", parts.port)
+    connection = _connect(parts.scheme, parts.hostname or "127.0.0.1", parts.port, tls)
     try:
         headers = {"Authorization": f"Bearer {credential}"}
         connection.request("PUT", f"/.meadowlark/databases/{name}.json", body=b"{}", headers=headers)
@@ -110,15 +121,7 @@ def _ask_server(name: str, url: str, credential: str) -> bool:
     return answer.status == 201
 
 
-def _connect(scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
+def _connect(scheme: str, host: str, port: int | None, tls: ssl.SSLContext) -> http.client.HTTPConnection:
     if scheme == "https":
-        return http.client.HTTPSConnection(host, port, timeout=REQUEST_SECONDS, context=ssl.create_default_context())
+        return http.client.HTTPSConnection(host, port, timeout=REQUEST_SECONDS, context=tls)
     return http.client.HTTPConnection(host, port, timeout=REQUEST_SECONDS)
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
