@@ -91,6 +91,9 @@ class Server:
         self.url = ""
         """`http://127.0.0.1:PORT` once started."""
         self.port = 0
+        """Of the last start; a later start takes the same, as a restarted service does."""
+        self.certificate: Path | None = None
+        """What TLS clients should trust, if the server was started with a certificate."""
         self.log: collections.deque[str] = collections.deque(maxlen=2000)
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
@@ -254,9 +257,8 @@ class Server:
 
     def write(self, path: str, value: Any, *, ns: str) -> None:
         """Set `path`, over REST."""
-        answer = self.rest("PUT", path, value, ns=ns, query="print=silent") if value is not None else self.rest(
-            "DELETE", path, ns=ns
-        )
+        method = "DELETE" if value is None else "PUT"
+        answer = self.rest(method, path, value, ns=ns, query="print=silent")
         assert answer.status in (200, 204), answer
 
     def create(self, name: str) -> None:
@@ -267,7 +269,7 @@ class Server:
     # Inside
 
     def _spawn(self) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "meadowlark.cli", self.mode, "--host", "127.0.0.1", "--port", "0"]
+        command = [sys.executable, "-m", "meadowlark.cli", self.mode, "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--data", str(self.data), "--workers", str(self.workers), *self.arguments]
         environment = {name: text for name, text in os.environ.items() if not name.startswith(("MEADOWLARK_", "FIREBASE_"))}
         environment |= {"PYTHONPATH": str(PROJECT / "src"), "PYTHONUNBUFFERED": "1"} | self.environment
@@ -315,6 +317,8 @@ class Proxy:
         """False: a new connection is reset at once."""
         self._lock = threading.Lock()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._half_open: list[socket.socket] = []
+        """Sides towards the server whose client has been cut off."""
         self._received: list[bytearray] = []
         """Per connection, in order, every byte that the server sent."""
         threading.Thread(target=self._accept, daemon=True).start()
@@ -323,13 +327,21 @@ class Proxy:
     def connection_count(self) -> int:
         return len(self._received)
 
+    def cut_client_side(self) -> None:
+        """Reset every connection towards the client only: the server still believes in it."""
+        with self._lock:
+            pairs, self._pairs = self._pairs, []
+            self._half_open += [server for _, server in pairs]
+        for client, _ in pairs:
+            _reset(client)
+
     def cut(self) -> None:
         """Reset every connection, on both sides, without a closing word."""
         with self._lock:
             pairs, self._pairs = self._pairs, []
-        for pair in pairs:
-            for side in pair:
-                _reset(side)
+            half_open, self._half_open = self._half_open, []
+        for side in [side for pair in pairs for side in pair] + half_open:
+            _reset(side)
 
     def refuse(self) -> None:
         """Cut, and let nobody in until `allow`."""
@@ -385,7 +397,10 @@ class Proxy:
                 if kept is not None:
                     kept += piece
                 sink.sendall(piece)
-            sink.shutdown(socket.SHUT_WR)
+        # The end of one side is the end of the other, unless the test wants the server to go on believing.
+        if sink not in self._half_open:
+            with contextlib.suppress(OSError):
+                sink.shutdown(socket.SHUT_WR)
 
 
 class Script:
@@ -448,6 +463,10 @@ class Script:
             _kill(self._process.pid)
             self._process.wait(10)
         self._close()
+
+    def signal(self, number: int) -> None:
+        """SIGSTOP freezes the client where it is; `kill` ends it all the same."""
+        self._process.send_signal(number)
 
     def of(self, *names: str) -> list[list[Any]]:
         """The events so far with one of these names, in order."""

@@ -1,0 +1,178 @@
+"""PyPI firebase-admin, unmodified, against `dev`: everything that it offers without a query."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import firebase_admin
+import pytest
+from firebase_admin import credentials, db, exceptions
+
+from tests.harness import Server, fresh_name
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(params=["url", "environment"])
+def app(request: pytest.FixtureRequest, server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[firebase_admin.App]:
+    """An app with a database of its own, told of the server by URL or by the emulator's variable."""
+    ns = fresh_name("python")
+    url = f"http://127.0.0.1:{server.port}?ns={ns}"
+    if request.param == "environment":
+        monkeypatch.setenv("FIREBASE_DATABASE_EMULATOR_HOST", f"127.0.0.1:{server.port}")
+        url = f"https://{ns}.firebaseio.com"
+    made = firebase_admin.initialize_app(credentials.Certificate(_nobody()), {"databaseURL": url}, name=ns)
+    yield made
+    firebase_admin.delete_app(made)
+
+
+def test_set_get_update_delete(app: firebase_admin.App) -> None:
+    reference = db.reference("/people", app)
+    reference.set({"ada": {"born": 1815}, "alan": {"born": 1912}})
+    assert reference.get() == {"ada": {"born": 1815}, "alan": {"born": 1912}}
+    reference.update({"ada": {"born": 1815, "died": 1852}, "alan/died": 1954, "nobody": None})
+    assert reference.child("alan").get() == {"born": 1912, "died": 1954}
+    reference.child("ada").delete()
+    assert reference.get() == {"alan": {"born": 1912, "died": 1954}}
+    assert reference.child("ada").get() is None
+
+
+def test_get_shallow(app: firebase_admin.App) -> None:
+    reference = db.reference("/", app)
+    reference.set({"branch": {"x": 1}, "leaf": "v"})
+    assert reference.get(shallow=True) == {"branch": True, "leaf": True}
+    assert reference.child("leaf").get(shallow=True) == "v"
+
+
+def test_push_with_and_without_a_value(app: firebase_admin.App) -> None:
+    reference = db.reference("/list", app)
+    keys = [reference.push({"n": n}).key for n in range(5)]
+    assert sorted(keys) == keys
+    assert reference.push().get() == ""
+    assert [reference.child(key).get()["n"] for key in keys] == [0, 1, 2, 3, 4]
+
+
+def test_values_of_every_kind_and_script(app: firebase_admin.App) -> None:
+    reference = db.reference("/values", app)
+    values = {"t": True, "f": False, "i": 2**53 - 1, "d": 0.1, "s": "日本語 😀 \u2028", "a": [1, [2]], "ключ": {"مفتاح": 1}}
+    reference.set(values)
+    assert reference.get() == values
+    assert reference.child("ключ/مفتاح").get() == 1
+
+
+def test_etags(app: firebase_admin.App) -> None:
+    reference = db.reference("/etag", app)
+    reference.set(1)
+    value, etag = reference.get(etag=True)
+    assert value == 1
+    assert reference.get_if_changed(etag) == (False, None, None)
+    reference.set(2)
+    changed, value, newer = reference.get_if_changed(etag)
+    assert (changed, value) == (True, 2)
+    assert newer != etag
+    assert reference.set_if_unchanged(etag, 3) == (False, 2, newer)
+    done, value, newest = reference.set_if_unchanged(newer, 3)
+    assert (done, value) == (True, 3)
+    assert reference.get(etag=True) == (3, newest)
+
+
+def test_transaction_on_nothing_and_on_something(app: firebase_admin.App) -> None:
+    reference = db.reference("/counter", app)
+    assert reference.transaction(lambda current: (current or 0) + 1) == 1
+    assert reference.transaction(lambda current: (current or 0) + 1) == 2
+
+
+def test_transactions_of_several_threads_add_up(app: firebase_admin.App) -> None:
+    reference = db.reference("/counter", app)
+    failures: list[Exception] = []
+
+    def add_five() -> None:
+        for _ in range(5):
+            while True:
+                try:
+                    reference.transaction(lambda current: (current or 0) + 1)
+                except db.TransactionAbortedError:
+                    continue  # Beaten 25 times: documented, and then a program tries again.
+                except Exception as error:
+                    failures.append(error)
+                break
+
+    threads = [threading.Thread(target=add_five) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    assert reference.get() == 20
+
+
+def test_server_values(app: firebase_admin.App) -> None:
+    reference = db.reference("/server", app)
+    reference.set({"n": 1, "at": {".sv": "timestamp"}})
+    reference.update({"n": {".sv": {"increment": 2}}})
+    value = reference.get()
+    assert value["n"] == 3
+    assert isinstance(value["at"], int)
+
+
+def test_listen_hears_the_state_then_each_change(app: firebase_admin.App) -> None:
+    reference = db.reference("/stream", app)
+    reference.set({"a": 1})
+    heard: queue.Queue[tuple[str, str, Any]] = queue.Queue()
+    registration = reference.listen(lambda event: heard.put((event.event_type, event.path, event.data)))
+    try:
+        assert heard.get(timeout=10) == ("put", "/", {"a": 1})
+        reference.child("b/c").set([True])
+        assert heard.get(timeout=10) == ("put", "/b/c", [True])
+        reference.update({"a": 2, "d/e": "x"})
+        assert heard.get(timeout=10) == ("patch", "/", {"a": 2, "d/e": "x"})
+        reference.child("b").delete()
+        assert heard.get(timeout=10) == ("put", "/b", None)
+        reference.parent.update({"stream": {"whole": 1}, "beside": 1})
+        assert heard.get(timeout=10) == ("put", "/", {"whole": 1})
+    finally:
+        registration.close()
+
+
+def test_listen_on_nothing_and_in_any_script(app: firebase_admin.App) -> None:
+    reference = db.reference("/поток/流", app)
+    heard: queue.Queue[tuple[str, str, Any]] = queue.Queue()
+    registration = reference.listen(lambda event: heard.put((event.event_type, event.path, event.data)))
+    try:
+        assert heard.get(timeout=10) == ("put", "/", None)
+        reference.child("ключ").set("значение 😀")
+        assert heard.get(timeout=10) == ("put", "/ключ", "значение 😀")
+    finally:
+        registration.close()
+
+
+def test_bad_data_is_an_invalid_argument(app: firebase_admin.App) -> None:
+    with pytest.raises(exceptions.InvalidArgumentError) as caught:
+        db.reference("/x", app).set({"a.b": 1})
+    assert len(str(caught.value)) > 10
+
+
+def test_a_query_is_refused_not_answered_wrongly(app: firebase_admin.App) -> None:
+    reference = db.reference("/q", app)
+    reference.set({"a": 1, "b": 2, "c": 3})
+    with pytest.raises(exceptions.InvalidArgumentError):
+        reference.order_by_key().limit_to_first(1).get()
+
+
+def _nobody() -> dict[str, str]:
+    """A service account as the SDK wants to see one; it is never used to sign anything here."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
+    return {
+        "type": "service_account",
+        "project_id": "demo-meadowlark",
+        "client_email": "nobody@example.invalid",
+        "token_uri": "http://127.0.0.1:9/never-asked",
+        "private_key": pem,
+    }
