@@ -90,7 +90,7 @@ class RealtimeConnection(Receiver):
         for event in events:
             kind = type(event)
             if kind is Answer:
-                self.send_reply(event.frames)
+                self.send_reply(event.frame)
             elif kind is Authenticate:
                 self._authenticate(event)
             elif kind is Unauthenticate:
