@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 
 import structlog
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
-from picows.picows import WSAutoPingStrategy, WSProtocol
+from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-defined]  # not in its stubs: see above
 
 from meadowlark.auth.identity import NOBODY
 from meadowlark.auth.tokens import Verifier, override
@@ -194,7 +194,7 @@ class RealtimeConnection(Receiver):
             transport.underlying_transport.abort()
 
 
-class _Socket(WSListener):  # type: ignore[misc]  # picows' class is untyped
+class _Socket(WSListener):
     """picows' side: whole messages of one WebSocket for one connection."""
 
     def __init__(self, connection: RealtimeConnection) -> None:
@@ -245,7 +245,7 @@ class _Socket(WSListener):  # type: ignore[misc]  # picows' class is untyped
             self._connection.resume()
 
 
-class _Farewell(WSListener):  # type: ignore[misc]  # picows' class is untyped
+class _Farewell(WSListener):
     """A client that cannot be served at all, told so in the protocol's own words: it does not come back."""
 
     def __init__(self, text: str) -> None:
