@@ -1,0 +1,1 @@
+"""The rim: the supervisor, its workers, their connections, and what an operator sets and asks."""
