@@ -273,13 +273,14 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _finish(self) -> None:
         """The answer is written: the next request may come, or the connection ends."""
+        if self._state not in (State.ANSWERING, State.SENDING):
+            return  # It is ending already.
         exchange, self._exchange = self._exchange, None
         self._has_answered = True
         self._patience.progress()
-        if exchange is None or not exchange.keep_alive:
+        if exchange is None or not exchange.keep_alive or self._worker.draining:
             self.close()
-            return
-        if self._state is not State.GONE:
+        else:
             self._state = State.READING
             self._resume_reading()
             self._advance()
@@ -309,6 +310,11 @@ class HttpConnection(asyncio.BufferedProtocol):
         return serialize_head(response, body_bytes, keep_alive=exchange is not None and exchange.keep_alive)
 
     # Streaming
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request waits for its answer; not any more when the client has gone."""
+        return self._state is State.ANSWERING
 
     def begin_stream(self, stream: EventStream, response: Response) -> None:
         """From now on `stream` writes, until the connection ends."""
@@ -382,20 +388,20 @@ class HttpConnection(asyncio.BufferedProtocol):
     # Tasks
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(self._guard(work))
+        task = asyncio.get_running_loop().create_task(work)
         _tasks.add(task)
-        task.add_done_callback(_tasks.discard)
+        task.add_done_callback(self._finish_task)
 
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+    def _finish_task(self, task: asyncio.Task[None]) -> None:
         """A bug of ours ends one connection, with a line in the log."""
-        try:
-            await work
-        except Exception:
-            log.exception("request failed")
-            if self._state is State.ANSWERING:
-                self._refuse_and_end(HttpFault(500, "the server could not answer; its log says why"))
-            else:
-                self.abort()
+        _tasks.discard(task)
+        if task.cancelled() or task.exception() is None:
+            return
+        log.error("request failed", exc_info=task.exception())
+        if self._state is State.ANSWERING:
+            self._refuse_and_end(HttpFault(500, "the server could not answer; its log says why"))
+        else:
+            self.abort()
 
 
 _dated: tuple[int, str] = (0, "")

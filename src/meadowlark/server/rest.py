@@ -30,6 +30,8 @@ async def answer(
     identity = identify(worker.verifier, request.credential, request.acts_as)
     hosted = await worker.shard.open(database, admin=identity.admin)
     if request.streams:
+        if not connection.is_answering:
+            return  # The client went while the database was opened; nobody would ever end the stream.
         EventStream(worker, connection, hosted, identity, request.path).start()
         return
     pushed = worker.push_ids.make(worker.now_ms()) if request.action is Action.PUSH else ""

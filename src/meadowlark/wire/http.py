@@ -287,6 +287,9 @@ def _parse_head(raw: bytes) -> Head:
     version = parser.get_http_version()
     if version not in ("1.1", "1.0"):
         raise HttpFault(505, "expected HTTP/1.1")
+    host = parts.headers.get("host")
+    if (host is None and version == "1.1") or (host is not None and "," in host):
+        raise HttpFault(400, "expected exactly one Host header")  # RFC 9112, 3.2.
     return Head(
         method=parser.get_method().decode("ascii"),
         target=parts.url.decode("latin-1"),
