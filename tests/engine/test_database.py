@@ -336,6 +336,17 @@ def test_a_later_set_replaces_what_was_queued_below_it(asking: Asking) -> None:
     assert asking.database.tree.root == {"a": {"c": 2}}
 
 
+def test_a_queued_value_is_recorded_in_its_checked_form(asking: Asking) -> None:
+    """JSON lets numbers through that an encoder of JSON may refuse."""
+    one = asking.client()
+    asking.do(OnDisconnectSet(one, 1, path("a"), {"n": 10**30, "gone": None, "list": [1]}))
+    asking.do(OnDisconnectUpdate(one, 2, (), {"b": 10**30}))
+    assert [commit.entries for commit in asking.commits] == [
+        [["o", "one", "/a", {"n": 1e30, "list": {"0": 1}}]],
+        [["o", "one", "/b", 1e30]],
+    ]
+
+
 # Replaying
 
 

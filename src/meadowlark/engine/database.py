@@ -231,7 +231,7 @@ class Database:
     def _on_disconnect_set(self, command: c.OnDisconnectSet, now_ms: int, out: list[Effect]) -> None:
         self._check_write(command.client, command.path)
         node, _ = _parse_at(command.path, command.value)
-        self._queue(command.client, [(command.path, node, command.value)], command.request, out)
+        self._queue(command.client, [(command.path, node)], command.request, out)
 
     def _on_disconnect_update(self, command: c.OnDisconnectUpdate, now_ms: int, out: list[Effect]) -> None:
         paths = self._update_paths(command.path, command.children)
@@ -239,17 +239,18 @@ class Database:
         for path, value in zip(paths, command.children.values(), strict=True):
             self._check_write(command.client, path)
             node, _ = _parse_at(path, value)
-            queued.append((path, node, value))
+            queued.append((path, node))
         self._queue(command.client, queued, command.request, out)
 
-    def _queue(self, client: Client, queued: list[tuple[Path, Node | None, Any]], request: int | None, out: list[Effect]) -> None:
+    def _queue(self, client: Client, queued: list[Write], request: int | None, out: list[Effect]) -> None:
         queue = self.queues.get(client.id) or DisconnectQueue()
         if len(queue) + len(queued) > SESSION_ON_DISCONNECTS_MAX:
             raise Refused(Code.TOO_BIG, f"a connection may queue {SESSION_ON_DISCONNECTS_MAX} onDisconnect operations")
         entries: list[Entry] = []
-        for path, node, value in queued:
+        for path, node in queued:
             queue.set(path, node)
-            entries.append(["o", client.id, format_path(path), value])
+            # The checked form, not what the client sent: only that is sure to be encodable.
+            entries.append(["o", client.id, format_path(path), _unresolved(node)])
         if len(queue):
             self.queues[client.id] = queue
         self._commit(entries, Reply(client, request), out)
