@@ -66,12 +66,16 @@ class HttpConnection(asyncio.BufferedProtocol):
         "_transport", "_worker", "pipe",
     )  # fmt: skip
 
-    def __init__(self, worker: WorkerApi, *, secure: bool) -> None:
-        """secure: whether the client's side is TLS."""
+    def __init__(self, worker: WorkerApi, *, secure: bool, consumed: bytes = b"") -> None:
+        """secure: whether the client's side is TLS. consumed: what another worker read before passing the connection on.
+
+        It must be given here: once there is a transport, what the client sends next could be read first.
+        """
         self._worker = worker
         self._secure = secure
         self._transport: asyncio.Transport | None = None
         self._reader = RequestReader()
+        self._reader.receive(consumed)
         self._state = State.READING
         self._advancing = False
         """Whether requests are being taken from the reader; an answer given meanwhile need not begin it again."""
@@ -89,6 +93,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         self.pipe.open(self._transport)
         self._worker.connections.add(self)
+        if not self._reader.is_idle:
+            asyncio.get_running_loop().call_soon(self._advance)  # When whoever makes the connection is done with it.
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return _read_buffer
