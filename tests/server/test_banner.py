@@ -42,3 +42,9 @@ def test_every_address_is_named():
 def test_one_worker_is_singular():
     assert "1 worker\n" in said("dev")
     assert "3 workers\n" in said("dev", workers="3")
+
+
+def test_the_command_to_paste_is_the_one_that_was_called(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/srv/lark/.venv/bin/meadowlark"])
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert "/srv/lark/.venv/bin/meadowlark databases create NAME" in said("serve")

@@ -5,6 +5,9 @@ Pure text; the line for programs (`READY …`) is the supervisor's. Never contai
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -40,7 +43,7 @@ def _dev(config: Config, urls: Sequence[str], data: str) -> list[str]:
 
 def _serve(config: Config, urls: Sequence[str], data: str) -> list[str]:
     credential = config.credential_file(data)
-    create = "meadowlark databases create NAME" + ("" if config.data == "data" else f" --data {data}")
+    create = f"{_command()} databases create NAME" + ("" if config.data == "data" else f" --data {data}")
     return [
         *_rows(
             [
@@ -61,6 +64,12 @@ def _without_tls(config: Config, urls: Sequence[str]) -> list[str]:
     if config.tls_certificate or host in ("127.0.0.1", "::1", "localhost"):
         return []
     return ["No TLS, and not on loopback: the credential crosses the network readable. Set --tls-certificate and --tls-key."]
+
+
+def _command() -> str:
+    """How this person calls us: by name, or by the path of a virtual environment that is not active."""
+    called = sys.argv[0]
+    return called if os.path.basename(called) == "meadowlark" and not shutil.which("meadowlark") else "meadowlark"
 
 
 def _rows(rows: Sequence[tuple[str, str]]) -> list[str]:
