@@ -24,8 +24,9 @@ TEXTS = [
     "plus+and&eq=", "semi;colon", "quest?ion", "quo\"te", "apo'strophe", "back\\slash", "<tag>", "a:b", "a,b", "~tilde", "`tick`",
     "{brace}", "(paren)", "|pipe|", "^caret", "*", "@", "!", "--", "_", "-", "0", "-0", "1", "01", "001", "-1", "2147483647",
     "2147483648", "-2147483648", "-2147483649", "1,5", "1e5", "true", "null", "__proto__x", "constructor",
-    "toString", "hasOwnProperty", "length",
+    "toString", "length",
 ]  # fmt: skip
+"""Keys and texts. `hasOwnProperty` as a key is missing here only because the SDK itself throws a TypeError on it."""
 
 
 @pytest.fixture
@@ -121,11 +122,12 @@ def test_half_a_surrogate_pair_harms_nobody(alphabets: Told) -> None:
 
 def test_keys_in_any_script_over_rest(server: Server) -> None:
     ns = fresh_name("alphabets")
-    for index, text in enumerate(TEXTS):
+    texts = [*TEXTS, "hasOwnProperty"]
+    for index, text in enumerate(texts):
         answer = server.rest("PUT", f"/keys/{text}/x", {"text": text, text: index}, ns=ns)
         assert (answer.status, answer.json()) == (200, {"text": text, text: index}), text
-    assert server.read("/keys", ns=ns) == {text: {"x": {"text": text, text: index}} for index, text in enumerate(TEXTS)}
-    for text in TEXTS:
+    assert server.read("/keys", ns=ns) == {text: {"x": {"text": text, text: index}} for index, text in enumerate(texts)}
+    for text in texts:
         assert server.read(f"/keys/{text}/x/text", ns=ns) == text
 
 

@@ -70,7 +70,9 @@ await play({
     await keep(a, at);
     const before = Date.now();
     const result = await runTransaction(at(a), () => ({ when: serverTimestamp() }));
-    say('result', result.committed, before, result.snapshot.val().when, (await get(at(b))).val().when, Date.now());
+    await settled(a);
+    const own = (await get(at(a))).val().when;
+    say('result', result.committed, before, result.snapshot.val().when, own, (await get(at(b))).val().when, Date.now());
   },
 
   async minds_the_priority({ a, b, at }) {
