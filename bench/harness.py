@@ -62,6 +62,7 @@ class Measured:
             "missing": sum(wrong(run) for run in self.runs),
             "server core": self.median("server_cores"),
             "generator": self.median("generator_cores"),
+            "others": self.median("others_cores"),
             "late p99": self.median("sent_late_ms", "p99"),
             "RSS MB": round(self.median("resident_bytes") / 1e6, 1),
         }
@@ -168,14 +169,18 @@ def _one_run(load: Load, flags: tuple[str, ...]) -> Report:
     server_cores, generator_cores = split_cores()
     with Server(cores=server_cores, flags=flags) as server:
         samples: dict[str, machine.Usage] = {"started": server.usage()}
+        busy: dict[str, float] = {}
 
         def sample(moment: str) -> None:
             samples[moment] = server.usage()
+            busy[moment] = machine.busy_seconds()
 
         # Spinning spares the server the cost of waking a halted core, which clients on other machines would not cause.
         spin = server_cores.isdisjoint(generator_cores)
         report = generator.run(load, target_of(server), cores=generator_cores, spin=spin, watch=sample)
     spent = samples["measured"].cpu_seconds - samples["measuring"].cpu_seconds
+    others = busy["measured"] - busy["measuring"] - spent - report["cpu_seconds"]
+    report["others_cores"] = round(max(0.0, others / load.seconds), 3)
     report["server_cores"] = round(spent / load.seconds, 3)
     report["resident_bytes"] = samples["measured"].resident_bytes
     report["resident_bytes_before"] = samples["started"].resident_bytes

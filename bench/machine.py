@@ -34,6 +34,12 @@ def usage(pids: list[int]) -> Usage:
     return Usage(sum(_cpu_seconds(pid) for pid in pids), sum(_resident_bytes(pid) for pid in pids))
 
 
+def busy_seconds() -> float:
+    """CPU seconds that the whole machine has spent since its start, with what its host took away from it ("steal")."""
+    user, nice, system, _idle, _waiting, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND
+
+
 def children(pid: int) -> list[int]:
     """Direct children of a process, oldest first."""
     found = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
