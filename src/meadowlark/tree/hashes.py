@@ -16,9 +16,9 @@ from collections.abc import Callable
 from hashlib import sha1
 from typing import Any
 
-from meadowlark.tree.node import Node, child_count, children, is_leaf, priority_of, value_of
+from meadowlark.tree.node import Node, child_count, children, priority_of
 from meadowlark.tree.order import key_order, priority_order
-from meadowlark.tree.paths import PRIORITY
+from meadowlark.tree.paths import PRIORITY, VALUE
 
 NumberHex = Callable[[int | float], str]
 
@@ -49,18 +49,21 @@ def node_count_up_to(node: Node | None, limit: int) -> int:
 def _hash(node: Node | None, number_hex: NumberHex) -> str:
     if node is None:
         return ""
-    priority = priority_of(node)
-    text = "" if priority is None else f"priority:{_leaf_text(priority, number_hex)}:"
-    if is_leaf(node):
-        text += _leaf_text(value_of(node), number_hex)
-    else:
-        text += "".join([f":{key}:{_hash(node[key], number_hex)}" for key in _hash_order(node)])
+    text = _leaf_text(node, number_hex) if type(node) is not dict else _dict_text(node, number_hex)
     return b64encode(sha1(text.encode(), usedforsecurity=False).digest()).decode()
+
+
+def _dict_text(node: dict[str, Node], number_hex: NumberHex) -> str:
+    priority = node.get(PRIORITY)
+    text = "" if priority is None else f"priority:{_leaf_text(priority, number_hex)}:"
+    if VALUE in node:
+        return text + _leaf_text(node[VALUE], number_hex)
+    return text + "".join([f":{key}:{_hash(node[key], number_hex)}" for key in _hash_order(node)])
 
 
 def _hash_order(node: dict[str, Node]) -> list[str]:
     """Keys of the children by priority, then by key."""
-    keys = sorted([key for key in node if key != PRIORITY], key=key_order)
+    keys = sorted(node.keys() - {PRIORITY} if PRIORITY in node else node, key=key_order)
     if any(type(child) is dict and PRIORITY in child for child in node.values()):
         keys.sort(key=lambda key: priority_order(priority_of(node[key])))
     return keys
