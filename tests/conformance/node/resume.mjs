@@ -9,8 +9,8 @@ for (const path of settings.children ?? []) {
   onChildChanged(ref(db, path), (snapshot) => say('changed', path, snapshot.key, snapshot.val()));
 }
 await settled(db);
-onValue(ref(db, '.info/connected'), (snapshot) => say('connected', snapshot.val()));
 say('ready');
+onValue(ref(db, '.info/connected'), (snapshot) => say('connected', snapshot.val()));
 
 for (;;) {
   const [word, ...rest] = (await told()).split(' ');
