@@ -280,16 +280,17 @@ class Worker:
 
     async def _open(self, connection: socket.socket, consumed: bytes, tls: ssl.SSLContext | None, *, secure: bool) -> None:
         def make() -> HttpConnection:
-            return HttpConnection(self, secure=secure or tls is not None)
+            protocol = HttpConnection(self, secure=secure or tls is not None)
+            if consumed:
+                # Before the transport exists, which may read what comes next as soon as it does.
+                protocol.replay(consumed)
+            return protocol
 
         try:
-            _, protocol = await aiofastnet.connect_accepted_socket(self._loop, make, connection, ssl=tls)
+            await aiofastnet.connect_accepted_socket(self._loop, make, connection, ssl=tls)
         except (OSError, ssl.SSLError) as error:
             log.debug("connection not opened", error=str(error))
             connection.close()
-            return
-        if consumed:
-            protocol.replay(consumed)
 
     # The journal's answers
 

@@ -1,0 +1,113 @@
+"""Workers run without a collector: whatever a connection leaves behind must go by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import collections
+import gc
+import os
+from typing import Any
+
+import aiofastnet
+import pytest
+
+from meadowlark.server.http import HttpConnection
+from meadowlark.server.realtime import RealtimeConnection, adopt
+from tests.server.rest_server import MemoryWorker
+
+ROUNDS = 25
+OF_INTEREST = (
+    "RealtimeConnection",
+    "WSProtocol",
+    "WSTransport",
+    "_Socket",
+    "Session",
+    "Outbox",
+    "HttpConnection",
+    "Task",
+    "RestCall",
+)
+
+
+class UpgradingWorker(MemoryWorker):
+    """Makes real WebSockets, as a worker does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sessions: set[RealtimeConnection] = set()
+
+    def upgrade(
+        self, transport: asyncio.Transport, head: bytes, rest: bytes, database: str, parameters: dict[str, str], host: str
+    ) -> None:
+        self.shard.create(database)
+        hosted = self.shard._hosted[database]
+        adopt(transport, RealtimeConnection(self, hosted, os.urandom(8).hex(), host), head + rest)  # type: ignore[arg-type]
+
+
+def masked(text: bytes) -> bytes:
+    assert len(text) < 126
+    return bytes([0x81, 0x80 | len(text)]) + bytes(4) + text
+
+
+async def visit(port: int, *, politely: bool) -> None:
+    """One realtime client: greets, listens, writes, leaves."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    key = base64.b64encode(os.urandom(16)).decode()
+    writer.write(
+        f"GET /.ws?v=5&ns=demo HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(masked(b'{"t":"d","d":{"r":1,"a":"q","b":{"p":"/a","h":""}}}'))
+    writer.write(masked(b'{"t":"d","d":{"r":2,"a":"p","b":{"p":"/a","d":{"b":1}}}}'))
+    await reader.readuntil(b'"r":2')
+    if politely:
+        writer.write(bytes([0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8]))
+        await reader.read()
+    writer.close()
+    await writer.wait_closed()
+
+
+async def ask(port: int) -> None:
+    """One REST client with two requests."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(2):
+        writer.write(b"PUT /x.json?ns=demo HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n1")
+        await reader.readuntil(b"\r\n\r\n1")
+    writer.close()
+    await writer.wait_closed()
+
+
+def census() -> collections.Counter[str]:
+    return collections.Counter(name for name in (type(each).__name__ for each in gc.get_objects()) if name in OF_INTEREST)
+
+
+async def left_by(client: Any) -> dict[str, int]:
+    """Objects that `ROUNDS` clients left on a server, beyond what the first ones did."""
+    loop = asyncio.get_running_loop()
+    worker = UpgradingWorker()
+    server = await aiofastnet.create_server(loop, lambda: HttpConnection(worker, secure=False), "127.0.0.1", 0)  # type: ignore[no-untyped-call]
+    port = server.sockets[0].getsockname()[1]
+    await client(port)
+    await asyncio.sleep(0.05)
+    before = census()
+    for _ in range(ROUNDS):
+        await client(port)
+    while worker.connections or worker.sessions:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.05)
+    left = census() - before
+    server.close()
+    return {name: count for name, count in left.items() if count > 2}
+
+
+@pytest.mark.parametrize("client", [lambda port: visit(port, politely=True), lambda port: visit(port, politely=False), ask])
+def test_connections_leave_no_cycles_behind(client: Any) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        assert asyncio.run(asyncio.wait_for(left_by(client), 20)) == {}
+    finally:
+        gc.enable()
+        gc.collect()

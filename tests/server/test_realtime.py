@@ -1,0 +1,155 @@
+"""Realtime connections of a real server, frame by frame: what the SDK tests cannot see or would never do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
+
+from meadowlark.limits import OUTBOX_BYTES_MAX
+from meadowlark.server.routing import owner_of
+from tests.harness import Server, eventually, fresh_name
+from tests.server.sockets import SECONDS, Socket
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("data"), workers=2) as server:
+        yield server
+
+
+@pytest.fixture
+def ns() -> str:
+    return fresh_name()
+
+
+def closing(connected: Socket) -> tuple[int, str]:
+    """Code and reason with which the server ends the connection."""
+    with pytest.raises(ConnectionClosed) as ended:
+        while True:
+            connected.receive()
+    assert ended.value.rcvd is not None
+    return ended.value.rcvd.code, ended.value.rcvd.reason
+
+
+def test_the_greeting_echoes_the_host_that_was_asked_for(server: Server, ns: str) -> None:
+    one = Socket(server.port, ns, host="rooms.example:1234")
+    greeting = one.greeting["d"]
+    assert (greeting["t"], greeting["d"]["h"], greeting["d"]["v"]) == ("h", "rooms.example:1234", "5")
+    assert abs(greeting["d"]["ts"] / 1000 - time.time()) < 60
+    one.close()
+
+
+def test_requests_are_answered_in_order_when_pipelined(server: Server, ns: str) -> None:
+    one = Socket(server.port, ns)
+    listen = one.send("q", {"p": "/n", "h": ""})
+    last = [one.send("p", {"p": "/n", "d": number}) for number in range(50)][-1]
+    get = one.send("g", {"p": "/n", "q": {}})
+    assert one.answer_to(listen) == {"s": "ok", "d": {}}
+    assert one.answer_to(get)["d"] == 49
+    assert one.answer_to(last)["s"] == "ok"
+    assert [push["b"]["d"] for push in one.pushes if "a" in push] == list(range(50))
+    one.close()
+
+
+def test_a_client_that_comes_back_ends_its_old_session_at_once(server: Server, ns: str) -> None:
+    old, witness = Socket(server.port, ns), Socket(server.port, ns)
+    witness.ask("q", {"p": "/online", "h": ""})
+    old.ask("p", {"p": "/online", "d": True})
+    old.ask("o", {"p": "/online", "d": None})
+    new = Socket(server.port, ns, query=f"&ls={old.session}")
+    assert closing(old)[0] == 1000
+    assert new.ask("g", {"p": "/online", "q": {}})["d"] is None
+    new.close()
+    witness.close()
+
+
+def test_another_databases_session_cannot_be_taken_over(server: Server, ns: str) -> None:
+    one = Socket(server.port, ns)
+    Socket(server.port, fresh_name(), query=f"&ls={one.session}").close()
+    assert one.ask("g", {"p": "/", "q": {}})["s"] == "ok"
+    one.close()
+
+
+def test_a_message_in_websocket_fragments_is_one_message(server: Server, ns: str) -> None:
+    one = Socket(server.port, ns)
+    text = json.dumps({"t": "d", "d": {"r": 900, "a": "p", "b": {"p": "/a", "d": "é" * 100}}}, ensure_ascii=False).encode()
+    pieces = [text[:50], text[50:151], text[151:]]
+    raw = one.connection.socket
+    for index, piece in enumerate(pieces):
+        opcode = Opcode.TEXT if index == 0 else Opcode.CONT
+        raw.sendall(Frame(opcode, piece, fin=index == len(pieces) - 1).serialize(mask=True))
+    assert one.answer_to(900)["s"] == "ok"
+    assert one.ask("g", {"p": "/a", "q": {}})["d"] == "é" * 100
+    one.close()
+
+
+def test_binary_frames_end_the_connection_with_a_reason(server: Server, ns: str) -> None:
+    one = Socket(server.port, ns)
+    one.connection.send(b"\x00\x01")
+    assert closing(one) == (1003, "expected text frames")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "nonsense", "\ud7ff\x00", '{"t":"d"}', '{"t":"d","d":7}', "99999999"])
+def test_nonsense_ends_at_most_its_own_connection(server: Server, ns: str, text: str) -> None:
+    other, one = Socket(server.port, ns), Socket(server.port, ns)
+    with contextlib.suppress(ConnectionClosed):
+        one.connection.send(text)
+        one.ask("g", {"p": "/", "q": {}})
+    assert other.ask("p", {"p": "/alive", "d": True})["s"] == "ok"
+    one.close()
+    other.close()
+
+
+def test_a_reader_that_stalls_is_closed_and_costs_nobody_else_anything(server: Server, ns: str) -> None:
+    stalled, reader, writer = (Socket(server.port, ns) for _ in range(3))
+    for each in (stalled, reader):
+        each.ask("q", {"p": "/big", "h": ""})
+    # Nobody calls `stalled.receive` from here on, so its library stops reading after a few frames.
+    value = "x" * 1_000_000
+    rounds = OUTBOX_BYTES_MAX // len(value) + 20
+    for number in range(rounds):
+        assert writer.ask("p", {"p": "/big", "d": f"{number}{value}"})["s"] == "ok"
+        reader.receive()
+    eventually(lambda: "slow client" in server.output(), what="the stalled reader is closed")
+    for each in (stalled, reader, writer):
+        each.connection.socket.close()
+
+
+def test_in_serve_an_unknown_database_is_refused_in_the_protocols_words(tmp_path: Path) -> None:
+    with Server(tmp_path, mode="serve") as server:
+        one = Socket(server.port, "nowhere")
+        assert one.greeting["d"]["t"] == "s"
+        assert "no database 'nowhere'" in one.greeting["d"]["d"]
+        assert closing(one)[0] == 1008
+
+
+def test_sigterm_tells_clients_and_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        one = Socket(server.port, "demo")
+        one.ask("o", {"p": "/gone", "d": True})
+        acknowledged = [number for number in range(100) if one.ask("p", {"p": f"/n/{number}", "d": number})["s"] == "ok"]
+        server.stop()
+        assert closing(one) == (1001, "the server stops: come back")
+        server.start()
+        assert server.read("/", ns="demo") == {"gone": True, "n": acknowledged}
+
+
+def test_a_kept_alive_connection_may_name_a_database_of_another_worker(server: Server) -> None:
+    import http.client
+
+    names = [next(name for name in map(str, range(1000)) if owner_of(f"db{name}", 2) == owner) for owner in (0, 1)]
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=SECONDS)
+    for round in range(3):
+        for name in names:
+            connection.request("PUT", f"/a.json?ns=db{name}", body=json.dumps({"round": round, "text": "é" * 20_000}))
+            answer = connection.getresponse()
+            body = json.loads(answer.read())
+            assert (answer.status, body.get("round")) == (200, round), body
+    connection.close()
