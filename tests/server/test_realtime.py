@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import time
@@ -32,8 +33,7 @@ def ns() -> str:
 def closing(connected: Socket) -> tuple[int, str]:
     """Code and reason with which the server ends the connection."""
     with pytest.raises(ConnectionClosed) as ended:
-        while True:
-            connected.receive()
+        collections.deque(iter(connected.receive, None), maxlen=0)
     assert ended.value.rcvd is not None
     return ended.value.rcvd.code, ended.value.rcvd.reason
 
