@@ -10,7 +10,9 @@ from meadowlark.journal.files import File, Files
 from meadowlark.journal.journal import Journal, Recovery
 from meadowlark.journal.layout import Layout, read_layout, reshard
 from meadowlark.journal.repair import Loss, Report, repair
-from meadowlark.journal.snapshot import Header, Snapshot, Snapshots, SnapshotWriter
+from meadowlark.journal.snapshot import Header, Snapshot
+from meadowlark.journal.snapshot_writer import SnapshotWriter
+from meadowlark.journal.snapshots import Snapshots
 
 __all__ = [
     "Counters",

@@ -22,7 +22,8 @@ from meadowlark.journal.files import Files, ensure_folders, read_whole, replace_
 from meadowlark.journal.layout import Layout
 from meadowlark.journal.record import Record
 from meadowlark.journal.recovery import Tail
-from meadowlark.journal.snapshot import Snapshots, find_sequences, snapshot_name
+from meadowlark.journal.snapshot import snapshot_name
+from meadowlark.journal.snapshots import Snapshots, find_sequences
 
 DAMAGED_FOLDER = "damaged"
 

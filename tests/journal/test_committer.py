@@ -1,0 +1,149 @@
+"""Group commit: what shares a sync, what order holds, how it ends. With a real thread where threads matter."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from meadowlark.errors import JournalFailed
+from meadowlark.journal import committer as module
+from meadowlark.journal.committer import Committer, Group
+from meadowlark.journal.log import Written
+
+SECONDS = 10.0
+"""For any wait of these tests."""
+
+
+class FakeLog:
+    """A log that waits at its gate, keeps what it is given, and fails when told to."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        self.groups: list[list[int]] = []
+        self.error: Exception | None = None
+
+    def append(self, records):
+        self.entered.set()
+        assert self.gate.wait(SECONDS)
+        if self.error is not None:
+            raise self.error
+        self.groups.append([record[1] for record in records])
+        return Written(1, 0, [0] * len(records), [0] * len(records))
+
+
+@pytest.fixture
+def log():
+    return FakeLog()
+
+
+@pytest.fixture
+def back():
+    """The groups handed back."""
+    return []
+
+
+@pytest.fixture
+def committer(log, back):
+    made = Committer(log, back.append, lambda: 0.0)
+    yield made
+    log.gate.set()
+    made.stop()
+
+
+def record(sequence, body=b"[]"):
+    return ("db", sequence, body, sequence)
+
+
+def sequences(groups: list[Group]) -> list[list[int]]:
+    return [[one[1] for one in group.records] for group in groups]
+
+
+def test_what_waits_together_is_synced_together(committer, log, back):
+    for sequence in (1, 2, 3):
+        committer.put(record(sequence))
+    committer.turn_until_empty()
+    assert log.groups == [[1, 2, 3]]
+    assert sequences(back) == [[1, 2, 3]]
+
+
+def test_while_one_group_is_synced_the_next_gathers(committer, log, back):
+    log.gate.clear()
+    committer.start("committer")
+    committer.put(record(1))
+    assert log.entered.wait(SECONDS)
+    for sequence in (2, 3, 4):
+        committer.put(record(sequence))
+    log.gate.set()
+    committer.stop()
+    assert log.groups == [[1], [2, 3, 4]]
+
+
+def test_a_group_ends_when_it_is_large(committer, log, monkeypatch):
+    monkeypatch.setattr(module, "GROUP_BYTES_MAX", 300)
+    for sequence in range(1, 8):
+        committer.put(record(sequence, bytes(100 - module.RECORD_OVERHEAD_BYTES)))
+    committer.turn_until_empty()
+    assert log.groups == [[1, 2, 3], [4, 5, 6], [7]]
+
+
+def test_an_order_is_obeyed_between_what_was_put_before_and_after_it(committer, log):
+    seen = []
+    committer.put(record(1))
+    committer.put(lambda failure: seen.append((failure, list(log.groups))))
+    committer.put(record(2))
+    committer.turn_until_empty()
+    assert seen == [(None, [[1]])]
+    assert log.groups == [[1], [2]]
+
+
+def test_after_a_failure_everything_comes_back_as_failed_and_nothing_is_written(committer, log, back):
+    log.error = OSError("disk gone")
+    committer.put(record(1))
+    committer.turn_until_empty()
+    log.error = None
+    seen = []
+    committer.put(record(2))
+    committer.put(seen.append)
+    committer.turn_until_empty()
+    assert log.groups == []
+    assert sequences(back) == [[1], [2]]
+    failure = committer.failure
+    assert isinstance(failure, JournalFailed)
+    assert "OSError: disk gone" in str(failure)
+    assert [group.written for group in back] == [None, None]
+    assert [group.failure for group in back] == [failure, failure]
+    assert seen == [failure]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ValueError("a bug of ours")])
+def test_an_error_of_any_kind_leaves_nobody_waiting(committer, log, back, error):
+    log.error = error
+    committer.start("committer")
+    committer.put(record(1))
+    committer.stop()
+    assert [group.failure for group in back] == [committer.failure]
+    assert committer.failure.__cause__ is error
+
+
+def test_an_order_that_fails_is_a_failure(committer, log, back):
+    def remove(failure):
+        raise OSError("cannot remove")
+
+    committer.put(remove)
+    committer.put(record(1))
+    committer.turn_until_empty()
+    assert [(len(group.records), group.written) for group in back] == [(0, None), (1, None)]
+    assert log.groups == []
+
+
+def test_stopping_finishes_what_was_put(committer, log):
+    committer.start("committer")
+    for sequence in range(1000):
+        committer.put(record(sequence))
+    committer.stop()
+    assert [one for group in log.groups for one in group] == list(range(1000))
+    assert not committer.is_running
+    committer.stop()
