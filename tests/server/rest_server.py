@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -24,6 +25,8 @@ from meadowlark.server.shard import Hosted
 ADMIN_CREDENTIAL = "the-admin-credential"
 SECONDS = 10.0
 """For a whole test; none needs more than a fraction of it."""
+SOCKET_BYTES = 65_536
+"""Asked of the kernel for each end's buffer, so that a client that does not read is soon noticed."""
 
 
 class MemoryShard:
@@ -70,6 +73,11 @@ class MemoryShard:
                 asker.send_reply(asker.encode_reply(effect))
             elif isinstance(effect, Revoke):
                 effect.client.revoke(effect)  # type: ignore[attr-defined]
+
+    @property
+    def waiting_count(self) -> int:
+        """Writes that are not durable yet."""
+        return len(self._waiting)
 
     def release(self) -> None:
         """What was held is durable now."""
@@ -173,11 +181,17 @@ class Served:
 
     def __init__(self, worker: MemoryWorker, port: int) -> None:
         self.worker = worker
+        self.consumed = b""
+        """What the next connections are made with, as if another worker had read it of them."""
         self._port = port
         self._peers: list[Peer] = []
 
     async def connect(self) -> Peer:
-        peer = Peer(*await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 26))
+        connection = socket.socket()
+        connection.setblocking(False)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
+        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", self._port))
+        peer = Peer(*await asyncio.open_connection(sock=connection))
         self._peers.append(peer)
         return peer
 
@@ -192,7 +206,12 @@ def serve(test: Callable[[Served], Awaitable[None]], *, mode: str = "dev") -> No
     async def run() -> None:
         worker = MemoryWorker(mode)
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: HttpConnection(worker, secure=False), "127.0.0.1", 0)
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
+        listener.bind(("127.0.0.1", 0))
+        server = await loop.create_server(
+            lambda: HttpConnection(worker, secure=False, consumed=served.consumed), sock=listener
+        )
         served = Served(worker, server.sockets[0].getsockname()[1])
         try:
             await asyncio.wait_for(test(served), SECONDS)

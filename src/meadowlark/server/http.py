@@ -126,7 +126,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._stream is not None:
             self._stream.resume()
         if self._state is State.MOVING:
-            self._move()
+            asyncio.get_running_loop().call_soon(self._move)  # Not inside the transport's own writing.
 
     # The worker's calls
 

@@ -110,6 +110,8 @@ class RequestReader:
         buffer = self._buffer
         while buffer.startswith(b"\r\n"):
             del buffer[:2]  # RFC 9112, 2.2: a server "SHOULD ignore at least one empty line (CRLF) received prior".
+        if buffer and not buffer[:1].isupper() and buffer != b"\r":
+            raise HttpFault(400, "the request is not HTTP/1.1: expected a method")
         end = buffer.find(b"\r\n\r\n", max(0, self._searched_bytes - 3), HEAD_BYTES_MAX)
         if end < 0:
             self._searched_bytes = len(buffer)
@@ -318,11 +320,9 @@ def _body_bytes(headers: dict[str, str], version: str) -> int:
 
 
 def _check_partial_head(buffer: bytearray) -> None:
-    """Refuses early what can become no head: too long, or a first line that does not begin or end like one."""
+    """Refuses early what can become no head: too long, or a first line that does not end like one."""
     if len(buffer) >= HEAD_BYTES_MAX:
         raise HttpFault(431, f"the request's head has over {HEAD_BYTES_MAX} bytes")
-    if buffer and not buffer[:1].isupper():
-        raise HttpFault(400, "the request is not HTTP/1.1: expected a method")
     if buffer.find(b"\n") > 0 and buffer[buffer.find(b"\n") - 1] != 13:
         raise HttpFault(400, "the request is not HTTP/1.1: a line ends without a carriage return")
 
