@@ -43,7 +43,7 @@ def call(callback: Callable[..., object], /, *arguments: Any) -> None:
 class Run:
     """One life of a journal, without a thread: `drain` commits. What was acknowledged is `acknowledged`."""
 
-    def __init__(self, files: Files, acknowledged: list[tuple[str, int]] | None = None) -> None:
+    def __init__(self, files: Files, acknowledged: list[tuple[str, int]] | None = None, *, folder: str = FOLDER) -> None:
         self.files = files
         self.acknowledged = [] if acknowledged is None else acknowledged
         self.refused: list[Any] = []
@@ -51,7 +51,7 @@ class Run:
         self.snapshots = Snapshots(files, DATA)
         self.databases = Databases(files, DATA)
         self.journal = Journal(
-            files, FOLDER, worker=0, wake=call, on_durable=self.acknowledged.extend, on_failed=self._failed, clock=iter_clock()
+            files, folder, worker=0, wake=call, on_durable=self.acknowledged.extend, on_failed=self._failed, clock=iter_clock()
         )
         self.report: Recovery = self.journal.open(self.snapshots)
 

@@ -297,7 +297,7 @@ class TestSegments:
     def test_a_tail_that_is_torn_before_the_last_segment_is_damage(self, several):
         content = read_whole(several, SEGMENT)
         several.damage(SEGMENT, len(content) - 1, bytes([content[-1] ^ 1]))
-        with pytest.raises(JournalDamaged, match="segment-00000001 is damaged at offset .* though a later segment was begun"):
+        with pytest.raises(JournalDamaged, match=r"segment-00000001 is damaged at offset .* though a later segment was begun"):
             Run(several)
 
     def test_a_missing_segment_is_damage(self, several):

@@ -19,7 +19,7 @@ import msgspec
 
 from meadowlark.errors import JournalDamaged, JournalFailed
 from meadowlark.journal import recovery
-from meadowlark.journal.files import Files, ensure_folders, read_whole, remove_all, replace_whole
+from meadowlark.journal.files import UNFINISHED, Files, ensure_folders, read_whole, remove_all, replace_whole
 from meadowlark.journal.log import Log
 from meadowlark.journal.record import Record, Waiting
 from meadowlark.journal.recovery import Tail
@@ -52,10 +52,10 @@ def reshard(files: Files, data: str, workers: int, owner: Owner) -> str:
         layout = read_layout(files, data)
         if layout is not None:
             _check_folders(files, data, layout)
-        _remove_strays(files, data, layout)
         if layout is None:
             return switch(files, data, None, Layout(workers, "journal-1"), [])
         if layout.workers == workers:
+            _remove_strays(files, data, layout)
             return layout.journal
         routed = ((owner(record.database, workers), record) for record in _all_records(files, data, layout))
         return switch(files, data, layout, Layout(workers, next_generation(layout)), routed)
@@ -91,6 +91,7 @@ def switch(files: Files, data: str, before: Layout | None, after: Layout, routed
 
     Gives the name of the generation now in force.
     """
+    _remove_strays(files, data, before)
     for worker in range(after.workers):
         ensure_folders(files, data, after.journal, str(worker))
     _write_all(files, data, after, routed)
@@ -171,12 +172,13 @@ def _check_new(files: Files, data: str) -> None:
 
 
 def _remove_strays(files: Files, data: str, layout: Layout | None) -> None:
-    """Generations that a crash has left unfinished, or half removed, are gone."""
-    strays = [name for name in _generations(files, data) if layout is None or name != layout.journal]
-    for name in strays:
-        remove_all(files, f"{data}/{name}")
-    if strays:
-        files.sync_folder(data)
+    """What a crash has left unfinished, or half removed, is gone."""
+    for name in _generations(files, data):
+        if layout is None or name != layout.journal:
+            remove_all(files, f"{data}/{name}")
+            files.sync_folder(data)
+    if files.exists(f"{data}/{LAYOUT_FILE}{UNFINISHED}"):
+        files.remove(f"{data}/{LAYOUT_FILE}{UNFINISHED}")
 
 
 def _generations(files: Files, data: str) -> list[str]:
