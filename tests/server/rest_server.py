@@ -168,6 +168,15 @@ class Peer:
         self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + content)
         return await self.response(to_head=method == "HEAD")
 
+    async def line(self) -> bytes:
+        """The next line without its end, however long."""
+        pieces = []
+        while True:
+            try:
+                return b"".join(pieces) + (await self.reader.readuntil(b"\n"))[:-1]
+            except asyncio.LimitOverrunError as error:
+                pieces.append(await self.reader.readexactly(error.consumed))
+
     async def is_closed(self) -> bool:
         """Whether the server ends the connection without another byte."""
         return await self.reader.read() == b""

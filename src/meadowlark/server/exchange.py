@@ -52,9 +52,11 @@ class Exchange:
     def look(self, mode: str) -> None:
         """Finds out what is asked of whom. Raises Refused for what nobody can answer."""
         head = self.head
+        if head.method == "OPTIONS":
+            return
         self.target = target = parse_target(head.target)
         segments = target.segments
-        if head.method == "OPTIONS" or not segments:
+        if not segments:
             return
         if segments[0] in _OF_SERVER:
             if segments[:-1] == CREATION:

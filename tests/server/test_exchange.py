@@ -1,0 +1,47 @@
+"""Whose database a request names, known from its head."""
+
+from __future__ import annotations
+
+import pytest
+
+from meadowlark.errors import Refused
+from meadowlark.server.exchange import DEFAULT_DATABASE, Exchange
+from meadowlark.wire.http import RequestReader
+
+
+def look(line: str, host: str = "localhost", mode: str = "dev", more: str = "") -> Exchange:
+    reader = RequestReader()
+    reader.receive(f"{line} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n".encode())
+    head = reader.read_head()
+    assert head is not None
+    exchange = Exchange(head)
+    exchange.look(mode)
+    return exchange
+
+
+def test_a_database_is_named_by_ns_then_by_the_host_then_by_the_tools_of_the_emulator() -> None:
+    assert look("GET /a.json?ns=rooms", "others.example.com").database == "rooms"
+    assert look("GET /a.json", "Others.example.com:80").database == "others"
+    assert look("GET /a.json?ns=", "127.0.0.1:9000").database == DEFAULT_DATABASE
+    assert look("PUT /.settings/rules.json?ns=rooms").database == "rooms"
+    assert look("PUT /.meadowlark/databases/rooms.json").database == "rooms"
+
+
+@pytest.mark.parametrize("target", ["/", "/.health", "/.inspect/databases.json?ns=x", "/.meadowlark/databases.json", "/.lp?ns=x"])
+def test_what_every_worker_can_answer_names_none(target: str) -> None:
+    exchange = look(f"GET {target}", mode="serve")
+    assert (exchange.database, exchange.request) == (None, None)
+
+
+def test_in_serve_a_database_must_be_named() -> None:
+    with pytest.raises(Refused) as raised:
+        look("GET /a.json", mode="serve")
+    assert raised.value.http_status == 404
+
+
+def test_only_a_socket_may_ask_for_a_socket() -> None:
+    assert look("GET /.ws?ns=x", more="Connection: Upgrade\r\nUpgrade: websocket\r\n").is_socket
+    assert not look("GET /a.json?ns=x", more="Connection: Upgrade\r\nUpgrade: websocket\r\n").is_socket
+    with pytest.raises(Refused) as raised:
+        look("GET /.ws?ns=x")
+    assert raised.value.http_status == 426

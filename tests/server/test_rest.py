@@ -1,0 +1,210 @@
+"""REST calls through a connection to the engine: what official clients do, and who may do what."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.server.rest_server import ADMIN_CREDENTIAL, Peer, Served, serve
+
+MOCK_USER = "eyJhbGciOiJub25lIiwidHlwZSI6IkpXVCJ9.eyJzdWIiOiJhbGljZSIsImlhdCI6MH0."
+"""An unsigned token of the user alice, as the SDKs make for emulators."""
+
+
+def test_a_value_goes_in_and_comes_out() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        sent = '{"caf\u00e9":[1,null,"\U0001f685"],"at":{".sv":"timestamp"},"n":{".sv":{"increment":2}}}'
+        status, _, body = await peer.ask("PUT", "/a/b.json", sent)
+        now = {"café": [1, None, "🚅"], "at": 1_700_000_000_000, "n": 2}
+        assert (status, json.loads(body)) == (200, now)
+        assert json.loads((await peer.ask("GET", "/.json"))[2]) == {"a": {"b": now}}
+        assert (await peer.ask("GET", "/a/b/caf%C3%A9/2.json"))[2] == '"🚅"'.encode()
+
+    serve(test)
+
+
+def test_a_post_adds_under_keys_in_order_and_may_store_the_empty_string() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        names = [json.loads((await peer.ask("POST", "/list.json", '""'))[2])["name"] for _ in range(3)]
+        assert sorted(set(names)) == names
+        assert json.loads((await peer.ask("GET", "/list.json"))[2]) == dict.fromkeys(names, "")
+
+    serve(test)
+
+
+def test_a_multi_path_patch_is_all_or_nothing() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        assert (await peer.ask("PATCH", "/.json", '{"a/x":1,"b":{"y":{".sv":"timestamp"}}}'))[2] == (
+            b'{"a/x":1,"b":{"y":1700000000000}}'
+        )
+        assert (await peer.ask("PATCH", "/.json", '{"a/x":2,"bad.key":1}'))[0] == 400
+        assert (await peer.ask("GET", "/a/x.json"))[2] == b"1"
+
+    serve(test)
+
+
+def test_a_removed_value_may_be_removed_again() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        await peer.ask("PUT", "/a.json", "1")
+        for _ in range(2):
+            assert (await peer.ask("DELETE", "/a.json"))[::2] == (200, b"null")
+        await peer.ask("PUT", "/a.json", "1")
+        assert (await peer.ask("PATCH", "/a.json?print=silent&writeSizeLimit=tiny", "null"))[0] == 204
+        assert (await peer.ask("GET", "/.json?shallow=true&timeout=10s"))[2] == b"null"
+
+    serve(test)
+
+
+def test_a_priority_is_read_and_written_at_its_own_path() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        await peer.ask("PUT", "/a.json", '{".value":1,".priority":2}')
+        assert (await peer.ask("GET", "/a/.priority.json"))[2] == b"2"
+        assert (await peer.ask("PUT", "/a/.priority.json", '"p"'))[2] == b'"p"'
+        assert (await peer.ask("GET", "/a.json?format=export"))[2] == b'{".value":1,".priority":"p"}'
+        assert (await peer.ask("GET", "/a.json"))[2] == b"1"
+
+    serve(test)
+
+
+def test_a_transaction_over_rest_is_a_guarded_put() -> None:
+    """As firebase-admin for Python runs one: read with an ETag, put with if-match, on 412 go on from body and ETag."""
+
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        _, headers, body = await peer.ask("GET", "/n.json", x_firebase_etag="true")
+        assert (headers["etag"], body) == ("null_etag", b"null")
+        await peer.ask("PUT", "/n.json", "5")
+        status, headers, body = await peer.ask("PUT", "/n.json", "1", if_match="null_etag")
+        assert (status, body) == (412, b"5")
+        status, again, body = await peer.ask("PUT", "/n.json", "6", if_match=headers["etag"])
+        assert (status, body) == (200, b"6")
+        assert again["etag"] != headers["etag"]
+        assert (await peer.ask("DELETE", "/n.json", if_match=headers["etag"]))[0] == 412
+        assert (await peer.ask("DELETE", "/n.json", if_match=again["etag"]))[0] == 200
+        assert (await peer.ask("GET", "/n.json", if_none_match="null_etag"))[0] == 304
+
+    serve(test)
+
+
+def test_a_deep_value_is_refused_with_nothing_changed() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        assert (await peer.ask("PUT", "/a.json", '{"x":' * 33 + "1" + "}" * 33))[0] == 400
+        assert (await peer.ask("PUT", "/a.json", "[" * 900 + "]" * 900))[0] in (200, 400), "empty, or too deep"
+        assert (await peer.ask("GET", "/.json"))[2] == b"null"
+
+    serve(test)
+
+
+# Who may do what
+
+
+async def denied(peer: Peer, target: str, **headers: str) -> tuple[int, Any]:
+    status, _, body = await peer.ask("GET", target, **headers)
+    return status, json.loads(body)["error"]
+
+
+def test_in_serve_only_the_admin_may_read_and_write() -> None:
+    async def test(served: Served) -> None:
+        served.worker.shard.create("rooms")
+        peer = await served.connect()
+        for credential in ({"authorization": f"Bearer {ADMIN_CREDENTIAL}"}, {}):
+            query = "" if credential else f"&auth={ADMIN_CREDENTIAL}"
+            assert (await peer.ask("PUT", f"/a.json?ns=rooms{query}", "1", **credential))[0] == 200
+        assert (await peer.ask("GET", f"/a.json?ns=rooms&access_token={ADMIN_CREDENTIAL}"))[2] == b"1"
+        # Python's google-auth repeats a 401 twice on one connection, and compares the text.
+        for _ in range(3):
+            assert await denied(peer, "/a.json?ns=rooms") == (401, "Permission denied")
+        assert (await peer.ask("PUT", "/a.json?ns=rooms", "2"))[0] == 401
+
+    serve(test, mode="serve")
+
+
+@pytest.mark.parametrize("credential", ["owner", MOCK_USER, "wrong"])
+def test_in_serve_any_other_credential_is_401(credential: str) -> None:
+    async def test(served: Served) -> None:
+        served.worker.shard.create("rooms")
+        peer = await served.connect()
+        status, text = await denied(peer, "/a.json?ns=rooms", authorization=f"Bearer {credential}")
+        assert status == 401
+        assert text.startswith("Could not parse auth token")
+        assert credential not in text
+
+    serve(test, mode="serve")
+
+
+def test_an_admin_may_act_as_somebody_and_is_then_bound_by_the_rules() -> None:
+    async def test(served: Served) -> None:
+        served.worker.shard.create("rooms")
+        peer = await served.connect()
+        admin = {"authorization": f"Bearer {ADMIN_CREDENTIAL}"}
+        for override in ("null", "%7B%22uid%22%3A%22alice%22%7D"):
+            target = f"/a.json?ns=rooms&auth_variable_override={override}"
+            assert await denied(peer, target, **admin) == (401, "Permission denied")
+            assert (await peer.ask("GET", target))[0] == 401, "and nobody else may"
+
+    serve(test, mode="serve")
+
+
+def test_in_dev_every_credential_is_believed() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        for credential in ("owner", MOCK_USER, "anything"):
+            assert (await peer.ask("GET", "/a.json", authorization=f"Bearer {credential}"))[0] == 200
+
+    serve(test)
+
+
+# Which database
+
+
+def test_in_dev_a_request_without_a_name_means_the_database_of_the_tools() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        await peer.ask("PUT", "/a.json", "1")
+        assert (await peer.ask("GET", "/a.json?ns=fake-server"))[2] == b"1"
+        assert (await peer.ask("GET", "/a.json", host="127.0.0.1:9000"))[2] == b"1"
+        assert (await peer.ask("GET", "/a.json", host="[::1]:9000"))[2] == b"1"
+        assert (await peer.ask("GET", "/a.json?ns=other"))[2] == b"null"
+
+    serve(test)
+
+
+def test_the_first_label_of_the_host_names_a_database_and_ns_comes_before_it() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        await peer.ask("PUT", "/a.json", "1", host="Rooms.example.com")
+        assert (await peer.ask("GET", "/a.json?ns=rooms"))[2] == b"1"
+        assert (await peer.ask("GET", "/a.json?ns=rooms", host="others.example.com"))[2] == b"1"
+        assert (await peer.ask("GET", "http://rooms.example.com/a.json", host="others.example.com"))[2] == b"1"
+
+    serve(test)
+
+
+def test_in_serve_a_request_must_name_a_database_that_is_there() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        status, text = await denied(peer, "/a.json")
+        assert status == 404
+        assert "?ns=NAME" in text
+        assert (await denied(peer, "/a.json?ns=unknown"))[0] == 404
+
+    serve(test, mode="serve")
+
+
+@pytest.mark.parametrize("name", ["..", "a%2Fb", "..%2F..%2Fetc", "%00", "-a", "a" * 64, "a.b"])
+def test_a_name_that_could_be_a_path_is_refused(name: str) -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        status, text = await denied(peer, f"/a.json?ns={name}")
+        assert status == 400
+        assert "is not a database name" in text
+
+    serve(test)

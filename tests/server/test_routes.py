@@ -1,0 +1,135 @@
+"""The server's own addresses."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from meadowlark import __version__
+from tests.server.rest_server import ADMIN_CREDENTIAL, Served, serve
+
+ADMIN = {"authorization": f"Bearer {ADMIN_CREDENTIAL}"}
+
+
+def test_the_root_greets_people_and_programs() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        status, headers, body = await peer.ask("GET", "/", accept="text/html,*/*")
+        assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert __version__ in body.decode()
+        assert json.loads((await peer.ask("GET", "/"))[2])["version"] == __version__
+
+    serve(test, mode="serve")
+
+
+def test_health_tells_whether_writes_are_acknowledged() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        assert (await peer.ask("GET", "/.health"))[::2] == (200, b'{"status":"ok"}')
+        served.worker.shard.failure = "The journal cannot be written"
+        assert (await peer.ask("GET", "/.health"))[::2] == (503, b'{"error":"The journal cannot be written"}')
+        served.worker.shard.failure = None
+        served.worker.draining = True
+        status, headers, _ = await peer.ask("GET", "/.health")
+        assert (status, headers["connection"]) == (503, "close")
+
+    serve(test, mode="serve")
+
+
+def test_the_databases_are_listed_for_the_emulator_s_tools() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        assert (await peer.ask("GET", "/.inspect/databases.json?ns=demo"))[2] == b"[]"
+        for name in ("b", "a"):
+            await peer.ask("GET", f"/.json?ns={name}")
+        assert (await peer.ask("GET", "/.inspect/databases.json?ns=demo"))[2] == b'[{"name":"a"},{"name":"b"}]'
+
+    serve(test)
+
+
+def test_in_serve_only_the_admin_sees_which_databases_there_are() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        for target in ("/.inspect/databases.json", "/.meadowlark/databases.json", "/.meadowlark/databases/rooms.json"):
+            assert (await peer.ask("GET", target))[0] == 401
+        assert (await peer.ask("PUT", "/.meadowlark/databases/rooms.json"))[0] == 401
+        assert (await peer.ask("GET", "/.inspect/databases.json", **ADMIN))[0] == 200
+        assert served.worker.shard.names() == []
+
+    serve(test, mode="serve")
+
+
+def test_an_admin_creates_a_database_once() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        assert (await peer.ask("GET", "/.meadowlark/databases/rooms.json", **ADMIN))[0] == 404
+        assert (await peer.ask("PUT", "/.meadowlark/databases/rooms.json", "{}", **ADMIN))[::2] == (201, b'{"name":"rooms"}')
+        assert (await peer.ask("PUT", "/.meadowlark/databases/rooms.json", "{}", **ADMIN))[0] == 200
+        assert (await peer.ask("GET", "/.meadowlark/databases/rooms.json", **ADMIN))[0] == 200
+        assert (await peer.ask("GET", "/.meadowlark/databases.json", **ADMIN))[2] == b'[{"name":"rooms"}]'
+        assert (await peer.ask("GET", "/a.json?ns=rooms", **ADMIN))[2] == b"null"
+        assert (await peer.ask("PUT", "/.meadowlark/databases/..json", "{}", **ADMIN))[0] == 400
+
+    serve(test, mode="serve")
+
+
+def test_a_database_is_created_by_its_owner() -> None:
+    async def test(served: Served) -> None:
+        served.worker.foreign.add("theirs")
+        peer = await served.connect()
+        peer.send(b"PUT /.meadowlark/databases/theirs.json HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert await peer.is_closed()
+        assert [database for _, database in served.worker.passed] == ["theirs"]
+
+    serve(test)
+
+
+@pytest.mark.parametrize(("mode", "is_open"), [("dev", True), ("serve", False)])
+def test_the_rules_are_what_holds_without_rules_and_only_the_admin_sees_them(mode: str, is_open: bool) -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        _, _, body = await peer.ask("GET", "/.settings/rules.json?ns=rooms", **ADMIN)
+        assert json.loads(body) == {"rules": {".read": is_open, ".write": is_open}}
+        assert (await peer.ask("GET", "/.settings/rules.json?ns=rooms"))[0] == 401
+
+    serve(test, mode=mode)
+
+
+def test_rules_cannot_be_set_yet_and_it_says_so() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        status, _, body = await peer.ask("PUT", "/.settings/rules.json?ns=rooms", '{"rules":{}}', authorization="Bearer owner")
+        assert status == 501
+        assert "later version" in json.loads(body)["error"]
+
+    serve(test)
+
+
+def test_what_is_not_there_says_what_is() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        for target, status, word in (
+            ("/.lp?start=t&ns=x", 501, "WebSocket"),
+            ("/.ws?ns=x", 426, "WebSockets"),
+            ("/.settings/other.json?ns=x", 404, ".json"),
+            ("/.inspect/coverage.json?ns=x", 404, ".json"),
+            ("/favicon.ico", 404, ".json"),
+        ):
+            answer, _, body = await peer.ask("GET", target)
+            assert answer == status, target
+            assert word in json.loads(body)["error"], target
+        assert (await peer.ask("DELETE", "/.health"))[0] == 405
+
+    serve(test)
+
+
+def test_options_are_answered_whatever_the_target() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        for target in ("/a.json?ns=unknown", "*", "/.settings/rules.json", "/a"):
+            status, headers, _ = await peer.ask("OPTIONS", target, origin="http://app.example")
+            assert status == 200, target
+            assert "PUT" in headers["access-control-allow-methods"]
+
+    serve(test, mode="serve")
