@@ -76,14 +76,16 @@ class Server:
 
     def __init__(
         self,
-        data: Path,
+        data: Path | None,
         *,
         mode: str = "dev",
         workers: int = 1,
         arguments: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
     ) -> None:
-        self.data = data
+        self.data = data or Path("/nowhere")
+        """The data folder. Made with None (`dev` only): the throw-away one that READY names."""
+        self._throw_away = data is None
         self.mode = mode
         self.workers = workers
         self.arguments = arguments
@@ -166,10 +168,16 @@ class Server:
         return pids
 
     def kill_worker(self, index: int = 0) -> int:
-        """SIGKILL for one worker; its pid."""
-        pid = self.worker_pids()[index]
+        """SIGKILL for one worker, counted round among those alive; its pid."""
+        pids = eventually(self.worker_pids, what="a worker to kill")
+        pid = pids[index % len(pids)]
         _kill(pid)
         return pid
+
+    def kill_workers(self) -> None:
+        """SIGKILL for every worker; the supervisor lives."""
+        for pid in self.worker_pids():
+            _kill(pid)
 
     def wait_for_workers(self, *, without: set[int] = frozenset()) -> None:  # type: ignore[assignment]
         """Returns when as many workers as asked for live, none of them of `without`."""
@@ -270,7 +278,8 @@ class Server:
 
     def _spawn(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "meadowlark.cli", self.mode, "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--data", str(self.data), "--workers", str(self.workers), *self.arguments]
+        command += [] if self._throw_away else ["--data", str(self.data)]
+        command += ["--workers", str(self.workers), *self.arguments]
         environment = {name: text for name, text in os.environ.items() if not name.startswith(("MEADOWLARK_", "FIREBASE_"))}
         environment |= {"PYTHONPATH": str(PROJECT / "src"), "PYTHONUNBUFFERED": "1"} | self.environment
         return subprocess.Popen(
@@ -290,6 +299,7 @@ class Server:
             self.log.append(line.rstrip("\n"))
             if ready := _READY.match(line.strip()):
                 self.url = ready["url"].rstrip("/")
+                self.data = Path(ready["data"])
                 self.port = int(self.url.rsplit(":", 1)[1])
                 self._ready.set()
 
