@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from meadowlark.errors import Refused
@@ -29,8 +31,6 @@ def test_a_database_exists_once_created_and_creating_it_again_changes_nothing(da
 
 
 def test_a_database_survives_a_power_cut_once_created(files, databases):
-    from random import Random
-
     databases.create("one")
     for seed in range(30):
         assert Databases(files.after_power_cut(Random(seed)), DATA).exists("one")

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from meadowlark.errors import JournalDamaged
-from meadowlark.journal import Loss, read_layout, repair, reshard
+from meadowlark.journal import Loss, read_layout, repair, reshard, segment
 from meadowlark.journal.files import read_whole, replace_whole
 from meadowlark.journal.group import find_header
 from meadowlark.testing import Fault, MemoryFiles, PowerCut
@@ -16,7 +16,7 @@ from tests.journal.scripts import DATA, FOLDER, SEGMENT, Run, body_of, make_file
 REPAIRED = "data/journal-2/0"
 
 
-def make(monkeypatch=None) -> MemoryFiles:
+def make() -> MemoryFiles:
     """One group for each record: a 1, b 1, a 2, b 2, a 3."""
     files = make_files()
     replace_whole(files, DATA, "layout.json", b'{"workers":1,"journal":"journal-1"}')
@@ -205,8 +205,6 @@ def test_ended_at_any_step_repair_may_be_run_again(seed):
 
 
 def test_a_newer_format_is_left_to_the_version_that_wrote_it():
-    from meadowlark.journal import segment
-
     files = make()
     header = segment.parse_header(read_whole(files, SEGMENT))._replace(version=2)
     files.damage(SEGMENT, 0, segment.encode_header(header))
