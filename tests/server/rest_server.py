@@ -209,6 +209,12 @@ class Served:
             peer.close()
 
 
+def make(worker: MemoryWorker, consumed: bytes) -> HttpConnection:
+    connection = HttpConnection(worker, secure=False)
+    connection.replay(consumed)
+    return connection
+
+
 def serve(test: Callable[[Served], Awaitable[None]], *, mode: str = "dev") -> None:
     """Runs `test` beside a server on loopback, bounded in time; nothing is left open."""
 
@@ -218,9 +224,7 @@ def serve(test: Callable[[Served], Awaitable[None]], *, mode: str = "dev") -> No
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
         listener.bind(("127.0.0.1", 0))
-        server = await loop.create_server(
-            lambda: HttpConnection(worker, secure=False, consumed=served.consumed), sock=listener
-        )
+        server = await loop.create_server(lambda: make(worker, served.consumed), sock=listener)
         served = Served(worker, server.sockets[0].getsockname()[1])
         try:
             await asyncio.wait_for(test(served), SECONDS)

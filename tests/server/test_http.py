@@ -406,6 +406,20 @@ def test_a_websocket_is_handed_over_with_all_its_bytes() -> None:
     serve(test)
 
 
+def test_a_passed_connection_may_become_a_websocket_or_move_on() -> None:
+    async def test(served: Served) -> None:
+        served.worker.foreign.add("theirs")
+        head = b"GET /.ws?ns=%b HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        for name in (b"rooms", b"theirs"):
+            served.consumed = head % name
+            peer = await served.connect()
+            assert await peer.is_closed()
+        assert [upgraded[2] for upgraded in served.worker.upgraded] == ["rooms"]
+        assert [database for _, database in served.worker.passed] == ["theirs"]
+
+    serve(test)
+
+
 def test_a_websocket_of_another_worker_s_database_moves_first() -> None:
     async def test(served: Served) -> None:
         served.worker.foreign.add("theirs")

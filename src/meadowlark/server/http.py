@@ -66,16 +66,12 @@ class HttpConnection(asyncio.BufferedProtocol):
         "_transport", "_worker", "pipe",
     )  # fmt: skip
 
-    def __init__(self, worker: WorkerApi, *, secure: bool, consumed: bytes = b"") -> None:
-        """secure: whether the client's side is TLS. consumed: what another worker read before passing the connection on.
-
-        It must be given here: once there is a transport, what the client sends next could be read first.
-        """
+    def __init__(self, worker: WorkerApi, *, secure: bool) -> None:
+        """secure: whether the client's side is TLS."""
         self._worker = worker
         self._secure = secure
         self._transport: asyncio.Transport | None = None
         self._reader = RequestReader()
-        self._reader.receive(consumed)
         self._state = State.READING
         self._advancing = False
         """Whether requests are being taken from the reader; an answer given meanwhile need not begin it again."""
@@ -131,8 +127,10 @@ class HttpConnection(asyncio.BufferedProtocol):
     # The worker's calls
 
     def replay(self, consumed: bytes) -> None:
-        """Takes bytes that another worker read from this connection before passing it on."""
-        self._receive(memoryview(consumed))
+        """Takes bytes that another worker read before passing the connection on; only before there is a transport, which
+        could read what the client sends next first."""
+        assert self._transport is None
+        self._reader.receive(consumed)
 
     def sweep(self, now: float) -> None:
         """Ends the connection if its client lets it wait for too long; keeps a stream alive."""
