@@ -1,0 +1,299 @@
+"""The shard on a disk in memory: what is acknowledged when, what comes back after an end, what a failing disk means."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from meadowlark.auth.identity import ADMIN
+from meadowlark.engine import Get, Leave, Listen, OnDisconnectSet, Open, Push, Reply, Revoke, Set
+from meadowlark.errors import Code, JournalFailed, Refused
+from meadowlark.journal import Databases, Journal, Snapshots
+from meadowlark.journal.files import ensure_folders
+from meadowlark.limits import SNAPSHOT_BYTES_MIN
+from meadowlark.server.shard import Hosted, Receiver, Shard
+from meadowlark.testing import Fault, MemoryFiles
+
+NOW = 1_700_000_000_000
+
+
+class Settings(msgspec.Struct):
+    create_databases: bool = True
+    durability: str = "durable"
+    idle_database_seconds: float = 600.0
+
+
+class Caller(Receiver):
+    """Keeps what it is told, in order."""
+
+    __slots__ = ("told",)
+
+    def __init__(self, id: str = "one") -> None:
+        super().__init__(id, ADMIN)
+        self.told: list[Any] = []
+
+    def deliver(self, push: Push) -> None:
+        self.told.append(("push", push.value))
+
+    def encode_reply(self, reply: Reply) -> Any:
+        return reply.refused.code if reply.refused else ("ok", reply.request)
+
+    def send_reply(self, encoded: Any) -> None:
+        self.told.append(encoded)
+
+    def revoke(self, effect: Revoke) -> None:
+        self.told.append(("revoked", effect.path))
+
+
+class Life:
+    """One run of a worker's shard; without the journal's thread, so records become durable at `commit`."""
+
+    def __init__(self, files: MemoryFiles, settings: Settings | None = None) -> None:
+        self.files = files
+        ensure_folders(files, "data", "journal-1", "0")
+        loop = asyncio.get_running_loop()
+        self.snapshots = Snapshots(files, "data")
+        self.journal = Journal(
+            files,
+            "data/journal-1/0",
+            worker=0,
+            wake=loop.call_soon,
+            on_durable=lambda waiters: self.shard.durable(waiters),
+            on_failed=lambda waiters, error: self.shard.failed(waiters, error),
+            clock=lambda: 0.0,
+        )
+        self.journal.open(self.snapshots)
+        databases = Databases(files, "data")
+        self.shard = Shard(self.journal, self.snapshots, databases, Open(), settings or Settings(), lambda: NOW)
+
+    async def commit(self) -> None:
+        """What was appended is durable, or has failed, and everyone has been told."""
+        with contextlib.suppress(JournalFailed):
+            self.journal.drain()
+        await asyncio.sleep(0)
+
+    async def finish_snapshot(self, hosted: Hosted) -> None:
+        for _ in range(2000):
+            if not hosted.snapshotting:
+                return
+            self.journal.drain()
+            await asyncio.sleep(0.001)
+        raise AssertionError("the snapshot does not end")
+
+    async def read(self, name: str, path: tuple[str, ...] = ()) -> Any:
+        return (await self.shard.open(name)).database.tree.get(path)
+
+
+def run(scenario: Callable[[MemoryFiles], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        files = MemoryFiles()
+        files.make_folder("data")
+        files.sync_folder("")
+        await asyncio.wait_for(scenario(files), 20)
+
+    asyncio.run(bounded())
+
+
+def test_listeners_hear_at_once_and_the_writer_is_acknowledged_when_durable() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, writer, listener = Life(files), Caller(), Caller("two")
+        hosted = await life.shard.open("demo")
+        life.shard.apply(hosted, Listen(listener, 1, ()))
+        life.shard.apply(hosted, Set(writer, 7, ("a",), 1))
+        await asyncio.sleep(0)
+        assert listener.told == [("ok", 1), ("push", 1)]
+        assert writer.told == []
+        await life.commit()
+        assert writer.told == [("ok", 7)]
+
+    run(scenario)
+
+
+def test_relaxed_acknowledges_at_once_and_still_stores() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, writer = Life(files, Settings(durability="relaxed")), Caller()
+        life.shard.apply(await life.shard.open("demo"), Set(writer, 1, ("a",), 1))
+        assert writer.told == [("ok", 1)]
+        await life.commit()
+        assert await Life(files.after_power_cut(Random(1))).read("demo") == {"a": 1}
+
+    run(scenario)
+
+
+def test_an_acknowledged_write_is_there_after_a_power_cut() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, writer = Life(files), Caller()
+        hosted = await life.shard.open("demo")
+        for number in range(20):
+            life.shard.apply(hosted, Set(writer, number, ("n", str(number)), number))
+            await life.commit()
+        assert len(writer.told) == 20
+        for seed in range(20):
+            again = await Life(files.after_power_cut(Random(seed))).read("demo", ("n",))
+            assert again == {str(number): number for number in range(20)}
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("fault", [Fault.FAIL, Fault.SHORT])
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_failing_disk_refuses_writes_and_goes_on_reading(fault: Fault, step: int) -> None:
+    """Steps of a group are its write and its sync."""
+
+    async def scenario(files: MemoryFiles) -> None:
+        life, writer = Life(files), Caller()
+        hosted = await life.shard.open("demo")
+        life.shard.apply(hosted, Set(writer, 1, ("a",), 1))
+        await life.commit()
+        files.plan(fault, step)
+        life.shard.apply(hosted, Set(writer, 2, ("a",), 2))
+        await life.commit()
+        life.shard.apply(hosted, Set(writer, 3, ("a",), 3))
+        life.shard.apply(hosted, Get(writer, 4, ("a",)))
+        assert writer.told == [("ok", 1), Code.UNAVAILABLE, Code.UNAVAILABLE, ("ok", 4)]
+        assert life.shard.failure is not None
+        assert "restarted" in life.shard.failure
+
+    run(scenario)
+
+
+def test_what_sessions_had_queued_runs_at_the_next_start() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, one = Life(files), Caller()
+        hosted = await life.shard.open("demo")
+        life.shard.apply(hosted, Set(one, 1, ("online",), True))
+        life.shard.apply(hosted, OnDisconnectSet(one, 2, ("online",), None))
+        life.shard.apply(hosted, OnDisconnectSet(one, 3, ("count",), {".sv": {"increment": 1}}))
+        await life.commit()
+        after = files.after_power_cut(Random(3))
+        life = Life(after)
+        assert life.journal.databases().keys() == {"demo"}
+        await life.shard.recover(["demo"])
+        assert await life.read("demo") == {"count": 1}
+        await life.commit()
+        assert await Life(after.after_power_cut(Random(4))).read("demo") == {"count": 1}
+
+    run(scenario)
+
+
+def test_a_database_that_outgrows_its_snapshot_gets_a_new_one_and_comes_back_from_it() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, writer = Life(files), Caller()
+        hosted = await life.shard.open("demo")
+        life.shard.apply(hosted, OnDisconnectSet(Caller("away"), 1, ("away",), True))
+        life.shard.apply(
+            hosted, Set(writer, 1, ("big",), {str(number): "x" * 1000 for number in range(SNAPSHOT_BYTES_MIN // 1000)})
+        )
+        assert hosted.snapshotting
+        life.shard.apply(hosted, Set(writer, 2, ("big", "0"), "changed meanwhile"))
+        await life.finish_snapshot(hosted)
+        header = life.snapshots.read_header("demo")
+        assert header is not None
+        life.shard.apply(hosted, Set(writer, 3, ("after",), 1))
+        await life.commit()
+        again = Life(files.after_power_cut(Random(5)))
+        tree = await again.read("demo")
+        assert tree["big"]["0"] == "changed meanwhile"
+        assert (tree["after"], tree["away"], len(tree["big"])) == (1, True, SNAPSHOT_BYTES_MIN // 1000)
+        assert not again.shard._hosted["demo"].database.queues
+
+    run(scenario)
+
+
+def test_a_snapshot_is_of_one_moment_while_writing_goes_on() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, writer = Life(files), Caller()
+        hosted = await life.shard.open("demo")
+        size = SNAPSHOT_BYTES_MIN // 1000
+        life.shard.apply(
+            hosted, Set(writer, 1, ("big",), {f"{number:05}": {"v": 0, "pad": "x" * 1000} for number in range(size)})
+        )
+        for round in range(1, 30):
+            life.shard.apply(hosted, Set(writer, 2, ("big", f"{round:05}", "v"), round))
+            life.shard.apply(hosted, Set(writer, 3, ("big", f"{size - round:05}", "v"), round))
+            await asyncio.sleep(0)
+        await life.finish_snapshot(hosted)
+        snapshot = life.snapshots.read("demo")
+        assert snapshot is not None
+        big = msgspec.json.decode(snapshot.data)["big"]
+        pairs = [(big[f"{round:05}"]["v"], big[f"{size - round:05}"]["v"]) for round in range(1, 30)]
+        first_missing = next((index for index, pair in enumerate(pairs) if pair == (0, 0)), len(pairs))
+        assert all(pair == (0, 0) for pair in pairs[first_missing:])
+        assert all(pair == (index + 1, index + 1) for index, pair in enumerate(pairs[:first_missing]))
+
+    run(scenario)
+
+
+def test_an_idle_database_leaves_memory_and_comes_back() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, writer = Life(files, Settings(idle_database_seconds=0.0)), Caller()
+        hosted = await life.shard.open("demo")
+        hosted.users += 1
+        life.shard.apply(hosted, Set(writer, 1, ("a",), 1))
+        await life.commit()
+        await life.shard.tidy()
+        assert "demo" in life.shard._hosted, "somebody uses it"
+        hosted.users -= 1
+        hosted.used_at = -1.0
+        tidying = asyncio.create_task(life.shard.tidy())
+        while not tidying.done():
+            await life.commit()
+            await asyncio.sleep(0.001)
+        assert "demo" not in life.shard._hosted
+        hosted = await life.shard.open("demo")
+        assert hosted.database.tree.root == {"a": 1}
+        life.shard.apply(hosted, Set(writer, 2, ("b",), 2))
+        await life.commit()
+        assert await Life(files.after_power_cut(Random(6))).read("demo") == {"a": 1, "b": 2}
+
+    run(scenario)
+
+
+def test_two_that_open_at_once_get_one_database() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life = Life(files)
+        first, second = await asyncio.gather(life.shard.open("demo"), life.shard.open("demo"))
+        assert first is second
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("name", ["", "..", "../up", "a/b", "a.b", ".hidden", "-dash", "a" * 64, "ns\x00", "é"])
+def test_a_name_that_is_none_touches_nothing(name: str) -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life = Life(files)
+        before = files.list("data")
+        with pytest.raises(Refused, match="not a database name"):
+            await life.shard.open(name)
+        assert files.list("data") == before
+
+    run(scenario)
+
+
+def test_an_unknown_database_is_not_made_where_touching_does_not_make_it() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life = Life(files, Settings(create_databases=False))
+        with pytest.raises(Refused, match="meadowlark databases create demo"):
+            await life.shard.open("demo")
+        life.shard.create("demo")
+        assert await life.read("demo") is None
+
+    run(scenario)
+
+
+def test_a_client_that_left_hears_nothing_more() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, one, two = Life(files), Caller("one"), Caller("two")
+        hosted = await life.shard.open("demo")
+        life.shard.apply(hosted, Listen(one, 1, ()))
+        life.shard.apply(hosted, Leave(one))
+        life.shard.apply(hosted, Set(two, 1, (), 1))
+        assert one.told == [("ok", 1)]
+
+    run(scenario)
