@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meadowlark.journal import group
-from meadowlark.journal.group import encode_group, find_header, parse_group, parse_records
+from meadowlark.journal.group import encode_group, find_header, parse_group, parse_places, parse_records
 from meadowlark.journal.record import Names
 from tests.journal.scripts import untimed
 
@@ -32,6 +32,7 @@ def test_a_group_gives_back_its_records_and_where_they_stand(number, offset, rec
     assert [(one.database, one.sequence, one.body) for one in parsed] == [one[:3] for one in records]
     assert [one.offset for one in parsed] == encoded.offsets
     assert [one.size for one in parsed] == encoded.sizes
+    assert list(parse_places(content, found)) == [(one.database, one.sequence, one.offset, one.size) for one in parsed]
 
 
 def test_large_bodies_are_not_copied():
@@ -83,5 +84,8 @@ def test_no_text_of_a_client_can_look_like_a_header():
 def test_a_count_that_does_not_fill_the_group_is_said():
     content = encode(1, 0, [("db", 1, b"[]", None), ("db", 2, b"[]", None)])
     found = parse_group(content, 0)
-    with pytest.raises(ValueError, match="1 records that leave 21 bytes of group 1"):
-        list(parse_records(content, found._replace(record_count=1)))
+    for parse in (parse_records, parse_places):
+        with pytest.raises(ValueError, match="1 records that leave 21 bytes of group 1"):
+            list(parse(content, found._replace(record_count=1)))
+        with pytest.raises(ValueError, match="record"):
+            list(parse(content, found._replace(record_count=3)))

@@ -249,12 +249,13 @@ class Journal:
     def _recover_group(self, group: recovery.Found, found: Recovery) -> None:
         found.segments += self._index.enter_segment(group.segment)
         found.groups += 1
-        for record in group.records:
+        found.records += group.group.record_count
+        add = self._index.add
+        for database, sequence, offset, size in group.places():
             try:
-                self._index.add(record.database, record.sequence, record.offset, record.size)
+                add(database, sequence, offset, size)
             except ValueError as error:
-                raise recovery.damaged(group.path, record.offset, str(error)) from error
-            found.records += 1
+                raise recovery.damaged(group.path, offset, str(error)) from error
 
     def _cover_all(self, snapshots: Snapshots) -> None:
         for database in self._index.databases():

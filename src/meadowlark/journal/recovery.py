@@ -26,11 +26,26 @@ REPAIR_HINT = "run 'meadowlark repair DATA', which keeps all that can be kept an
 
 
 class Found(NamedTuple):
-    """One good group: its segment, that segment's file, and its records, to be taken before the next group."""
+    """One good group of a segment, whose file is `path` and whose bytes are `content`."""
 
     segment: int
     path: str
-    records: Iterator[Record]
+    content: bytes
+    group: Group
+
+    def records(self) -> Iterator[Record]:
+        """Its records, whole. Raises JournalDamaged if they do not fill it."""
+        try:
+            yield from group.parse_records(self.content, self.group)
+        except ValueError as error:
+            raise damaged(self.path, self.group.offset, str(error)) from error
+
+    def places(self) -> Iterator[tuple[str, int, int, int]]:
+        """Database, sequence, offset and size of its records. Raises JournalDamaged if they do not fill it."""
+        try:
+            yield from group.parse_places(self.content, self.group)
+        except ValueError as error:
+            raise damaged(self.path, self.group.offset, str(error)) from error
 
 
 class Tail(msgspec.Struct):
@@ -71,14 +86,14 @@ def walk(files: Files, folder: str, worker: int, tail: Tail) -> Iterator[Found]:
         if damage is not None:
             raise damage
         for found in findings.groups:
-            yield Found(number, path, records_in(path, content, found))
+            yield Found(number, path, content, found)
         advance(tail, number, findings)
 
 
 def walk_records(files: Files, folder: str, worker: int) -> Iterator[tuple[str, Record]]:
     """Every record in order, with its file. Raises JournalDamaged."""
     for found in walk(files, folder, worker, Tail()):
-        for record in found.records:
+        for record in found.records():
             yield found.path, record
 
 
@@ -132,11 +147,3 @@ def advance(tail: Tail, number: int, findings: Scan) -> None:
     tail.next_group = findings.header.first_group + len(findings.groups)
     tail.last_group = findings.groups[-1] if findings.groups else None
     tail.torn = findings.fault
-
-
-def records_in(path: str, content: bytes, found: Group) -> Iterator[Record]:
-    """The records of one good group. Raises JournalDamaged if they do not fill it."""
-    try:
-        yield from group.parse_records(content, found)
-    except ValueError as error:
-        raise damaged(path, found.offset, str(error)) from error

@@ -21,7 +21,7 @@ from meadowlark.journal.databases import Databases, database_folder
 from meadowlark.journal.files import Files, ensure_folders, read_whole, replace_whole
 from meadowlark.journal.layout import Layout
 from meadowlark.journal.record import Record
-from meadowlark.journal.recovery import Tail
+from meadowlark.journal.recovery import Found, Tail
 from meadowlark.journal.snapshot import snapshot_name
 from meadowlark.journal.snapshots import Snapshots, find_sequences
 
@@ -182,7 +182,7 @@ def _salvage(files: Files, folder: str) -> Iterator[tuple[str, Record]]:
         path = f"{folder}/{segment.segment_name(number)}"
         content = read_whole(files, path)
         for found in scan.salvage(content):
-            for record in recovery.records_in(path, content, found):
+            for record in Found(number, path, content, found).records():
                 yield path, record
 
 
