@@ -11,7 +11,9 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import aiofastnet
 import orjson
+import uvloop
 
 from meadowlark.auth.tokens import DevVerifier, ServeVerifier, Verifier
 from meadowlark.engine import Access, Command, Commit, Database, Effect, Locked, Open, Push, Reply, Revoke
@@ -216,24 +218,35 @@ def make(worker: MemoryWorker, consumed: bytes) -> HttpConnection:
 
 
 def serve(test: Callable[[Served], Awaitable[None]], *, mode: str = "dev") -> None:
-    """Runs `test` beside a server on loopback, bounded in time; nothing is left open."""
+    """Runs `test` beside a server on loopback, bounded in time, on the loop and transports of a real worker; nothing is left."""
 
     async def run() -> None:
         worker = MemoryWorker(mode)
-        loop = asyncio.get_running_loop()
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
         listener.bind(("127.0.0.1", 0))
-        server = await loop.create_server(lambda: make(worker, served.consumed), sock=listener)
-        served = Served(worker, server.sockets[0].getsockname()[1])
+        listener.listen(128)
+        listener.setblocking(False)
+        served = Served(worker, listener.getsockname()[1])
+        accepting = asyncio.create_task(accept(listener, served))
         try:
             await asyncio.wait_for(test(served), SECONDS)
         finally:
+            accepting.cancel()
+            listener.close()
             served.close()
-            server.close()
             for connection in list(worker.connections):
                 connection.abort()
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
+            while worker.connections:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
 
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+
+
+async def accept(listener: socket.socket, served: Served) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        connection, _ = await loop.sock_accept(listener)
+        await aiofastnet.connect_accepted_socket(loop, lambda: make(served.worker, served.consumed), connection)
