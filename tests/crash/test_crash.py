@@ -96,7 +96,7 @@ def test_nothing_acknowledged_is_lost_however_processes_die(server: Server) -> N
 
 def _strike(server: Server, chance: random.Random) -> str:
     """Kill something; the server is on its way back when this returns."""
-    kind = chance.choices(["worker", "worker twice", "workers", "everything"], weights=[12, 4, 4, 5])[0]
+    kind = chance.choices(["worker", "worker twice", "workers", "everything"], weights=[14, 2, 2, 6])[0]
     if kind == "worker":
         server.kill_worker(chance.randrange(6))
     elif kind == "worker twice":
