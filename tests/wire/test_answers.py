@@ -11,7 +11,7 @@ from meadowlark.engine.client import Client
 from meadowlark.engine.effects import Reply
 from meadowlark.errors import CODES, Code, Refused
 from meadowlark.tree import node_hash
-from meadowlark.wire.answers import WHOLE_NODES_MAX, answer, cors_headers, preflight, refusal
+from meadowlark.wire.answers import ETAG_NODES_MAX, WHOLE_NODES_MAX, answer, cors_headers, preflight, refusal
 from meadowlark.wire.http import Response
 from meadowlark.wire.rest import parse_rest
 from meadowlark.wire.targets import parse_target
@@ -91,6 +91,16 @@ def test_a_value_that_the_client_has_is_304() -> None:
     assert (response.status, body(response), headers(response)["ETag"]) == (304, b"", "YPVfR2bXt/lcDjiQZ8pOkAd3qkQ=")
     assert ask("GET", "", 2, if_none_match="YPVfR2bXt/lcDjiQZ8pOkAd3qkQ=").status == 200
     assert ask("GET", "", None, if_none_match="null_etag").status == 304
+
+
+def test_a_value_too_large_to_hash_gets_no_etag_and_a_read_that_needs_one_is_refused() -> None:
+    value = {f"k{number}": number for number in range(ETAG_NODES_MAX)}
+    for wanted in ({"x_firebase_etag": "true"}, {"if_none_match": "abc="}):
+        response = ask("GET", "", value, **wanted)
+        assert response.status == 400
+        assert b"has no ETag" in body(response)
+    written = ask("PUT", "print=silent", value, x_firebase_etag="true")
+    assert (written.status, headers(written)) == (204, {}), "it has been written"
 
 
 # Writing

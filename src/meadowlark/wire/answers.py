@@ -24,6 +24,9 @@ WHOLE_NODES_MAX = 2_000
 """Values of up to this many nodes are encoded at once, in about a millisecond; larger ones in slices. Only the former are
 indented for print=pretty."""
 
+ETAG_NODES_MAX = 20_000
+"""A larger value gets no ETag: hashing it would hold up everyone else for more than a tenth of a second."""
+
 CORS_METHODS = "GET, HEAD, PUT, POST, PATCH, DELETE, OPTIONS"
 CORS_HEADERS = "Authorization, Content-Type, If-Match, If-None-Match, X-Firebase-ETag, X-HTTP-Method-Override"
 CORS_SECONDS = 3600
@@ -88,9 +91,10 @@ def preflight() -> Response:
 def _answer_get(request: RestRequest, node: Node | None) -> Response:
     headers: Headers = ()
     if request.etag_wanted or request.if_none_match is not None:
-        digest = node_hash(node)
-        headers = (("ETag", digest or NULL_ETAG),)
-        if digest == request.if_none_match:
+        headers = _etag(node)
+        if not headers:
+            return refusal(Refused(Code.TOO_BIG, f"a value of over {ETAG_NODES_MAX} nodes has no ETag: ask for a part of it"))
+        if request.if_none_match is not None and headers[0][1] == (request.if_none_match or NULL_ETAG):
             return Response(304, headers=headers)
     if request.download:
         name = _UNSAFE_IN_FILE_NAME.sub("_", request.download)
@@ -140,4 +144,7 @@ def _dumps(value: Any, pretty: bool) -> bytes:
 
 
 def _etag(node: Node | None) -> Headers:
+    """The ETag of `node`, unless it is too large for one."""
+    if node_count_up_to(node, ETAG_NODES_MAX) > ETAG_NODES_MAX:
+        return ()
     return (("ETag", node_hash(node) or NULL_ETAG),)
