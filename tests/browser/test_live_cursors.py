@@ -1,0 +1,153 @@
+"""The example page in a real browser: two windows see each other through the official SDK and a running server.
+
+The page's folder is served over loopback as its README says; `node_modules` are those of the conformance tests if the example
+has none of its own (the same SDK version: a test holds that). Needs Chromium, the distribution's: MEADOWLARK_CHROMIUM names
+another one.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conformance.conftest import node
+from tests.harness import PROJECT, Server, eventually
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+EXAMPLE = PROJECT / "examples" / "live-cursors"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+
+__all__ = ["node"]
+
+
+class Pages(http.server.SimpleHTTPRequestHandler):
+    """The example's files; modules from the conformance tests' installation."""
+
+    modules: Path
+
+    def translate_path(self, path: str) -> str:
+        if path.startswith("/node_modules/") and not (EXAMPLE / "node_modules").is_dir():
+            return str(self.modules / path.removeprefix("/node_modules/"))
+        return super().translate_path(path)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Nobody reads it."""
+
+
+@pytest.fixture(scope="module")
+def page_url(node: Path) -> Iterator[str]:
+    Pages.modules = node / "node_modules"
+    handler = functools.partial(Pages, directory=str(EXAMPLE))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as pages:
+        thread = threading.Thread(target=pages.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{pages.server_address[1]}/index.html"
+        pages.shutdown()
+        thread.join(5)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    chromium = os.environ.get("MEADOWLARK_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("CHROMIUM IS MISSING: the browser page is NOT tested (apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with Server(tmp_path / "data") as running:
+        yield running
+
+
+def open_page(browser: Any, page_url: str, server: Server, name: str) -> Any:
+    """A page in a context of its own (as another person's browser), connected."""
+    context = browser.new_context(viewport={"width": 800, "height": 600})
+    page = context.new_page()
+    page.complaints = []
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("console", lambda message: page.complaints.append(message.text) if message.type == "error" else None)
+    page.goto(f"{page_url}?server=127.0.0.1:{server.port}&name={name}")
+    page.wait_for_selector('#status[data-connected="true"]', timeout=20_000)
+    return page
+
+
+def names_on(page: Any) -> list[str]:
+    return sorted(page.locator("#people li").all_inner_texts())
+
+
+def test_two_windows_see_each_other_come_move_mark_and_go(browser: Any, page_url: str, server: Server) -> None:
+    ann = open_page(browser, page_url, server, "Ann")
+    bob = open_page(browser, page_url, server, "Bob")
+    for page in (ann, bob):
+        eventually(lambda page=page: names_on(page) == ["Ann", "Bob"], what="both in the room")
+
+    # Ann moves; Bob sees her cursor where she is, with her name.
+    ann.mouse.move(200, 300)
+    ann.mouse.move(400, 350)
+    cursor = bob.locator(".cursor")
+    cursor.wait_for(timeout=5000)
+    assert cursor.locator("span").inner_text() == "Ann"
+    room = bob.locator("#room").bounding_box()
+    expected = f"translate({400 - room['x']:.0f}px"
+    eventually(lambda: expected in bob.locator(".cursor").evaluate("c => c.style.transform"), what="Ann's cursor at its place")
+    assert ann.locator(".cursor").count() == 0, "nobody sees a copy of their own"
+
+    # Bob leaves a star; Ann sees it, and so does who comes later.
+    bob.mouse.click(300, 300)
+    ann.locator(".star").wait_for(timeout=5000)
+    bob.context.close()
+    eventually(lambda: names_on(ann) == ["Ann"], what="Bob gone by his onDisconnect")
+    cy = open_page(browser, page_url, server, "Cy")
+    cy.locator(".star").wait_for(timeout=5000)
+    assert names_on(cy) == ["Ann", "Cy"]
+    assert ann.complaints == []
+    assert cy.complaints == []
+    cy.context.close()
+    ann.context.close()
+
+
+def test_a_window_survives_the_death_of_the_worker(browser: Any, page_url: str, server: Server) -> None:
+    ann = open_page(browser, page_url, server, "Ann")
+    ann.mouse.click(300, 300)
+    ann.locator(".star").wait_for(timeout=5000)
+    server.kill_workers()
+    ann.wait_for_selector('#status[data-connected="false"]', timeout=10_000)
+    ann.wait_for_selector('#status[data-connected="true"]', timeout=20_000)
+    bob = open_page(browser, page_url, server, "Bob")
+    for page in (ann, bob):
+        eventually(lambda page=page: names_on(page) == ["Ann", "Bob"], what="both in the room after the crash")
+        assert page.locator(".star").count() == 1
+    ann.context.close()
+    bob.context.close()
+
+
+def test_the_example_pins_the_sdk_that_is_tested(node: Path) -> None:
+    example = json.loads((EXAMPLE / "package.json").read_text())["dependencies"]["firebase"]
+    tested = json.loads((node / "package.json").read_text())["dependencies"]["firebase"]
+    installed = json.loads((node / "node_modules" / "firebase" / "package.json").read_text())["version"]
+    assert example == tested == installed
