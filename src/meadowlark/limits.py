@@ -73,6 +73,9 @@ RECORD_BYTES_MAX = 512 * 1024 * 1024
 GROUP_BYTES_MAX = 4 * 1024 * 1024
 """A group takes no further record beyond this, so that nobody's acknowledgement waits long for the records of others."""
 
+JOURNAL_BACKLOG_BYTES_MAX = 512 * 1024 * 1024
+"""Bytes that may wait for the disk before new writes are refused until it has caught up."""
+
 SNAPSHOT_BYTES_MIN = 4 * 1024 * 1024
 """Journal bytes of one database before a snapshot is worth its cost (then: as much as its last snapshot)."""
 

@@ -26,6 +26,7 @@ from meadowlark.engine import (
     Unlisten,
     Update,
 )
+from meadowlark.engine import database as module
 from meadowlark.errors import Code
 from meadowlark.tree import node_hash
 from tests.engine.asking import NOW, Asking
@@ -197,6 +198,27 @@ def test_the_empty_hash_expects_nothing_there(asking: Asking) -> None:
     one = asking.client()
     assert asking.do(Set(one, 1, path("n"), 1, expected="")) is not None
     assert asking.database.tree.root == {"n": 1}
+
+
+def test_a_transaction_on_very_much_is_refused_rather_than_hashed_for_long(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "COMPARED_NODES_MAX", 10)
+    one = asking.client()
+    asking.do(Set(one, 1, path("a"), {str(number): number for number in range(10)}))
+    assert "use a place further down" in asking.refusal(Set(one, 2, path("a"), 1, expected="x"))
+    reply = asking.do(Set(one, 3, path("a/1"), 2, expected=node_hash(1)))
+    assert reply is not None
+    assert reply.refused is None
+
+
+def test_refusals_hold_no_frames(asking: Asking) -> None:
+    """A traceback kept in a reply is a cycle, and nobody collects those in a worker."""
+    reply = asking.do(Set(asking.client(), 1, path("a"), {"bad/key": 1}))
+    assert reply is not None
+    assert reply.refused is not None
+    assert reply.refused.__traceback__ is None
+    assert reply.refused.__context__ is None
 
 
 # Reading

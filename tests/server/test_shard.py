@@ -17,6 +17,7 @@ from meadowlark.errors import Code, JournalFailed, Refused
 from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.journal.files import ensure_folders
 from meadowlark.limits import SNAPSHOT_BYTES_MIN
+from meadowlark.server import shard as module
 from meadowlark.server.shard import Hosted, Receiver, Shard
 from meadowlark.testing import Fault, MemoryFiles
 
@@ -283,6 +284,47 @@ def test_an_unknown_database_is_not_made_where_touching_does_not_make_it() -> No
             await life.shard.open("demo")
         life.shard.create("demo")
         assert await life.read("demo") is None
+
+    run(scenario)
+
+
+def test_a_bug_in_the_engine_stops_one_database_which_goes_on_from_its_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, one = Life(files), Caller()
+        hosted, other = await life.shard.open("demo"), await life.shard.open("other")
+        life.shard.apply(hosted, Set(one, 1, ("a",), 1))
+        await life.commit()
+
+        def half_a_write(path: Any, node: Any) -> None:
+            hosted.database.tree.root = {"half": True}
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(type(hosted.database.tree), "set", lambda tree, path, node: half_a_write(path, node))
+        life.shard.apply(hosted, Set(one, 2, ("b",), 2))
+        monkeypatch.undo()
+        life.shard.apply(hosted, Set(one, 3, ("c",), 3))
+        life.shard.apply(hosted, Leave(one))
+        assert one.told == [("ok", 1), Code.UNAVAILABLE, Code.UNAVAILABLE]
+        assert await life.read("demo") == {"a": 1}
+        life.shard.apply(other, Set(one, 4, ("d",), 4))
+        await life.commit()
+        assert one.told[-1] == ("ok", 4)
+
+    run(scenario)
+
+
+def test_a_disk_that_falls_behind_is_given_no_more_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, one = Life(files), Caller()
+        hosted = await life.shard.open("demo")
+        monkeypatch.setattr(module, "JOURNAL_BACKLOG_BYTES_MAX", 1000)
+        for number in range(3):
+            life.shard.apply(hosted, Set(one, number, ("a",), "x" * 600))
+        assert one.told == [Code.UNAVAILABLE]
+        await life.commit()
+        life.shard.apply(hosted, Set(one, 3, ("a",), 1))
+        await life.commit()
+        assert one.told == [Code.UNAVAILABLE, ("ok", 0), ("ok", 1), ("ok", 3)]
 
     run(scenario)
 

@@ -46,6 +46,9 @@ HASHED_NODES_MAX = 20_000
 """A listen on a larger value is answered with the value whatever hash the client has: hashing it would take longer (about
 2 µs a node) than anyone else on this core should wait."""
 
+COMPARED_NODES_MAX = 100_000
+"""A transaction must be compared, so beyond this size (a quarter of a second) it is refused rather than guessed."""
+
 Entry = list[Any]
 Write = tuple[Path, Node | None]
 
@@ -72,8 +75,9 @@ class Database:
         try:
             _HANDLERS[type(command)](self, command, now_ms, out)
         except Refused as refused:
+            # A new one without a traceback, which would hold this frame, and so `out`, and so itself: a cycle nobody collects.
             # Leave is never refused, and everything else has a request.
-            out.append(Reply(command.client, command.request, refused))  # type: ignore[union-attr]
+            out.append(Reply(command.client, command.request, Refused(refused.code, refused.text)))  # type: ignore[union-attr]
 
     def replay(self, sequence: int, entries: list[Entry]) -> None:
         """Repeats one record made by `apply` earlier, without effects. Records come in order, each once."""
@@ -103,6 +107,8 @@ class Database:
         node = self._parse(path, command.value, now_ms)
         if command.expected is not None:
             current = self.tree.get(path)
+            if node_count_up_to(current, COMPARED_NODES_MAX) > COMPARED_NODES_MAX:
+                raise Refused(Code.TOO_BIG, f"a transaction on more than {COMPARED_NODES_MAX} values: use a place further down")
             if not matches(current, command.expected):
                 stale = Refused(Code.STALE, "Transaction hash does not match")
                 out.append(Reply(client, command.request, stale, current))

@@ -27,7 +27,7 @@ class DataFolder:
         """Takes the folder, made if need be. Raises DataFolderLocked naming the holder, WorldError if it cannot be used."""
         self.path = os.path.abspath(path)
         try:
-            os.makedirs(self.path, mode=0o700, exist_ok=True)
+            _make_folder(self.path)
             self.lock = os.open(os.path.join(self.path, LOCK_FILE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise WorldError(f"the data folder {self.path} cannot be used: {error.strerror}") from error
@@ -66,6 +66,18 @@ class DataFolder:
             return int(held["pid"]), list(held["urls"])
         except (ValueError, KeyError, TypeError):
             return None
+
+
+def _make_folder(path: str) -> None:
+    """The folder is there, and so is its name in its parent after a power cut."""
+    if os.path.isdir(path):
+        return
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    parent = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
 
 
 def _is_alive(pid: int) -> bool:

@@ -37,6 +37,8 @@ from meadowlark.wire import (
 
 log = structlog.get_logger()
 
+CLOSE_REASON_BYTES_MAX = 123
+"""RFC 6455 section 5.5: a control frame holds 125 bytes, two of them the code."""
 READ_BUFFER_BYTES = 2048
 """First size of a connection's read buffer; it grows with the frames that come."""
 
@@ -131,6 +133,9 @@ class RealtimeConnection(Receiver):
     def revoke(self, effect: Revoke) -> None:
         self.send_reply(encode_revoke(effect.path))
 
+    def abandon(self, reason: str) -> None:
+        self.close(WSCloseCode.INTERNAL_ERROR, reason)
+
     def pause(self) -> None:
         if self._outbox is not None:
             self._outbox.pause(asyncio.get_running_loop().time())
@@ -163,7 +168,7 @@ class RealtimeConnection(Receiver):
         if outbox is not None:
             outbox.flush()
         self.closed()
-        transport.send_close(code, reason.encode()[:120])
+        transport.send_close(code, _fitting(reason))
         transport.disconnect(graceful=True)
 
     def closed(self) -> None:
@@ -253,7 +258,7 @@ class _Farewell(WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         transport.underlying_transport.write(encode_shutdown(self._text))
-        transport.send_close(WSCloseCode.POLICY_VIOLATION, self._text.encode()[:120])
+        transport.send_close(WSCloseCode.POLICY_VIOLATION, _fitting(self._text))
         transport.disconnect(graceful=True)
 
 
@@ -290,6 +295,11 @@ def adopt(transport: asyncio.Transport, connection: RealtimeConnection, replay: 
 def turn_away(transport: asyncio.Transport, text: str, replay: bytes) -> None:
     """Makes the WebSocket that the client asked for, says `text` in it, and closes: for names that can never be served."""
     _make_websocket(transport, _Farewell(text), replay)
+
+
+def _fitting(reason: str) -> bytes:
+    """As much of `reason` as a close frame holds, cut between characters."""
+    return reason.encode()[:CLOSE_REASON_BYTES_MAX].decode(errors="ignore").encode()
 
 
 def _make_websocket(transport: asyncio.Transport, listener: WSListener, replay: bytes) -> None:

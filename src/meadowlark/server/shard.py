@@ -37,13 +37,16 @@ from meadowlark.engine import (
 from meadowlark.errors import Code, MeadowlarkError, Refused
 from meadowlark.ids import check_database_name
 from meadowlark.journal import Databases, Journal, Snapshots
-from meadowlark.limits import SNAPSHOT_BYTES_MIN
+from meadowlark.limits import JOURNAL_BACKLOG_BYTES_MAX, SNAPSHOT_BYTES_MIN
 from meadowlark.tree import Tree, encode_slices
 
 log = structlog.get_logger()
 
 SNAPSHOT_SLICE_BYTES = 262_144
 """Encoded between two looks at the loop: about a millisecond's work."""
+
+DISK_BEHIND = "The disk does not keep up with the writes: try again in a moment"
+STOPPED = "This database met an error inside the server and starts again from its journal: try again"
 
 _READING = (Get, Listen, Unlisten, Identify, Leave)
 
@@ -66,6 +69,9 @@ class Receiver(Client):
     def revoke(self, effect: Revoke) -> None:
         raise NotImplementedError
 
+    def abandon(self, reason: str) -> None:
+        """The database is gone from under this client, which should come back; calls end by themselves."""
+
 
 Waiter = tuple[Receiver, Any, int | None]
 """Who waits for a record, with what to send; the request in case it must be refused after all."""
@@ -74,7 +80,9 @@ Waiter = tuple[Receiver, Any, int | None]
 class Hosted:
     """One database in memory, with what the rim keeps about it."""
 
-    __slots__ = ("clients", "database", "name", "snapshot_bytes", "snapshotting", "unsaved_bytes", "used_at", "users")
+    __slots__ = (
+        "clients", "database", "name", "snapshot_bytes", "snapshotting", "stopped", "unsaved_bytes", "used_at", "users",
+    )  # fmt: skip
 
     def __init__(self, database: Database) -> None:
         self.name = database.name
@@ -88,6 +96,8 @@ class Hosted:
         """Of records since the last snapshot."""
         self.snapshot_bytes = 0
         self.snapshotting = False
+        self.stopped = False
+        """A bug was met; nothing is done here any more."""
 
 
 class Settings(Protocol):
@@ -119,7 +129,7 @@ class Shard:
         self._now_ms = now_ms
         self._relaxed = settings.durability == "relaxed"
         self._hosted: dict[str, Hosted] = {}
-        self._opening: dict[str, asyncio.Task[Hosted]] = {}
+        self._opening: dict[str, asyncio.Task[Hosted | Refused]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._snapshot_lock = asyncio.Lock()
         self.failure: str | None = None
@@ -141,7 +151,11 @@ class Shard:
         if task is None:
             task = self._opening[name] = self._start(self._load(name))
             task.add_done_callback(lambda _: self._opening.pop(name, None))
-        return await asyncio.shield(task)
+        opened = await asyncio.shield(task)
+        if isinstance(opened, Refused):
+            # A refusal travels as a value and is raised anew: kept in a task, its traceback would be a cycle.
+            raise Refused(opened.code, opened.text)
+        return opened
 
     def create(self, name: str) -> None:
         """The database `name` exists, durably. Raises Refused for a name that is none."""
@@ -159,10 +173,10 @@ class Shard:
             except Refused as refused:
                 log.error("database not recovered", database=name, error=refused.text)
 
-    async def _load(self, name: str) -> Hosted:
+    async def _load(self, name: str) -> Hosted | Refused:
         if not self._databases.exists(name):
             if not self._settings.create_databases:
-                raise Refused(
+                return Refused(
                     Code.UNKNOWN_DATABASE,
                     f"There is no database {name!r} here: create it with 'meadowlark databases create {name}' "
                     "or list it in the configuration",
@@ -170,9 +184,11 @@ class Shard:
             self.create(name)
         try:
             hosted = await self._read(name)
-        except (MeadowlarkError, OSError) as error:
-            log.error("database cannot be opened", database=name, error=str(error))
-            raise Refused(Code.UNAVAILABLE, f"Database {name!r} cannot be opened: see the server's log") from error
+        except Exception as error:
+            # Whatever it is, only this database is concerned; a bug of ours gets its traceback into the log.
+            expected = isinstance(error, MeadowlarkError | OSError)
+            log.error("database cannot be opened", database=name, error=str(error), exc_info=not expected)
+            return Refused(Code.UNAVAILABLE, f"Database {name!r} cannot be opened: see the server's log")
         self._hosted[name] = hosted
         for session in list(hosted.database.queues):
             # Permission was checked when these were queued; the session itself is gone.
@@ -198,11 +214,20 @@ class Shard:
 
     def apply(self, hosted: Hosted, command: Command) -> None:
         """Carries `command` out and tells everyone concerned."""
-        if self.failure is not None and not isinstance(command, _READING):
-            self._refuse(command, Refused(Code.UNAVAILABLE, self.failure))
+        if (self.failure is not None or self._journal.backlog_bytes > JOURNAL_BACKLOG_BYTES_MAX) and not isinstance(
+            command, _READING
+        ):
+            self._refuse(command, Refused(Code.UNAVAILABLE, self.failure or DISK_BEHIND))
+            return
+        if hosted.stopped:
+            self._refuse(command, Refused(Code.UNAVAILABLE, STOPPED))
             return
         out: list[Effect] = []
-        hosted.database.apply(command, self._now_ms(), out)
+        try:
+            hosted.database.apply(command, self._now_ms(), out)
+        except Exception:
+            self._stop(hosted, command)
+            return
         for effect in out:
             if type(effect) is Push:
                 for listener in effect.listeners:
@@ -231,7 +256,19 @@ class Shard:
         if hosted.unsaved_bytes > SNAPSHOT_BYTES_MIN and hosted.unsaved_bytes > hosted.snapshot_bytes:
             self._begin_snapshot(hosted)
 
+    def _stop(self, hosted: Hosted, command: Command) -> None:
+        """A bug of ours met this database half way through a command: it goes on from what the journal has, not from here."""
+        log.critical("database stopped", database=hosted.name, command=type(command).__name__, exc_info=True)
+        hosted.stopped = True
+        if self._hosted.get(hosted.name) is hosted:
+            del self._hosted[hosted.name]
+        self._refuse(command, Refused(Code.UNAVAILABLE, STOPPED))
+        for client in list(hosted.clients.values()):
+            asyncio.get_running_loop().call_soon(client.abandon, STOPPED)
+
     def _refuse(self, command: Command, refused: Refused) -> None:
+        if type(command) is Leave:
+            return
         client: Any = command.client
         client.send_reply(client.encode_reply(Reply(client, command.request, refused)))  # type: ignore[union-attr]
 

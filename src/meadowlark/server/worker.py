@@ -32,7 +32,7 @@ from picows import WSCloseCode
 
 from meadowlark.auth.tokens import DevVerifier, ServeVerifier, Verifier
 from meadowlark.engine import Access, Locked, Open
-from meadowlark.errors import Code, MeadowlarkError, Refused
+from meadowlark.errors import Code, JournalDamaged, MeadowlarkError, Refused
 from meadowlark.ids import PushIds
 from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.limits import PING_SECONDS
@@ -137,7 +137,11 @@ class Worker:
         names = set(self._journal.databases())
         for name in self.shard.names():
             if name not in names and self.owns(name):
-                header = self._snapshots.read_header(name)
+                try:
+                    header = self._snapshots.read_header(name)
+                except JournalDamaged as error:
+                    log.error("snapshot damaged", database=name, error=str(error))
+                    continue
                 if header is not None and header.sessions:
                     names.add(name)
         return sorted(names)
