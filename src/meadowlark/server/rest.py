@@ -44,9 +44,7 @@ class RestCall(Receiver):
 
     __slots__ = ("_connection", "_hosted", "_pushed", "_request")
 
-    def __init__(
-        self, connection: HttpConnection, hosted: Hosted, identity: Identity, request: RestRequest, pushed: str
-    ) -> None:
+    def __init__(self, connection: HttpConnection, hosted: Hosted, identity: Identity, request: RestRequest, pushed: str) -> None:
         super().__init__("rest", identity)
         self._connection: HttpConnection | None = connection
         self._hosted = hosted
