@@ -16,4 +16,5 @@ def test_a_sync_is_counted_by_the_power_of_two_of_its_microseconds(seconds, buck
     counters.count(3, 200, seconds)
     counters.count(4, 50, seconds)
     assert (counters.groups, counters.records, counters.size, counters.last_sync_seconds) == (2, 7, 250, seconds)
+    assert counters.sync_seconds == 2 * seconds
     assert {place: count for place, count in enumerate(counters.sync_micros_log2) if count} == {bucket: 2}

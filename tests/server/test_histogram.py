@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from random import Random
 
@@ -26,7 +27,7 @@ def true_quantile(nanoseconds: list[int], q: float) -> int:
 
 def test_bounds_ascend_from_a_microsecond_to_100_seconds_in_steps_of_an_eighth_at_most() -> None:
     assert (BOUNDS[0], BOUNDS[-1], BUCKET_COUNT) == (1_000, 100_000_000_000, 258)
-    assert all(lower < upper <= lower * STEP_MAX for lower, upper in zip(BOUNDS, BOUNDS[1:], strict=False))
+    assert all(lower < upper <= lower * STEP_MAX for lower, upper in itertools.pairwise(BOUNDS))
 
 
 def test_round_durations_are_bounds() -> None:

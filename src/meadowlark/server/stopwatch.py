@@ -1,0 +1,82 @@
+"""How long what clients asked took inside the server, measured once a loop turn.
+
+A turn begins with the first message handled and ends when all outboxes have been written; everything handled in between
+counts as long as the whole turn. So a message that waited in its socket while others of the same turn were handled has that
+wait counted, and the cost is two looks at the clock a turn, however many messages it had. A turn in which nobody is told
+anything ends with its one operation. Acknowledgements count from the turn in which the write was read.
+
+Does not know: outboxes (outbox.py calls `stop` when they are written), the loop.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from time import perf_counter_ns
+from typing import Any
+
+from meadowlark.server.families import Operation
+from meadowlark.server.histogram import BOUNDS
+from meadowlark.server.metrics import Metrics
+
+
+class Stopwatch:
+    """One a worker. Times are nanoseconds of `clock`."""
+
+    __slots__ = ("_acknowledged", "_handled", "_metrics", "begun_at", "clock", "is_stopped_later", "push_count")
+
+    def __init__(self, metrics: Metrics, clock: Callable[[], int] = perf_counter_ns) -> None:
+        self.clock = clock
+        self.begun_at = 0
+        """When this turn's first message was read; 0 before it was."""
+        self.is_stopped_later = False
+        """Whether outboxes will be written at the end of this turn, and `stop` called then."""
+        self.push_count = 0
+        """Changes told in this turn; whoever tells adds to it. Not timed if nothing was begun."""
+        self._handled: list[Operation] = []
+        self._acknowledged: list[list[tuple[Any, Any, Any, int]]] = []
+        self._metrics = metrics
+
+    def begin(self, now: int) -> None:
+        """Something is being handled, read at `now`."""
+        if not self.begun_at:
+            self.begun_at = now
+
+    def handled(self, operation: Operation | None) -> None:
+        """What was begun is done, but for what waits to be written. None: it counts as no operation."""
+        if operation is not None:
+            self._handled.append(operation)
+        if not self.is_stopped_later:
+            self.stop()
+
+    def acknowledge(self, waiters: list[tuple[Any, Any, Any, int]]) -> None:
+        """Each of `waiters` is being told that it is durable; the last part of each says when its write was read."""
+        self._acknowledged.append(waiters)
+        if not self.is_stopped_later:
+            self.stop()
+
+    def stop(self) -> None:
+        """All has been handed to transports."""
+        now = self.clock()
+        self.is_stopped_later = False
+        if self.begun_at:
+            self._record_turn(now - self.begun_at)
+        self.begun_at = self.push_count = 0
+        if self._acknowledged:
+            groups, self._acknowledged = self._acknowledged, []
+            record = self._metrics.acknowledged.record
+            for waiters in groups:
+                for waiter in waiters:
+                    record(now - waiter[3])
+
+    def _record_turn(self, nanoseconds: int) -> None:
+        bucket = bisect_left(BOUNDS, nanoseconds)
+        for operation in self._handled:
+            histogram = self._metrics.operation[operation]
+            histogram.counts[bucket] += 1
+            histogram.sum += nanoseconds
+        self._handled.clear()
+        if self.push_count:
+            broadcast = self._metrics.broadcast
+            broadcast.counts[bucket] += self.push_count
+            broadcast.sum += nanoseconds * self.push_count
