@@ -104,8 +104,8 @@ class Worker:
         """Serves until told to stop."""
         report = self._journal.open(self._snapshots)
         log.info("journal open", report=str(report))
-        self._journal.start()
         _pin(self._spec.index)
+        self._journal.start()
         self._loop.set_default_executor(ThreadPoolExecutor(2, "beside", _unpin))
         self._loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         control = socket.socket(fileno=self._spec.control)
@@ -333,7 +333,8 @@ def _freeze_heap() -> None:
 
 
 def _pin(index: int) -> None:
-    """One core a worker, in turn; the journal's thread may run anywhere."""
+    """One core a worker, in turn. The journal's thread, started after this, shares it: elsewhere it could be interrupted by
+    another process while it holds the interpreter, and the loop would wait for both (tens of milliseconds on a busy machine)."""
     with contextlib.suppress(OSError, AttributeError):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[index % len(cores)]})
