@@ -97,6 +97,11 @@ def test_transactions_on_different_paths_do_not_meet(told: Told) -> None:
 
 
 @both_ways
+def test_transactions_queued_from_two_sides_on_one_counter_all_count(told: Told) -> None:
+    assert told("queued_from_two_sides_on_one_counter") == [["value", 100]]
+
+
+@both_ways
 def test_transactions_on_parent_and_child_both_count(told: Told) -> None:
     assert told("parent_and_child_together") == [["value", {"sum": 10, "parts": {"x": 10}}]]
 

@@ -402,3 +402,13 @@ def test_queues_survive_a_snapshot(asking: Asking) -> None:
 def test_a_record_out_of_order_is_a_bug_and_stops_the_database() -> None:
     with pytest.raises(AssertionError, match="record 2 follows 0"):
         Database("test", Open()).replay(2, [])
+
+
+def test_the_answer_to_a_transaction_holds_back_what_comes_later_and_other_answers_do_not(asking: Asking) -> None:
+    one = asking.client()
+    asking.do(Set(one, 1, path("a"), 1))
+    asking.do(Set(one, 2, path("a"), 2, node_hash(1)))
+    asking.do(Set(one, 3, path("a"), 3, ""))
+    asking.do(Update(one, 4, (), {"b": 1}))
+    replies = [commit.reply for commit in asking.commits if commit.reply is not None]
+    assert [(reply.request, reply.holds) for reply in replies] == [(1, False), (2, True), (4, False)]

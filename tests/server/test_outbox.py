@@ -111,3 +111,50 @@ def test_the_turn_works_on_a_real_loop() -> None:
         return written
 
     assert asyncio.run(run()) == [b"ab"]
+
+
+def test_what_comes_after_a_kept_place_waits_for_its_frame(made: Made) -> None:
+    made.outbox.put(b"a")
+    made.outbox.hold()
+    made.outbox.put(b"c")
+    made.outbox.put(b"d")
+    made.loop.turn()
+    assert made.written == [b"a"]
+    made.outbox.release(b"b")
+    made.loop.turn()
+    assert made.written == [b"a", b"bcd"]
+    made.outbox.put(b"e")
+    made.loop.turn()
+    assert made.written[-1] == b"e"
+
+
+def test_kept_places_are_filled_in_their_order(made: Made) -> None:
+    made.outbox.hold()
+    made.outbox.put(b"2")
+    made.outbox.hold()
+    made.outbox.put(b"4")
+    made.outbox.release(b"1")
+    made.loop.turn()
+    assert made.written == [b"12"]
+    made.outbox.release(b"3")
+    made.loop.turn()
+    assert made.written == [b"12", b"34"]
+
+
+def test_an_outbox_that_ended_meanwhile_takes_no_held_frame(made: Made) -> None:
+    made.outbox.hold()
+    made.outbox.put(b"b")
+    made.outbox.close()
+    made.outbox.release(b"a")
+    made.loop.turn()
+    assert made.written == []
+
+
+def test_what_waits_behind_a_kept_place_is_bounded(made: Made) -> None:
+    made.outbox.hold()
+    frame = b"x" * (OUTBOX_BYTES_MAX // 2 + 1)
+    made.outbox.put(frame)
+    made.outbox.put(frame)
+    assert made.reasons == []
+    made.outbox.put(frame)
+    assert len(made.reasons) == 1

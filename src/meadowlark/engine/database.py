@@ -114,7 +114,8 @@ class Database:
                 out.append(Reply(client, command.request, stale, current))
                 return
         entry = self._write(path, node, out)
-        self._commit([entry] if entry else [], Reply(client, command.request, None, self.tree.get(path)), out)
+        reply = Reply(client, command.request, None, self.tree.get(path), holds=command.expected is not None)
+        self._commit([entry] if entry else [], reply, out)
 
     def _update(self, command: c.Update, now_ms: int, out: list[Effect]) -> None:
         writes = self._parse_update(command, now_ms)

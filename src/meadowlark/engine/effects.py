@@ -39,6 +39,8 @@ class Reply(msgspec.Struct, gc=False):
     value: Node | None = None
     detail: Any = None
     """Kind-specific: for Identify the identity, for a Listen a list of warnings."""
+    holds: bool = False
+    """Nothing that happens later may reach the client before this (docs/protocol.md "Transactions")."""
 
 
 class Commit(msgspec.Struct, gc=False):

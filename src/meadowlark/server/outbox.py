@@ -4,13 +4,15 @@ Frames gather while the loop handles what arrived; at the end of the turn each c
 socket is full is paused: its frames wait as they are (shared with everyone else's outboxes, so they cost nothing twice),
 bounded by OUTBOX_BYTES_MAX behind the message being sent and by OUTBOX_STALL_SECONDS without progress; past either the
 connection is closed with a reason, and the client comes back and resumes by hash.
-Invariant: a frame leaves in the order
-it was put; nothing is written while the transport is paused.
+A reply that waits for the disk may have a place kept for it (`hold`); what is put later stays behind that place.
+Invariant: a frame leaves in the order it was put, a held one in the order of its `hold`; nothing is written while the
+transport is paused.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from meadowlark.limits import OUTBOX_BYTES_MAX, OUTBOX_STALL_SECONDS
@@ -39,7 +41,9 @@ class Turn:
 class Outbox:
     """Frames for one client. `overflowed` is called once, with the reason, when the client is too slow."""
 
-    __slots__ = ("_frames", "_overflowed", "_paused", "_turn", "_waiting_bytes", "_write", "stalled_at")
+    __slots__ = (
+        "_behind", "_behind_bytes", "_frames", "_overflowed", "_paused", "_turn", "_waiting_bytes", "_write", "stalled_at",
+    )  # fmt: skip
 
     def __init__(self, turn: Turn, write: Callable[[bytes], None], overflowed: Callable[[str], None]) -> None:
         self._turn = turn
@@ -47,6 +51,9 @@ class Outbox:
         self._overflowed: Callable[[str], None] | None = overflowed
         self._frames: list[bytes] = []
         self._waiting_bytes = 0
+        self._behind: deque[bytes | None] = deque()
+        """From the first kept place on, in order; None is a kept place. Empty when nothing is held."""
+        self._behind_bytes = 0
         self._paused = False
         self.stalled_at: float | None = None
         """Loop time at which the client stopped taking; None while it takes."""
@@ -56,7 +63,10 @@ class Outbox:
         return self._waiting_bytes
 
     def put(self, frame: bytes) -> None:
-        """Queues `frame`; it leaves at the end of this turn or when the client takes again."""
+        """Queues `frame`; it leaves at the end of this turn, when the client takes again, or after what is held before it."""
+        if self._behind:
+            self._put_behind(frame)
+            return
         frames = self._frames
         if not frames:
             if not self._paused:
@@ -66,6 +76,26 @@ class Outbox:
             return
         frames.append(frame)
         self._waiting_bytes += len(frame)
+
+    def hold(self) -> None:
+        """Keeps a place: what is put from now on leaves after the frame that `release` will bring for it."""
+        self._behind.append(None)
+
+    def release(self, frame: bytes) -> None:
+        """The oldest kept place is for `frame`; what stood behind it follows, up to the next kept place."""
+        behind = self._behind
+        if not behind:
+            return  # The connection has ended.
+        behind.popleft()
+        ready = [frame]
+        while behind and (following := behind[0]) is not None:
+            behind.popleft()
+            self._behind_bytes -= len(following)
+            ready.append(following)
+        waiting, self._behind = behind, deque()
+        for each in ready:
+            self.put(each)
+        self._behind = waiting
 
     def flush(self) -> None:
         """Writes all that waits, in one call, unless the client is paused or gone."""
@@ -97,9 +127,17 @@ class Outbox:
         self._write = None
         self._overflowed = None
         self._frames = []
-        self._waiting_bytes = 0
+        self._behind = deque()
+        self._waiting_bytes = self._behind_bytes = 0
         self._paused = True
         self.stalled_at = None
+
+    def _put_behind(self, frame: bytes) -> None:
+        if self._behind_bytes > OUTBOX_BYTES_MAX:
+            self._overflow(f"{self._behind_bytes} bytes wait for an answer that waits for the disk, limit is {OUTBOX_BYTES_MAX}")
+            return
+        self._behind.append(frame)
+        self._behind_bytes += len(frame)
 
     def _overflow(self, reason: str) -> None:
         overflowed, self._overflowed = self._overflowed, None

@@ -133,6 +133,20 @@ class RealtimeConnection(Receiver):
     def revoke(self, effect: Revoke) -> None:
         self.send_reply(encode_revoke(effect.path))
 
+    def hold(self) -> Receiver:
+        """The SDK computes a queued transaction on its own last one, and sends it when that is answered, with the hash of what
+        it has heard by then. Had it heard of someone else's write before the answer, the hash would match and that write be lost.
+        """
+        if self._outbox is None:
+            return self
+        self._outbox.hold()
+        return _Held(self)
+
+    def release(self, frame: bytes) -> None:
+        """The oldest reply that the rest waits for is `frame`."""
+        if self._outbox is not None:
+            self._outbox.release(frame)
+
     def abandon(self, reason: str) -> None:
         self.close(WSCloseCode.INTERNAL_ERROR, reason)
 
@@ -197,6 +211,22 @@ class RealtimeConnection(Receiver):
         self.closed()
         if transport is not None:
             transport.underlying_transport.abort()
+
+
+class _Held(Receiver):
+    """Where a reply goes that has a place kept in a connection's outbox."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: RealtimeConnection) -> None:
+        super().__init__(connection.id)
+        self._connection = connection
+
+    def encode_reply(self, reply: Reply) -> Any:
+        return encode_reply(reply)
+
+    def send_reply(self, encoded: Any) -> None:
+        self._connection.release(encoded)
 
 
 class _Socket(WSListener):

@@ -69,6 +69,10 @@ class Receiver(Client):
     def revoke(self, effect: Revoke) -> None:
         raise NotImplementedError
 
+    def hold(self) -> Receiver:
+        """Whom to send a reply to that nothing later may overtake. This is enough for those who hear of nothing else."""
+        return self
+
     def abandon(self, reason: str) -> None:
         """The database is gone from under this client, which should come back; calls end by themselves."""
 
@@ -250,7 +254,7 @@ class Shard:
             if self._relaxed:
                 client.send_reply(encoded)
             else:
-                waiter = (client, encoded, reply.request)
+                waiter = (client.hold() if reply.holds else client, encoded, reply.request)
         self._journal.append(hosted.name, commit.sequence, body, waiter)
         hosted.unsaved_bytes += len(body)
         if hosted.unsaved_bytes > SNAPSHOT_BYTES_MIN and hosted.unsaved_bytes > hosted.snapshot_bytes:

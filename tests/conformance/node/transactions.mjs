@@ -143,6 +143,21 @@ await play({
     say('value', (await get(at(a))).val());
   },
 
+  // Each client queues them without waiting. What others write must not reach a client between its own write and the answer to
+  // it: the SDK would send the next in its queue, computed on its own write, with the hash of theirs.
+  async queued_from_two_sides_on_one_counter({ a, b, at }) {
+    await set(at(a), 0);
+    await keep(a, at);
+    await keep(b, at);
+    for (let round = 0; round < 10; round++) {
+      const work = [];
+      for (let i = 0; i < 10; i++) work.push(runTransaction(at(i % 2 ? a : b), (n) => (n ?? 0) + 1));
+      await Promise.all(work);
+    }
+    await settled(a);
+    say('value', (await get(at(a))).val());
+  },
+
   async parent_and_child_together({ a, b, at }) {
     await set(at(a), { sum: 0, parts: { x: 0 } });
     await keep(a, at);
