@@ -104,6 +104,4 @@ NODES = st.recursive(
     lambda inner: st.builds(with_some_priority, st.dictionaries(KEYS, inner, min_size=1, max_size=3), st.none() | PRIORITIES),
     max_leaves=8,
 )
-NODES_WITHOUT_PRIORITIES = st.recursive(
-    LEAVES, lambda inner: st.dictionaries(KEYS, inner, min_size=1, max_size=3), max_leaves=8
-)
+NODES_WITHOUT_PRIORITIES = st.recursive(LEAVES, lambda inner: st.dictionaries(KEYS, inner, min_size=1, max_size=3), max_leaves=8)

@@ -110,10 +110,7 @@ WIDE_KEYS = st.one_of(
 WIDE_NODES = st.recursive(
     st.builds(
         with_some_priority,
-        st.booleans()
-        | st.integers(-(2**53), 2**53)
-        | st.floats(allow_nan=False, allow_infinity=False)
-        | st.text(max_size=40),
+        st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=40),
         st.none() | PRIORITIES,
     ),
     lambda inner: st.builds(

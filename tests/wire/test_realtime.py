@@ -87,6 +87,7 @@ def test_nothing_is_kept_of_a_borrowed_view_that_is_malformed(bad: bytes) -> Non
 
 # Frames
 
+
 def test_a_keepalive_is_nothing() -> None:
     assert receive(b"0", b"0", put(b"1"), b"0") == [Set(CLIENT, 1, ("a",), 1)]
 
@@ -125,6 +126,7 @@ def test_sixteen_megabytes_come_through() -> None:
 
 # Control
 
+
 @pytest.mark.parametrize("kind", ["a", "n", "o", "h", "", "new"])
 def test_other_control_messages_are_ignored(kind: str) -> None:
     session = Session(CLIENT, "h")
@@ -133,6 +135,7 @@ def test_other_control_messages_are_ignored(kind: str) -> None:
 
 
 # Limits
+
 
 def test_a_frame_at_the_limit_is_taken_and_one_byte_more_closes() -> None:
     room = CLIENT_FRAME_BYTES_MAX - len(put(b'""'))
@@ -178,6 +181,7 @@ def test_a_message_over_the_limit_without_a_number_closes() -> None:
 
 
 # Malformed messages
+
 
 @pytest.mark.parametrize("value", [b'"\\ud800"', b"1e400", b"NaN", b"[" * 40_000, b'"\xff"'])
 def test_a_value_that_cannot_be_is_answered_and_the_session_goes_on(value: bytes) -> None:
@@ -227,6 +231,7 @@ def test_an_ended_session_ignores_everything_and_keeps_its_first_reason() -> Non
 
 
 # Memory
+
 
 def test_no_cycles_are_left_behind() -> None:
     """Workers run without a collector."""

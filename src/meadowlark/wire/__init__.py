@@ -7,7 +7,25 @@ from meadowlark.wire.replies import PONG, encode_ok, encode_redirect, encode_ref
 from meadowlark.wire.websocket import CloseCode, close_frame, ping_frame, pong_frame, text_frames
 
 __all__ = [
-    "PONG", "Answer", "Authenticate", "Close", "CloseCode", "Outcome", "Session", "State", "Unauthenticate", "close_frame",
-    "encode_auth_revoked", "encode_ok", "encode_push", "encode_redirect", "encode_refusal", "encode_reply", "encode_revoke",
-    "encode_shutdown", "ping_frame", "pong_frame", "text_frames",
+    "PONG",
+    "Answer",
+    "Authenticate",
+    "Close",
+    "CloseCode",
+    "Outcome",
+    "Session",
+    "State",
+    "Unauthenticate",
+    "close_frame",
+    "encode_auth_revoked",
+    "encode_ok",
+    "encode_push",
+    "encode_redirect",
+    "encode_refusal",
+    "encode_reply",
+    "encode_revoke",
+    "encode_shutdown",
+    "ping_frame",
+    "pong_frame",
+    "text_frames",
 ]

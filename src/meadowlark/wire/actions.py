@@ -30,6 +30,7 @@ _PATH_LENGTH_MAX = (PATH_DEPTH_MAX + 2) * (KEY_BYTES_MAX + 1)
 
 # Writing
 
+
 def _set(client: Client, request: int, body: Body) -> Outcome:
     if body.d is UNSET:
         _refuse_missing("d", "a value")
@@ -56,6 +57,7 @@ def _on_disconnect_cancel(client: Client, request: int, body: Body) -> Outcome:
 
 # Reading
 
+
 def _listen(client: Client, request: int, body: Body) -> Outcome:
     if body.q or body.t is not None:
         _check_selects_everything(body)
@@ -75,6 +77,7 @@ def _get(client: Client, request: int, body: Body) -> Outcome:
 
 
 # Identity
+
 
 def _auth(client: Client, request: int, body: Body) -> Outcome:
     return _authenticate(request, body, "auth")
@@ -98,6 +101,7 @@ def _unauth(client: Client, request: int, body: Body) -> Outcome:
 
 
 # Taken note of, without effect
+
 
 def _accept(client: Client, request: int, body: Body) -> Outcome:
     return Answer(encode_ok(request))
@@ -132,6 +136,7 @@ def refuse_unknown(action: str) -> Refused:
 
 
 # Parts of a body
+
 
 def _path(body: Body) -> Path:
     text = body.p

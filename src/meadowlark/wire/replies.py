@@ -33,6 +33,7 @@ PONG = text_frames(b'{"t":"c","d":{"t":"o","d":null}}')
 
 # Answers
 
+
 def encode_reply(reply: Reply) -> bytes:
     """The answer, at once, because `reply.value` is a live reference. Empty when the request wants none."""
     request = reply.request
@@ -62,6 +63,7 @@ def encode_refusal(request: int, refused: Refused) -> bytes:
 
 
 # Control messages
+
 
 def encode_hello(now_ms: int, host: str, session_id: str) -> bytes:
     """The first message. `host` echoes what the client asked for: many clients use it from then on."""
