@@ -146,6 +146,20 @@ def test_a_window_survives_the_death_of_the_worker(browser: Any, page_url: str, 
     bob.context.close()
 
 
+def test_a_window_that_was_reloaded_too_quickly_comes_back(browser: Any, page_url: str, server: Server) -> None:
+    """The SDK marks WebSockets as failed until one has heard two answers, and begins with a long poll while the mark is there."""
+    ann = open_page(browser, page_url, server, "Ann")
+    ann.evaluate("localStorage.setItem('firebase:previous_websocket_failure', 'true')")
+    ann.reload()
+    ann.wait_for_selector('#status[data-connected="true"]', timeout=15_000)
+    eventually(lambda: names_on(ann) == ["Ann"], what="in the room again")
+    for pause_ms in (0, 20, 50, 100, 150, 200):
+        ann.goto(ann.url, wait_until="commit")
+        ann.wait_for_timeout(pause_ms)
+    ann.wait_for_selector('#status[data-connected="true"]', timeout=15_000)
+    ann.context.close()
+
+
 def test_the_example_pins_the_sdk_that_is_tested(node: Path) -> None:
     example = json.loads((EXAMPLE / "package.json").read_text())["dependencies"]["firebase"]
     tested = json.loads((node / "package.json").read_text())["dependencies"]["firebase"]

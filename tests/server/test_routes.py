@@ -124,6 +124,20 @@ def test_what_is_not_there_says_what_is() -> None:
     serve(test)
 
 
+def test_a_browser_that_begins_with_a_poll_is_led_back_to_a_websocket() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        status, headers, body = await peer.ask("GET", "/.lp?start=t&ser=1&cb=12&v=5&ns=x")
+        assert (status, headers["content-type"]) == (200, "application/javascript; charset=utf-8")
+        assert b'parent.window["pLPCommand12"]("close")' in body
+        assert b'removeItem("firebase:previous_websocket_failure")' in body
+        for number in ("", "1)", "x", "%22", "٣"):
+            status, _, body = await peer.ask("GET", f"/.lp?start=t&cb={number}&ns=x")
+            assert status in (400, 501), "what is put into a script is nothing but digits"
+
+    serve(test)
+
+
 def test_options_are_answered_whatever_the_target() -> None:
     async def test(served: Served) -> None:
         peer = await served.connect()

@@ -22,9 +22,16 @@ if TYPE_CHECKING:
     from meadowlark.server.worker_api import WorkerApi
 
 HTML_TYPE = "text/html; charset=utf-8"
+SCRIPT_TYPE = "application/javascript; charset=utf-8"
 
 RULES_LATER = "security rules cannot be set yet: they come with a later version of Meadowlark"
 LONG_POLLING_LATER = "long polling is not supported yet: use a WebSocket, as every SDK does where it can"
+
+_BACK_TO_WEBSOCKET = (
+    'try{parent.window.localStorage.removeItem("firebase:previous_websocket_failure")}catch(error){}'
+    'parent.window["pLPCommand%s"]&&parent.window["pLPCommand%s"]("close");'
+)
+"""Run by the SDK in the page that asked, whose number for this poll is put in. See `_long_polling`."""
 
 _GREETING = f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Meadowlark</title>
@@ -69,7 +76,16 @@ def _health(worker: WorkerApi, exchange: Exchange) -> Response:
 
 
 def _long_polling(worker: WorkerApi, exchange: Exchange) -> Response:
-    raise HttpFault(501, LONG_POLLING_LATER)
+    """A browser's SDK begins with a poll if its last WebSocket had not heard two answers before its page went, which a quick
+    reload is enough for; it remembers that for ever. Its first poll is told to forget it and to close, so that the next attempt,
+    within a second or so, is a WebSocket. A page that insists on polling keeps being told to close.
+    """
+    parameters = exchange.target.parameters
+    number = parameters.get("cb", "")
+    if "start" not in parameters or not (number.isascii() and number.isdigit()):
+        raise HttpFault(501, LONG_POLLING_LATER)
+    script = (_BACK_TO_WEBSOCKET % (number, number)).encode()
+    return Response(200, script, SCRIPT_TYPE, (("Cache-Control", "no-cache"),))
 
 
 def _inspect_databases(worker: WorkerApi, exchange: Exchange) -> Response:
