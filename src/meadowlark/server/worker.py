@@ -20,7 +20,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
@@ -95,6 +95,9 @@ class Worker:
         self.draining = False
         access: Access = Open() if config.mode == "dev" else Locked()
         self.shard = Shard(self._journal, self._snapshots, Databases(disk, spec.data), access, config, self.now_ms)
+        self._to_sweep: list[RealtimeConnection] = []
+        """Sessions not yet looked at in this round, which lasts PING_SECONDS, so that no second has all the work."""
+        self._sweep_share = 1
         self._front: Front | None = None
         self._peers: Peers | None = None
 
@@ -120,9 +123,10 @@ class Worker:
         self._start(self.shard.recover(self._interrupted()))
         _freeze_heap()
         control.send(b"ready\n")
-        sweeper = self._start(self._sweep())
+        periodic = [self._start(self._every(1.0, self._sweep)), self._start(self._every(TIDY_SECONDS, self.shard.tidy))]
         await self._stopping.wait()
-        sweeper.cancel()
+        for task in periodic:
+            task.cancel()
         await self._drain()
 
     def _supervisor_gone(self, control: socket.socket) -> None:
@@ -146,23 +150,28 @@ class Worker:
                     names.add(name)
         return sorted(names)
 
-    async def _sweep(self) -> None:
-        """The one timer: silent connections, slow clients, keep-alives, snapshots that are due, idle databases."""
-        next_ping, next_tidy = 0.0, 0.0
+    async def _every(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Does `work` again and again, whatever happens in it."""
         while True:
-            await asyncio.sleep(1.0)
-            now = self._loop.time()
-            assert self._front is not None
-            self._front.sweep(now)
-            for connection in list(self.connections):
-                connection.sweep(now)
-            if now >= next_ping:
-                next_ping = now + PING_SECONDS
-                for session in list(self.sessions):
-                    session.sweep(now)
-            if now >= next_tidy:
-                next_tidy = now + TIDY_SECONDS
-                await self.shard.tidy()
+            await asyncio.sleep(seconds)
+            try:
+                await work()
+            except Exception:
+                log.exception("periodic work failed", work=work.__name__)
+
+    async def _sweep(self) -> None:
+        """Once a second: silent connections, slow clients, keep-alives, and a share of the realtime sessions."""
+        now = self._loop.time()
+        assert self._front is not None
+        self._front.sweep(now)
+        for connection in list(self.connections):
+            connection.sweep(now)
+        if not self._to_sweep:
+            self._to_sweep = list(self.sessions)
+            self._sweep_share = 1 + int(len(self._to_sweep) / PING_SECONDS)
+        for session in self._to_sweep[: self._sweep_share]:
+            session.sweep(now)
+        del self._to_sweep[: self._sweep_share]
 
     async def _drain(self) -> None:
         """Ends everything in order; what was acknowledged is on disk, what was not is answered or never was."""
