@@ -150,6 +150,9 @@ def test_sixteen_megabytes_in_one_write_and_strings_of_ten(node: Path, server: S
     assert told["16 MB read"][0] is True
     assert told["10 MB string"] == [True]
     assert told["100,000 children heard"] == [100_000]
+    assert told["18 MB"][0] == "refused"
+    assert told["18 MB"][1]["code"] == "TOO_BIG"
+    assert told["after it"] == [False]
     assert told["one of them changed"] == [{"n": -5, "text": "number 5"}]
 
 
