@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from meadowlark.server.families import Operation
 from meadowlark.server.histogram import BOUNDS, Histogram
-from meadowlark.server.metrics import Metrics
 from meadowlark.server.stopwatch import Stopwatch
 
 
@@ -13,8 +12,8 @@ class Made:
 
     def __init__(self) -> None:
         self.now = 1_000_000
-        self.metrics = Metrics()
-        self.stopwatch = Stopwatch(self.metrics, lambda: self.now)
+        self.stopwatch = Stopwatch(lambda: self.now)
+        self.metrics = self.stopwatch.metrics
 
     def pass_time(self, nanoseconds: int) -> None:
         self.now += nanoseconds

@@ -16,26 +16,43 @@ from collections import deque
 from collections.abc import Callable
 
 from meadowlark.limits import OUTBOX_BYTES_MAX, OUTBOX_STALL_SECONDS
+from meadowlark.server.stopwatch import Stopwatch
 
 
 class Turn:
     """The outboxes that have something to write when this loop turn ends; one a worker."""
 
-    __slots__ = ("_loop", "_ready")
+    __slots__ = ("_loop", "_ready", "stalled", "stopwatch")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, stopwatch: Stopwatch | None = None) -> None:
+        """stopwatch: stopped when all is written; None: one of its own."""
         self._loop = loop
         self._ready: list[Outbox] = []
+        self.stopwatch = stopwatch or Stopwatch()
+        self.stalled: set[Outbox] = set()
+        """Those whose client does not take what is written."""
 
     def add(self, outbox: Outbox) -> None:
         if not self._ready:
             self._loop.call_soon(self._flush)
+            self.stopwatch.is_stopped_later = True
         self._ready.append(outbox)
+
+    def waiting_bytes(self) -> int:
+        """What waits for clients that do not take it; the rest leaves at the end of the turn."""
+        return sum(outbox.waiting_bytes for outbox in self.stalled)
 
     def _flush(self) -> None:
         ready, self._ready = self._ready, []
+        stopwatch = self.stopwatch
+        started_at = stopwatch.clock()
+        size = 0
         for outbox in ready:
-            outbox.flush()
+            size += outbox.flush()
+        stopwatch.metrics.sent_bytes += size
+        now = stopwatch.stop()
+        if now - started_at > stopwatch.slow.threshold:
+            stopwatch.slow.report("write", now, now - started_at, size=size)
 
 
 class Outbox:
@@ -97,25 +114,28 @@ class Outbox:
             self.put(each)
         self._behind = waiting
 
-    def flush(self) -> None:
-        """Writes all that waits, in one call, unless the client is paused or gone."""
+    def flush(self) -> int:
+        """Writes all that waits, in one call, unless the client is paused or gone; how many bytes that were."""
         frames = self._frames
         if self._paused or not frames or self._write is None:
-            return
+            return 0
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         frames.clear()
         self._waiting_bytes = 0
         self._write(data)
+        return len(data)
 
     def pause(self, now: float) -> None:
         self._paused = True
         self.stalled_at = now
+        self._turn.stalled.add(self)
 
     def resume(self) -> None:
         """The client took all that was written: what waits follows."""
         self._paused = False
         self.stalled_at = None
-        self.flush()
+        self._turn.stalled.discard(self)
+        self._turn.stopwatch.metrics.sent_bytes += self.flush()
 
     def check_stall(self, now: float) -> None:
         """Closes a client that has taken nothing for too long; for the rim's sweep."""
@@ -131,6 +151,7 @@ class Outbox:
         self._waiting_bytes = self._behind_bytes = 0
         self._paused = True
         self.stalled_at = None
+        self._turn.stalled.discard(self)
 
     def _put_behind(self, frame: bytes) -> None:
         if self._behind_bytes > OUTBOX_BYTES_MAX:
@@ -142,4 +163,5 @@ class Outbox:
     def _overflow(self, reason: str) -> None:
         overflowed, self._overflowed = self._overflowed, None
         if overflowed is not None:
+            self._turn.stopwatch.metrics.slow_closes += 1
             overflowed(reason)

@@ -18,9 +18,25 @@ from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-de
 
 from meadowlark.auth.identity import NOBODY
 from meadowlark.auth.tokens import Verifier, override
-from meadowlark.engine import Command, Identify, Leave, Push, Reply, Revoke
-from meadowlark.errors import Refused
+from meadowlark.engine import (
+    Command,
+    Get,
+    Identify,
+    Leave,
+    Listen,
+    OnDisconnectCancel,
+    OnDisconnectSet,
+    OnDisconnectUpdate,
+    Push,
+    Reply,
+    Revoke,
+    Set,
+    Unlisten,
+    Update,
+)
+from meadowlark.errors import Code, Refused
 from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, MESSAGE_BYTES_MAX
+from meadowlark.server.families import Operation, Transport
 from meadowlark.server.outbox import Outbox, Turn
 from meadowlark.server.shard import Hosted, Receiver, Shard
 from meadowlark.wire import (
@@ -39,6 +55,7 @@ log = structlog.get_logger()
 
 CLOSE_REASON_BYTES_MAX = 123
 """RFC 6455 section 5.5: a control frame holds 125 bytes, two of them the code."""
+_REALTIME = int(Transport.REALTIME)  # Members of enumerations are slow to look up, and this is for every frame.
 READ_BUFFER_BYTES = 2048
 """First size of a connection's read buffer; it grows with the frames that come."""
 
@@ -57,7 +74,7 @@ class Host(Protocol):
 class RealtimeConnection(Receiver):
     """A client on the realtime socket. One per WebSocket; `adopt` makes it."""
 
-    __slots__ = ("_events", "_heard", "_host", "_hosted", "_outbox", "_pinged", "_session", "_transport")
+    __slots__ = ("_events", "_heard", "_host", "_hosted", "_message_bytes", "_outbox", "_pinged", "_session", "_transport")
 
     def __init__(self, host: Host, hosted: Hosted, session_id: str, host_name: str) -> None:
         super().__init__(session_id)
@@ -65,6 +82,8 @@ class RealtimeConnection(Receiver):
         self._hosted: Hosted | None = hosted
         self._session: Session | None = Session(self, host_name)
         self._events: list[Any] = []
+        self._message_bytes = 0
+        """Received of the message that is coming in."""
         self._outbox: Outbox | None = None
         self._transport: WSTransport | None = None
         self._heard = True
@@ -88,23 +107,38 @@ class RealtimeConnection(Receiver):
         session, events, hosted = self._session, self._events, self._hosted
         if session is None or hosted is None:
             return
+        stopwatch = self._host.turn.stopwatch
+        started_at = stopwatch.clock()
         session.receive(payload, events)
+        metrics, size = stopwatch.metrics, len(payload)
+        metrics.received_messages[_REALTIME] += 1
+        metrics.received_bytes += size
+        self._message_bytes += size
+        if not events:
+            return
+        stopwatch.begin(started_at)
         for event in events:
-            kind = type(event)
-            if kind is Answer:
-                self.send_reply(event.frame)
-            elif kind is Authenticate:
-                self._authenticate(event)
-            elif kind is Unauthenticate:
-                self._host.shard.apply(hosted, Identify(self, event.request, NOBODY))
-            elif kind is Close:
-                self.close(WSCloseCode(event.code), event.reason)
-            else:
-                self._host.shard.apply(hosted, cast(Command, event))
+            self._perform(event, hosted)
         events.clear()
+        stopwatch.finished(_OPERATIONS.get(type(event)), started_at, hosted.name, event, self._message_bytes)
+        self._message_bytes = 0
 
     def heard(self) -> None:
         self._heard = True
+
+    def _perform(self, event: Any, hosted: Hosted) -> None:
+        kind = type(event)
+        if kind is Answer:
+            self.send_reply(event.frame)
+            self._count_answer(event.code)
+        elif kind is Authenticate:
+            self._authenticate(event)
+        elif kind is Unauthenticate:
+            self._host.shard.apply(hosted, Identify(self, event.request, NOBODY))
+        elif kind is Close:
+            self.close(WSCloseCode(event.code), event.reason)
+        else:
+            self._host.shard.apply(hosted, cast(Command, event))
 
     def _authenticate(self, event: Authenticate) -> None:
         assert self._hosted is not None
@@ -114,8 +148,16 @@ class RealtimeConnection(Receiver):
                 identity = override(identity, None if event.noauth else event.authvar)
         except Refused as refused:
             self.send_reply(self.encode_reply(Reply(self, event.request, refused)))
+            self._count_answer(refused.code)
             return
         self._host.shard.apply(self._hosted, Identify(self, event.request, identity))
+
+    def _count_answer(self, code: Code | None) -> None:
+        """A request was answered without the shard, refused if there is a `code`."""
+        metrics = self._host.turn.stopwatch.metrics
+        metrics.replies += 1
+        if code is not None:
+            metrics.refuse(code)
 
     # Sending
 
@@ -180,7 +222,7 @@ class RealtimeConnection(Receiver):
         if transport is None:
             return
         if outbox is not None:
-            outbox.flush()
+            self._host.turn.stopwatch.metrics.sent_bytes += outbox.flush()
         self.closed()
         transport.send_close(code, _fitting(reason))
         transport.disconnect(graceful=True)
@@ -199,7 +241,11 @@ class RealtimeConnection(Receiver):
         hosted.users -= 1
         if hosted.clients.get(self.id) is self:
             del hosted.clients[self.id]
-        self._host.shard.apply(hosted, Leave(self))
+        stopwatch, leave = self._host.turn.stopwatch, Leave(self)
+        started_at = stopwatch.clock()
+        stopwatch.begin(started_at)
+        self._host.shard.apply(hosted, leave)
+        stopwatch.finished(Operation.LEAVE, started_at, hosted.name, leave)
 
     def _too_slow(self, reason: str) -> None:
         log.warning("connection closed", session=self.id, reason=reason)
@@ -211,6 +257,21 @@ class RealtimeConnection(Receiver):
         self.closed()
         if transport is not None:
             transport.underlying_transport.abort()
+
+
+_OPERATIONS: dict[type, Operation] = {
+    Set: Operation.SET,
+    Update: Operation.UPDATE,
+    Get: Operation.GET,
+    Listen: Operation.LISTEN,
+    Unlisten: Operation.UNLISTEN,
+    OnDisconnectSet: Operation.ON_DISCONNECT,
+    OnDisconnectUpdate: Operation.ON_DISCONNECT,
+    OnDisconnectCancel: Operation.ON_DISCONNECT,
+    Authenticate: Operation.AUTH,
+    Unauthenticate: Operation.AUTH,
+}
+"""What the outcomes of messages are measured as; the others are not operations."""
 
 
 class _Held(Receiver):

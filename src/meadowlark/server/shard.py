@@ -38,6 +38,7 @@ from meadowlark.errors import Code, MeadowlarkError, Refused
 from meadowlark.ids import check_database_name
 from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.limits import JOURNAL_BACKLOG_BYTES_MAX, SNAPSHOT_BYTES_MIN
+from meadowlark.server.stopwatch import Stopwatch
 from meadowlark.tree import Tree, encode_slices
 
 log = structlog.get_logger()
@@ -77,8 +78,8 @@ class Receiver(Client):
         """The database is gone from under this client, which should come back; calls end by themselves."""
 
 
-Waiter = tuple[Receiver, Any, int | None]
-"""Who waits for a record, with what to send; the request in case it must be refused after all."""
+Waiter = tuple[Receiver, Any, int | None, int]
+"""Who waits for a record, with what to send; the request in case it must be refused after all; when it was read."""
 
 
 class Hosted:
@@ -124,13 +125,17 @@ class Shard:
         access: Access,
         settings: Settings,
         now_ms: Callable[[], int],
+        stopwatch: Stopwatch | None = None,
     ) -> None:
+        """stopwatch: told what is carried out; None: one of its own."""
         self._journal = journal
         self._snapshots = snapshots
         self._databases = databases
         self._access = access
         self._settings = settings
         self._now_ms = now_ms
+        self._stopwatch = stopwatch or Stopwatch()
+        self._metrics = self._stopwatch.metrics
         self._relaxed = settings.durability == "relaxed"
         self._hosted: dict[str, Hosted] = {}
         self._opening: dict[str, asyncio.Task[Hosted | Refused]] = {}
@@ -164,6 +169,11 @@ class Shard:
     def create(self, name: str) -> None:
         """The database `name` exists, durably. Raises Refused for a name that is none."""
         self._databases.create(check_database_name(name))
+
+    @property
+    def database_count(self) -> int:
+        """Databases in memory."""
+        return len(self._hosted)
 
     def names(self) -> list[str]:
         """Every database in the data folder, of whichever worker."""
@@ -216,8 +226,8 @@ class Shard:
 
     # Commands
 
-    def apply(self, hosted: Hosted, command: Command) -> None:
-        """Carries `command` out and tells everyone concerned."""
+    def apply(self, hosted: Hosted, command: Command, read_at: int = 0) -> None:
+        """Carries `command` out and tells everyone concerned. read_at: by the stopwatch; 0: as this turn began."""
         if (self.failure is not None or self._journal.backlog_bytes > JOURNAL_BACKLOG_BYTES_MAX) and not isinstance(
             command, _READING
         ):
@@ -234,17 +244,25 @@ class Shard:
             return
         for effect in out:
             if type(effect) is Push:
+                self._stopwatch.push_count += 1
+                self._metrics.deliveries += len(effect.listeners)
                 for listener in effect.listeners:
                     listener.deliver(effect)  # type: ignore[attr-defined]  # the rim's clients are Receivers
             elif type(effect) is Commit:
-                self._commit(hosted, effect)
+                self._commit(hosted, effect, read_at)
             elif type(effect) is Reply:
-                client: Any = effect.client
-                client.send_reply(client.encode_reply(effect))
+                self._reply(effect)
             elif type(effect) is Revoke:
                 effect.client.revoke(effect)  # type: ignore[attr-defined]
 
-    def _commit(self, hosted: Hosted, commit: Commit) -> None:
+    def _reply(self, reply: Reply) -> None:
+        client: Any = reply.client
+        client.send_reply(client.encode_reply(reply))
+        self._metrics.replies += 1
+        if reply.refused is not None:
+            self._metrics.refuse(reply.refused.code)
+
+    def _commit(self, hosted: Hosted, commit: Commit, read_at: int) -> None:
         body = orjson.dumps(commit.entries)
         waiter: Waiter | None = None
         reply = commit.reply
@@ -253,8 +271,10 @@ class Shard:
             encoded = client.encode_reply(reply)
             if self._relaxed:
                 client.send_reply(encoded)
+                self._metrics.replies += 1
             else:
-                waiter = (client.hold() if reply.holds else client, encoded, reply.request)
+                holder = client.hold() if reply.holds else client
+                waiter = (holder, encoded, reply.request, read_at or self._stopwatch.begun_at)
         self._journal.append(hosted.name, commit.sequence, body, waiter)
         hosted.unsaved_bytes += len(body)
         if hosted.unsaved_bytes > SNAPSHOT_BYTES_MIN and hosted.unsaved_bytes > hosted.snapshot_bytes:
@@ -273,15 +293,16 @@ class Shard:
     def _refuse(self, command: Command, refused: Refused) -> None:
         if type(command) is Leave:
             return
-        client: Any = command.client
-        client.send_reply(client.encode_reply(Reply(client, command.request, refused)))  # type: ignore[union-attr]
+        self._reply(Reply(command.client, command.request, refused))  # type: ignore[union-attr]
 
     # The journal's answers
 
     def durable(self, waiters: list[Waiter]) -> None:
         """The records of `waiters` are on disk: acknowledge them."""
-        for client, encoded, _ in waiters:
+        for client, encoded, _, _ in waiters:
             client.send_reply(encoded)
+        self._metrics.replies += len(waiters)
+        self._stopwatch.acknowledge(waiters)
 
     def failed(self, waiters: list[Waiter], error: Exception) -> None:
         """The journal could not store; say so to everyone who waits and to everyone who writes from now on."""
@@ -289,8 +310,8 @@ class Shard:
             self.failure = "The journal cannot be written: this server acknowledges no more writes until it is restarted"
             log.critical("journal failed", error=str(error), effect="no write is acknowledged any more; reads go on")
         refused = Refused(Code.UNAVAILABLE, self.failure)
-        for client, _, request in waiters:
-            client.send_reply(client.encode_reply(Reply(client, request, refused)))
+        for client, _, request, _ in waiters:
+            self._reply(Reply(client, request, refused))
 
     # Snapshots and idle databases
 
@@ -307,6 +328,7 @@ class Shard:
             except (MeadowlarkError, OSError) as error:
                 # The journal still has everything, so nothing is lost; it only grows until a snapshot succeeds.
                 log.error("snapshot failed", database=hosted.name, error=str(error))
+                self._metrics.snapshot_failures += 1
             finally:
                 hosted.snapshotting = False
 
@@ -333,13 +355,15 @@ class Shard:
         hosted.unsaved_bytes -= covered
         hosted.snapshot_bytes = size
         self._journal.covered(hosted.name, sequence)
+        self._metrics.snapshots += 1
+        self._metrics.snapshot_bytes += size
         log.info("snapshot", database=hosted.name, sequence=sequence, bytes=size)
 
     def _barrier(self, hosted: Hosted) -> _Barrier:
         """Appends an empty record; its `passed` is done when it and all before it are durable, or never will be."""
         barrier = _Barrier()
         hosted.database.sequence += 1
-        self._journal.append(hosted.name, hosted.database.sequence, b"[]", (barrier, None, None))
+        self._journal.append(hosted.name, hosted.database.sequence, b"[]", (barrier, None, None, 0))
         return barrier
 
     async def tidy(self) -> None:

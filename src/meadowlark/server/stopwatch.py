@@ -5,6 +5,7 @@ counts as long as the whole turn. So a message that waited in its socket while o
 wait counted, and the cost is two looks at the clock a turn, however many messages it had. A turn in which nobody is told
 anything ends with its one operation. Acknowledgements count from the turn in which the write was read.
 
+It also holds what else the hot path counts and reports to: `metrics` and `slow`.
 Does not know: outboxes (outbox.py calls `stop` when they are written), the loop.
 """
 
@@ -18,14 +19,20 @@ from typing import Any
 from meadowlark.server.families import Operation
 from meadowlark.server.histogram import BOUNDS
 from meadowlark.server.metrics import Metrics
+from meadowlark.server.slow_log import SlowLog
+
+SLOW_SECONDS = 0.05
 
 
 class Stopwatch:
     """One a worker. Times are nanoseconds of `clock`."""
 
-    __slots__ = ("_acknowledged", "_handled", "_metrics", "begun_at", "clock", "is_stopped_later", "push_count")
+    __slots__ = ("_acknowledged", "_handled", "begun_at", "clock", "is_stopped_later", "metrics", "push_count", "slow")
 
-    def __init__(self, metrics: Metrics, clock: Callable[[], int] = perf_counter_ns) -> None:
+    def __init__(self, clock: Callable[[], int] = perf_counter_ns, *, slow_seconds: float = SLOW_SECONDS) -> None:
+        """slow_seconds: what takes longer is logged."""
+        self.metrics = Metrics()
+        self.slow = SlowLog(self.metrics, slow_seconds)
         self.clock = clock
         self.begun_at = 0
         """When this turn's first message was read; 0 before it was."""
@@ -35,7 +42,6 @@ class Stopwatch:
         """Changes told in this turn; whoever tells adds to it. Not timed if nothing was begun."""
         self._handled: list[Operation] = []
         self._acknowledged: list[list[tuple[Any, Any, Any, int]]] = []
-        self._metrics = metrics
 
     def begin(self, now: int) -> None:
         """Something is being handled, read at `now`."""
@@ -49,14 +55,23 @@ class Stopwatch:
         if not self.is_stopped_later:
             self.stop()
 
+    def finished(self, operation: Operation | None, started_at: int, database: str, command: object, size: int = 0) -> None:
+        """`command` is `handled`; if it took too long since `started_at`, that is logged. size: bytes of the message."""
+        self.handled(operation)
+        now = self.clock()
+        if now - started_at > self.slow.threshold:
+            kind = operation.name.lower() if operation is not None else type(command).__name__
+            self.slow.report(kind, now, now - started_at, database=database, path=getattr(command, "path", None), size=size)
+
     def acknowledge(self, waiters: list[tuple[Any, Any, Any, int]]) -> None:
-        """Each of `waiters` is being told that it is durable; the last part of each says when its write was read."""
+        """`waiters` are being told that their writes are durable; the last part of each says when its write was read (0: not
+        timed)."""
         self._acknowledged.append(waiters)
         if not self.is_stopped_later:
             self.stop()
 
-    def stop(self) -> None:
-        """All has been handed to transports."""
+    def stop(self) -> int:
+        """All has been handed to transports. The time that it is now."""
         now = self.clock()
         self.is_stopped_later = False
         if self.begun_at:
@@ -64,19 +79,21 @@ class Stopwatch:
         self.begun_at = self.push_count = 0
         if self._acknowledged:
             groups, self._acknowledged = self._acknowledged, []
-            record = self._metrics.acknowledged.record
+            record = self.metrics.acknowledged.record
             for waiters in groups:
                 for waiter in waiters:
-                    record(now - waiter[3])
+                    if waiter[3]:
+                        record(now - waiter[3])
+        return now
 
     def _record_turn(self, nanoseconds: int) -> None:
         bucket = bisect_left(BOUNDS, nanoseconds)
         for operation in self._handled:
-            histogram = self._metrics.operation[operation]
+            histogram = self.metrics.operation[operation]
             histogram.counts[bucket] += 1
             histogram.sum += nanoseconds
         self._handled.clear()
         if self.push_count:
-            broadcast = self._metrics.broadcast
+            broadcast = self.metrics.broadcast
             broadcast.counts[bucket] += self.push_count
             broadcast.sum += nanoseconds * self.push_count

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from meadowlark.engine.commands import Command
+from meadowlark.errors import Code
 
 
 class Authenticate(msgspec.Struct, frozen=True, gc=False):
@@ -41,6 +42,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     """Send `frame` as it is, in order with everything else that this client is sent."""
 
     frame: bytes
+    code: Code | None = None
+    """Why the request was refused, for who counts; None if it was not."""
 
 
 class Close(msgspec.Struct, frozen=True, gc=False):

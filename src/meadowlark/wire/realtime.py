@@ -112,7 +112,7 @@ class Session:
                 raise refuse_unknown(inner.a)
             events.append(action(self.client, inner.r, inner.b or _NO_BODY))
         except Refused as refused:
-            events.append(Answer(encode_refusal(inner.r, refused)))
+            events.append(Answer(encode_refusal(inner.r, refused), refused.code))
 
     def _receive_other(self, kind: str, inner: Inner, events: list[Outcome]) -> None:
         """Control messages, of which only the ping wants an answer, and what is neither control nor request."""
@@ -130,7 +130,7 @@ class Session:
         if request is None:
             self._close(code, fault.text, events)
         else:
-            events.append(Answer(encode_refusal(request, fault)))
+            events.append(Answer(encode_refusal(request, fault), fault.code))
 
     def _close(self, code: CloseCode, reason: str, events: list[Outcome]) -> None:
         self.end(reason)
