@@ -12,7 +12,6 @@ transport is paused.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
 from meadowlark.limits import OUTBOX_BYTES_MAX, OUTBOX_STALL_SECONDS
@@ -68,7 +67,7 @@ class Outbox:
         self._overflowed: Callable[[str], None] | None = overflowed
         self._frames: list[bytes] = []
         self._waiting_bytes = 0
-        self._behind: deque[bytes | None] = deque()
+        self._behind: list[bytes | None] = []
         """From the first kept place on, in order; None is a kept place. Empty when nothing is held."""
         self._behind_bytes = 0
         self._paused = False
@@ -103,15 +102,14 @@ class Outbox:
         behind = self._behind
         if not behind:
             return  # The connection has ended.
-        behind.popleft()
-        ready = [frame]
-        while behind and (following := behind[0]) is not None:
-            behind.popleft()
+        next_place = behind.index(None, 1) if behind.count(None) > 1 else len(behind)
+        ready, waiting = behind[1:next_place], behind[next_place:]
+        self._behind = []
+        self.put(frame)
+        for following in ready:
+            assert following is not None
             self._behind_bytes -= len(following)
-            ready.append(following)
-        waiting, self._behind = behind, deque()
-        for each in ready:
-            self.put(each)
+            self.put(following)
         self._behind = waiting
 
     def flush(self) -> int:
@@ -147,7 +145,7 @@ class Outbox:
         self._write = None
         self._overflowed = None
         self._frames = []
-        self._behind = deque()
+        self._behind = []
         self._waiting_bytes = self._behind_bytes = 0
         self._paused = True
         self.stalled_at = None

@@ -74,14 +74,13 @@ class Host(Protocol):
 class RealtimeConnection(Receiver):
     """A client on the realtime socket. One per WebSocket; `adopt` makes it."""
 
-    __slots__ = ("_events", "_heard", "_host", "_hosted", "_message_bytes", "_outbox", "_pinged", "_session", "_transport")
+    __slots__ = ("_heard", "_host", "_hosted", "_message_bytes", "_outbox", "_pinged", "_session", "_transport")
 
     def __init__(self, host: Host, hosted: Hosted, session_id: str, host_name: str) -> None:
         super().__init__(session_id)
         self._host = host
         self._hosted: Hosted | None = hosted
         self._session: Session | None = Session(self, host_name)
-        self._events: list[Any] = []
         self._message_bytes = 0
         """Received of the message that is coming in."""
         self._outbox: Outbox | None = None
@@ -104,11 +103,12 @@ class RealtimeConnection(Receiver):
     def received(self, payload: memoryview | bytes) -> None:
         """One text frame's payload."""
         self._heard = True
-        session, events, hosted = self._session, self._events, self._hosted
+        session, hosted = self._session, self._hosted
         if session is None or hosted is None:
             return
         stopwatch = self._host.turn.stopwatch
         started_at = stopwatch.clock()
+        events: list[Any] = []
         session.receive(payload, events)
         metrics, size = stopwatch.metrics, len(payload)
         metrics.received_messages[_REALTIME] += 1
@@ -119,7 +119,6 @@ class RealtimeConnection(Receiver):
         stopwatch.begin(started_at)
         for event in events:
             self._perform(event, hosted)
-        events.clear()
         stopwatch.finished(_OPERATIONS.get(type(event)), started_at, hosted.name, event, self._message_bytes)
         self._message_bytes = 0
 
@@ -293,9 +292,12 @@ class _Held(Receiver):
 class _Socket(WSListener):
     """picows' side: whole messages of one WebSocket for one connection."""
 
+    __slots__ = ("_connection", "_parts")
+
     def __init__(self, connection: RealtimeConnection) -> None:
         self._connection: RealtimeConnection | None = connection
-        self._parts: list[bytes] = []
+        self._parts: list[bytes] | None = None
+        """Of a message in fragments, which no SDK sends."""
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         if self._connection is not None:
@@ -305,7 +307,7 @@ class _Socket(WSListener):
         connection = self._connection
         if connection is None:
             return
-        if frame.msg_type is WSMsgType.TEXT and frame.fin and not self._parts:
+        if frame.msg_type is WSMsgType.TEXT and frame.fin and self._parts is None:
             connection.received(frame.get_payload_as_memoryview())
         else:
             self._odd_frame(connection, frame)
@@ -315,12 +317,12 @@ class _Socket(WSListener):
         connection.heard()
         kind = frame.msg_type
         if kind in (WSMsgType.TEXT, WSMsgType.CONTINUATION):
-            self._parts.append(frame.get_payload_as_bytes())
+            self._parts = [*(self._parts or ()), frame.get_payload_as_bytes()]
             if sum(map(len, self._parts)) > MESSAGE_BYTES_MAX:
                 connection.close(WSCloseCode.MESSAGE_TOO_BIG, f"a message has more than {MESSAGE_BYTES_MAX} bytes")
             elif frame.fin:
                 whole = b"".join(self._parts)
-                self._parts.clear()
+                self._parts = None
                 connection.received(whole)
         elif kind is WSMsgType.BINARY:
             connection.close(WSCloseCode.UNSUPPORTED_DATA, "expected text frames")
