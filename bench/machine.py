@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-PACKAGES = ("uvloop", "picows", "aiofastnet", "httptools", "msgspec", "orjson")
+PACKAGES = ("uvloop", "picows", "httptools", "msgspec", "orjson")
 """Installed packages whose versions move the figures."""
 
 

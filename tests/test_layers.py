@@ -39,7 +39,7 @@ RIM = {"server", "client", "cluster", "testing", "cli"}
 WORLD = {
     "asyncio", "concurrent", "fcntl", "http", "mmap", "multiprocessing", "os", "pathlib", "random", "secrets", "select",
     "selectors", "shutil", "signal", "socket", "socketserver", "ssl", "subprocess", "tempfile", "threading", "time", "urllib",
-    "uvloop", "picows", "aiofastnet", "structlog", "typer",
+    "uvloop", "picows", "structlog", "typer",
 }  # fmt: skip
 """Modules with sockets, files, clocks, chance, threads or `async`: they belong to the rim."""
 

@@ -11,7 +11,6 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import aiofastnet
 import orjson
 import uvloop
 
@@ -249,4 +248,4 @@ async def accept(listener: socket.socket, served: Served) -> None:
     loop = asyncio.get_running_loop()
     while True:
         connection, _ = await loop.sock_accept(listener)
-        await aiofastnet.connect_accepted_socket(loop, lambda: make(served.worker, served.consumed), connection)
+        await loop.connect_accepted_socket(lambda: make(served.worker, served.consumed), connection)

@@ -24,7 +24,6 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
-import aiofastnet
 import msgspec
 import structlog
 import uvloop
@@ -226,7 +225,7 @@ class Worker:
             return
         client_side, owner_side = RelaySide(), RelaySide()
         client_side.join(owner_side)
-        await aiofastnet.connect_accepted_socket(self._loop, lambda: owner_side, near)
+        await self._loop.connect_accepted_socket(lambda: owner_side, near)
         owner_side.write(data)
         transport.set_protocol(client_side)
         client_side.connection_made(transport)
@@ -303,7 +302,7 @@ class Worker:
             return protocol
 
         try:
-            await aiofastnet.connect_accepted_socket(self._loop, make, connection, ssl=tls)
+            await self._loop.connect_accepted_socket(make, connection, ssl=tls)
         except (OSError, ssl.SSLError) as error:
             log.debug("connection not opened", error=str(error))
             connection.close()
