@@ -64,6 +64,7 @@ AdminCredentialFile = Annotated[str | None, _option("admin_credential_file", "FI
 LogLevel = Annotated[str | None, _option("log_level", "debug|info|warning|error")]
 LogFormat = Annotated[str | None, _option("log_format", "text|json")]
 IdleDatabaseSeconds = Annotated[str | None, _option("idle_database_seconds", "SECONDS")]
+SlowOperationSeconds = Annotated[str | None, _option("slow_operation_seconds", "SECONDS")]
 ConfigFile = Annotated[
     str | None,
     typer.Option("--config", metavar="FILE", help="TOML file with settings; MEADOWLARK_CONFIG names it as well."),
@@ -88,6 +89,7 @@ def _start(mode: settings.Mode) -> Callable[..., None]:
         log_level: LogLevel = None,
         log_format: LogFormat = None,
         idle_database_seconds: IdleDatabaseSeconds = None,
+        slow_operation_seconds: SlowOperationSeconds = None,
         config: ConfigFile = None,
     ) -> None:
         given = locals()

@@ -70,6 +70,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         float, Meta(gt=0, description="A database that nobody used for this long leaves memory; its next use loads it again.")
     ] = 600.0
 
+    slow_operation_seconds: Annotated[
+        float, Meta(gt=0, description="An operation, or a piece of a loop turn, that takes longer than this is logged.")
+    ] = 0.05
+
     def credential_file(self, data: str) -> str:
         """Where the admin credential is, given the data folder in use."""
         return self.admin_credential_file or os.path.join(data, CREDENTIAL_FILE)

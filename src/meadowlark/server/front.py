@@ -14,6 +14,7 @@ from collections.abc import Callable
 import structlog
 
 from meadowlark.limits import HANDSHAKE_SECONDS
+from meadowlark.server.metrics import Metrics
 from meadowlark.server.routing import find_database
 
 log = structlog.get_logger()
@@ -30,9 +31,10 @@ PassOn = Callable[[str, socket.socket], bool]
 class Front:
     """`serve` takes a connection here; `pass_on(database, connection)` gives it away and tells whether it did."""
 
-    def __init__(self, listeners: list[socket.socket], *, serve: Serve, pass_on: PassOn | None) -> None:
+    def __init__(self, listeners: list[socket.socket], metrics: Metrics, *, serve: Serve, pass_on: PassOn | None) -> None:
         """pass_on None: there is one worker, so nothing needs to be looked at."""
         self._listeners = listeners
+        self._metrics = metrics
         self._serve = serve
         self._pass_on = pass_on
         self._loop = asyncio.get_running_loop()
@@ -75,6 +77,7 @@ class Front:
                 self._loop.call_later(OUT_OF_DESCRIPTORS_SECONDS, self._watch, listener)
                 return
             connection.setblocking(False)
+            self._metrics.accepted_connections += 1
             if self._pass_on is None:
                 self._serve(connection)
             else:

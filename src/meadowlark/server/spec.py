@@ -21,5 +21,7 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Ways into every worker's inbox, by index."""
     control: int
     """Says "ready" once; its closing tells either side that the other is gone."""
+    board: int
+    """Memory in which all workers have their numbers (board.py)."""
     lock: int
     """The data folder's lock, held by being open."""

@@ -28,6 +28,7 @@ import structlog
 from meadowlark.errors import ConfigInvalid, WorldError
 from meadowlark.journal import Databases, reshard
 from meadowlark.server.banner import banner
+from meadowlark.server.board import Board, make_board
 from meadowlark.server.config import Config
 from meadowlark.server.credential import open_credential
 from meadowlark.server.data_folder import DataFolder
@@ -81,6 +82,8 @@ class _Supervisor:
         self._selector = selectors.DefaultSelector()
         self._workers = [_Worker(index) for index in range(config.workers)]
         self._listeners: list[socket.socket] = []
+        self._board_descriptor = make_board(config.workers)
+        self._board = Board(self._board_descriptor)
         self._journal = ""
         self._stopping_at: float | None = None
         self._announced = False
@@ -133,9 +136,10 @@ class _Supervisor:
             inbox=worker.inbox.fileno(),
             others=[other.way_in.fileno() for other in self._workers],
             control=theirs.fileno(),
+            board=self._board_descriptor,
             lock=self._folder.lock,
         )
-        descriptors = [*spec.listeners, spec.inbox, *spec.others, spec.control, spec.lock]
+        descriptors = [*spec.listeners, spec.inbox, *spec.others, spec.control, spec.board, spec.lock]
         worker.child = subprocess.Popen(
             [sys.executable, "-m", "meadowlark.server.worker"],
             pass_fds=descriptors,
@@ -210,6 +214,7 @@ class _Supervisor:
             return
         for worker in self._workers:
             if worker.restart_at is not None and now >= worker.restart_at:
+                self._board.count_restart(worker.index)
                 self._start(worker)
 
     def _until_next(self) -> float:

@@ -35,12 +35,14 @@ from meadowlark.errors import Code, JournalDamaged, MeadowlarkError, Refused
 from meadowlark.ids import PushIds
 from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.limits import PING_SECONDS
+from meadowlark.server.board import Board, Published
 from meadowlark.server.config import Config
 from meadowlark.server.credential import read_credential
 from meadowlark.server.disk import Disk
 from meadowlark.server.front import Front
 from meadowlark.server.http import HttpConnection
 from meadowlark.server.logs import set_up_logs
+from meadowlark.server.observer import Observer
 from meadowlark.server.outbox import Turn
 from meadowlark.server.peers import Passed, Peers
 from meadowlark.server.realtime import RealtimeConnection, adopt, turn_away
@@ -48,6 +50,7 @@ from meadowlark.server.relay import RelaySide, make_pair
 from meadowlark.server.routing import owner_of
 from meadowlark.server.shard import Hosted, Shard
 from meadowlark.server.spec import SPEC_VARIABLE, WorkerSpec
+from meadowlark.server.stopwatch import Stopwatch
 from meadowlark.server.tls import make_context
 
 log = structlog.get_logger()
@@ -87,13 +90,17 @@ class Worker:
         self._snapshots = Snapshots(disk, spec.data)
         self.config: Config = config
         self.verifier: Verifier = _make_verifier(spec)
-        self.turn = Turn(self._loop)
+        stopwatch = Stopwatch(slow_seconds=config.slow_operation_seconds)
+        self._metrics = stopwatch.metrics
+        self.turn = Turn(self._loop, stopwatch)
         self.push_ids = PushIds(random.SystemRandom().randrange)
         self.connections: set[HttpConnection] = set()
         self.sessions: set[RealtimeConnection] = set()
         self.draining = False
         access: Access = Open() if config.mode == "dev" else Locked()
-        self.shard = Shard(self._journal, self._snapshots, Databases(disk, spec.data), access, config, self.now_ms)
+        databases = Databases(disk, spec.data)
+        self.shard = Shard(self._journal, self._snapshots, databases, access, config, self.now_ms, stopwatch)
+        self._observer = Observer(self, spec.index, self._journal, Board(spec.board))
         self._to_sweep: list[RealtimeConnection] = []
         """Sessions not yet looked at in this round, which lasts PING_SECONDS, so that no second has all the work."""
         self._sweep_share = 1
@@ -118,9 +125,10 @@ class Worker:
         )
         several = len(self._spec.others) > 1
         listeners = [socket.socket(fileno=number) for number in self._spec.listeners]
-        self._front = Front(listeners, serve=self._serve, pass_on=self._pass_untouched if several else None)
+        self._front = Front(listeners, self._metrics, serve=self._serve, pass_on=self._pass_untouched if several else None)
         self._start(self.shard.recover(self._interrupted()))
         _freeze_heap()
+        self._observer.start()
         control.send(b"ready\n")
         periodic = [self._start(self._every(1.0, self._sweep)), self._start(self._every(TIDY_SECONDS, self.shard.tidy))]
         await self._stopping.wait()
@@ -189,12 +197,16 @@ class Worker:
         while self.connections and self._loop.time() < deadline:
             await asyncio.sleep(0.02)
         await asyncio.sleep(0)
+        self._observer.stop()
         self._journal.close()
 
     # What connections know of their worker
 
     def now_ms(self) -> int:
         return int(time.time() * 1000)
+
+    def read_metrics(self) -> list[Published]:
+        return self._observer.read()
 
     def owns(self, database: str) -> bool:
         return owner_of(database, len(self._spec.others)) == self._spec.index
@@ -203,6 +215,7 @@ class Worker:
         """Gives a connection from which `data` was read to the worker that owns `database`; the caller forgets it."""
         assert self._peers is not None
         transport.pause_reading()
+        self._metrics.passed_connections += 1
         owner = owner_of(database, len(self._spec.others))
         if secure:
             self._start(self._relay(transport, data, owner))
@@ -280,6 +293,7 @@ class Worker:
         if owner == self._spec.index:
             return False
         assert self._peers is not None
+        self._metrics.passed_connections += 1
         self._peers.send(owner, connection.detach())
         return True
 
