@@ -9,10 +9,12 @@
  * How it thinks: phases run one after the other (connect, settle, write, drain, report), each a loop around `turn`, which waits
  * for sockets and due times. Bytes are never parsed as JSON: a push is known by its marker, `@` and 24 hexadecimal digits (due time,
  * process, number of the write), a reply by its "r". What a client does once open and what happens at each due time are a row
- * of WORKLOADS; a new workload is a new row.
+ * of WORKLOADS; a new workload is a new row. What the bytes look like is a row of DIALECTS: other servers are measured
+ * with the same clock, the same loop and the same rooms.
  *
  * Invariants: every write counts once in `sent`, then in `acknowledged`, `refused` or as missing; each listener's received count and
- * sum of write numbers equal its room's, or the difference is reported (missing, extra, mixed up).
+ * sum of write numbers equal its room's since it joined, or the difference is reported (missing, extra, mixed up). What was
+ * under way to a client that leaves on purpose is not counted.
  * Does not know: what else is on the machine. It prints JSON lines: {"event": ...} as phases begin, the report last. With --pause it waits
  * for a line on standard input once all clients are connected, so that several processes start together.
  * One long file on purpose: `cc` and nothing else builds it (bench/build).
@@ -57,6 +59,7 @@ typedef uint64_t u64;
 #define PER_ADDRESS 20000         /* Connections per source address, inside the usual range of 28,000 ephemeral ports. */
 #define OPENING_SECONDS_MAX 60    /* Without one client becoming ready for so long, connecting is given up. */
 #define MARKER_BYTES 25           /* '@', 14 digits of due nanoseconds, 2 of the process, 8 of the write's number. */
+#define RETRY_SECONDS 1           /* Until a refused client tries again, unless the server names another time. */
 
 /* ---- Histogram: 128 linear steps in each power of two, so a figure is at most 0.8 % off. ---- */
 
@@ -104,8 +107,8 @@ static double percentile_ms(const Histogram *histogram, double share) {
 
 /* ---- State ---- */
 
-typedef enum { CLOSED, CONNECTING, UPGRADING, GREETING, AUTHENTICATING, LISTENING, READY } Stage;
-typedef enum { NOTHING, PUSH, REPLY, CONTROL, OTHER } Kind;
+typedef enum { CLOSED, CONNECTING, UPGRADING, GREETING, AUTHENTICATING, LISTENING, JOINING, READY } Stage;
+typedef enum { NOTHING, PUSH, REPLY, CONTROL, PING, OTHER } Kind;
 
 /* What the beginning of a message tells; kept until its last piece has arrived. */
 typedef struct {
@@ -135,6 +138,10 @@ typedef struct {
     u32 due_mask, due_oldest;
     u32 received, joined;    /* pushes received; the room's writes when it joined */
     u64 received_sum, joined_sum;
+    u32 joined_number;       /* the write made next when it joined: of earlier ones it may hear or not */
+    u64 return_at;           /* when it is due to open again after leaving */
+    u32 departures, left_number; /* how often it left; the number that the room counts its last leaving as */
+    u64 left_at;
     u32 expected;            /* set when it closes, else computed at the end */
     u64 expected_sum;
 } Client;
@@ -149,17 +156,35 @@ typedef struct {
     enum { NO_ROOM, ROOMS_OF_SIZE, ONE_ROOM } rooms;
     void (*opened)(Client *);   /* greeted and, if asked for, authenticated */
     void (*due)(u64 due_at);    /* at each due time; NULL holds the connections only */
+    void (*listening)(Client *); /* its room is being listened to; most are ready then */
+    bool returns;               /* a client that could not open tries again */
 } Workload;
+
+/* How a kind of server is spoken to. The value in the middle of a write is the same everywhere. */
+typedef struct {
+    const char *name, *what;
+    bool raw;            /* a byte stream of its own, no HTTP and no WebSocket */
+    bool counts;         /* a number announces that so many frames are one message */
+    bool silent;         /* writes are not acknowledged */
+    void (*path)(const Client *, char *text, size_t room);            /* of the upgrade */
+    void (*upgraded)(Client *);                                       /* NULL: wait for the server's greeting */
+    void (*greeted)(Client *);
+    void (*listen)(Client *);
+    int (*write_head)(const Client *, char *text, u32 number, u32 value_bytes);
+    const char *write_tail, *pong;
+    Message (*judge)(const u8 *bytes, size_t count);
+} Dialect;
 
 static struct {
     const char *host, *auth, *ns;
     u32 port, databases, connections, room_size, value_bytes, connect_rate, sources, first_source, first_room, process;
-    double writes_per_second, seconds, warmup, keepalive, drain;
+    double writes_per_second, seconds, warmup, keepalive, drain, away;
     bool idle, pause, buckets, poisson, spin;
     const Workload *workload;
+    const Dialect *dialect;
 } options = {
     .host = "127.0.0.1", .ns = "bench", .port = 9000, .databases = 1, .connections = 1000, .room_size = 10, .value_bytes = 64,
-    .connect_rate = 2000, .first_source = 1, .writes_per_second = 2000, .seconds = 10, .warmup = 2, .keepalive = 45, .drain = 5,
+    .connect_rate = 2000, .first_source = 1, .writes_per_second = 2000, .seconds = 10, .warmup = 2, .keepalive = 45, .drain = 5, .away = 2,
 };
 
 static Client *clients;
@@ -173,12 +198,15 @@ static u64 write_gap, writes_end_at, measured_from = NEVER, measured_until;
 static u64 sent, unsent, acknowledged, refused, expected_total, delivered, foreign, unknown_messages, reads, read_bytes;
 static u64 window_deliveries, window_acknowledged, window_writes, idle_nanoseconds;
 static u32 write_number, keepalive_index;
-static Histogram delivered_in, acknowledged_in, sent_late, connected_in, listened_in;
+static u32 *returning, returning_count; /* clients that are away, a heap: the one due first is at its top */
+static u64 departures, retries, early;
+static Histogram delivered_in, acknowledged_in, sent_late, connected_in, listened_in, left_in, joined_in, back_in;
 static u8 read_buffer[READ_BYTES + HELD_BYTES_MAX];
 static char filler[VALUE_BYTES_MAX], first_error[300];
 static u64 random_state = 0x9E3779B97F4A7C15ull;
 
 static void client_close(Client *client, const char *why);
+static void client_leave(Client *client, u64 return_at);
 
 static u64 clock_now(void) {
     struct timespec at;
@@ -269,6 +297,9 @@ static void send_frame(Client *client, u8 opcode, const char *text, u32 count) {
     frame[at++] = 0x80 | opcode;
     if (count < 126) {
         frame[at++] = 0x80 | (u8)count;
+    } else if (count > 65535) { /* Never with pieces; other dialects send any length at once. */
+        frame[at++] = 0x80 | 127;
+        for (int shift = 56; shift >= 0; shift -= 8) frame[at++] = (u8)((u64)count >> shift);
     } else {
         frame[at++] = 0x80 | 126;
         frame[at++] = (u8)(count >> 8);
@@ -283,12 +314,30 @@ static void send_frame(Client *client, u8 opcode, const char *text, u32 count) {
 }
 
 static void send_message(Client *client, const char *text, u32 count) {
+    if (options.dialect->raw) {
+        send_bytes(client, (const u8 *)text, count);
+        return;
+    }
+    if (!options.dialect->counts) {
+        send_frame(client, 1, text, count);
+        return;
+    }
     if (count > PIECE_BYTES) {
         char pieces[16];
         send_frame(client, 1, pieces, (u32)sprintf(pieces, "%u", (count + PIECE_BYTES - 1) / PIECE_BYTES));
     }
     for (u32 from = 0; from < count && client->stage != CLOSED; from += PIECE_BYTES)
         send_frame(client, 1, text + from, count - from < PIECE_BYTES ? count - from : PIECE_BYTES);
+}
+
+/* Text of other dialects. */
+static void say(Client *client, const char *format, ...) {
+    char text[256];
+    va_list arguments;
+    va_start(arguments, format);
+    int used = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    send_message(client, text, (u32)used);
 }
 
 static void request(Client *client, const char *action, const char *format, ...) {
@@ -314,16 +363,22 @@ static void become_ready(Client *client) {
 static void listen_to_room(Client *client) {
     client->stage = LISTENING;
     client->asked_at = now;
-    request(client, "q", "{\"p\":\"/rooms/r%u\",\"h\":\"\"}", client->room + options.first_room);
+    options.dialect->listen(client);
 }
 
+/* From here on nothing may be missing. Writes made before were handled by the server before or after: they count for nothing. */
 static void listening(Client *client) {
     Room *room = &rooms[client->room];
     record(&listened_in, now - client->asked_at);
+    client->stage = JOINING;
     room->listeners++;
     client->joined = room->written;
     client->joined_sum = room->written_sum;
-    become_ready(client);
+    client->joined_number = write_number;
+    client->received = 0;
+    client->received_sum = 0;
+    if (options.workload->listening) options.workload->listening(client);
+    else become_ready(client);
 }
 
 /* Requests may be answered in any order and later than `due_mask` others: the ring grows until all unanswered ones fit. */
@@ -343,36 +398,102 @@ static void remember_due(Client *client, u32 number, u64 due_at) {
     client->due_at[number & client->due_mask] = due_at;
 }
 
-static void write_to_room(u64 due_at) {
+/* Writes into the client's seat; all that listen to its room are to hear of it. */
+static void write_seat(Client *client, u64 due_at) {
     static char text[VALUE_BYTES_MAX + 512];
-    Client *client = &clients[turns[turn_index]];
-    turn_index = turn_index + 1 < options.connections ? turn_index + 1 : 0;
-    if (client->stage != READY) {
-        unsent++;
-        return;
-    }
     Room *room = &rooms[client->room];
-    u32 number = write_number++;
-    /* {"v":"@<marker><filler>"}: the marker comes first, so the first piece of any message carrying it tells all. */
+    u32 request_number = client->next_request++, number = write_number++;
     int fill = (int)options.value_bytes - MARKER_BYTES - 8;
-    int used = sprintf(text, "{\"t\":\"d\",\"d\":{\"r\":%u,\"a\":\"p\",\"b\":{\"p\":\"/rooms/r%u/c%u\",\"d\":{\"v\":\"@%014llx%02x%08x",
-                       client->next_request, client->room + options.first_room, client->seat, (unsigned long long)due_at,
-                       options.process, number);
-    if (fill > 0) memcpy(text + used, filler, (size_t)fill), used += fill;
-    memcpy(text + used, "\"}}}}", 5);
+    if (fill < 0) fill = 0;
+    /* {"v":"@<marker><filler>"}: the marker comes first, so the first piece of any message carrying it tells all. */
+    int used = options.dialect->write_head(client, text, request_number, (u32)fill + MARKER_BYTES + 8);
+    used += sprintf(text + used, "{\"v\":\"@%014llx%02x%08x", (unsigned long long)due_at, options.process, number);
+    memcpy(text + used, filler, (size_t)fill);
+    used += fill;
+    used += sprintf(text + used, "\"}%s", options.dialect->write_tail);
     room->written++;
     room->written_sum += number;
     sent++;
     expected_total += room->listeners;
-    remember_due(client, client->next_request++, due_at);
-    send_message(client, text, (u32)used + 5);
+    if (!options.dialect->silent) remember_due(client, request_number, due_at);
+    send_message(client, text, (u32)used);
+}
+
+static Client *next_in_turn(void) {
+    Client *client = &clients[turns[turn_index]];
+    turn_index = turn_index + 1 < options.connections ? turn_index + 1 : 0;
+    return client;
+}
+
+static void write_to_room(u64 due_at) {
+    Client *client = next_in_turn();
+    if (client->stage != READY) {
+        unsent++;
+        return;
+    }
+    write_seat(client, due_at);
     if (due_at >= measured_from) record(&sent_late, clock_now() - due_at);
 }
 
+static void vanish(u64 due_at);
+
+/* Presence. A client listens to its room, leaves word for its end, says that it is there, and later vanishes: its socket is closed
+ * without a word. The word it left bears its index and how often it has left before, since nobody can know then when that will be. */
+static u64 due_back(const Client *client) {
+    return client->left_at + (options.workload->due == vanish ? (u64)(options.away * SECOND) : 0);
+}
+
+static void announce_presence(Client *client) {
+    request(client, "o", "{\"p\":\"/rooms/r%u/c%u\",\"d\":{\"v\":\"@%014llx%02x%08x\"}}", client->room + options.first_room, client->seat,
+            (unsigned long long)client->departures + 1, options.process, (u32)(client - clients));
+    write_seat(client, client->left_at ? due_back(client) : now);
+}
+
+static void vanish(u64 due_at) {
+    Client *client = next_in_turn();
+    if (client->stage != READY) {
+        unsent++;
+        return;
+    }
+    client_leave(client, due_at + (u64)(options.away * SECOND));
+    Room *room = &rooms[client->room];
+    client->departures++;
+    client->left_at = due_at;
+    client->left_number = write_number++;
+    room->written++;
+    room->written_sum += client->left_number;
+    expected_total += room->listeners;
+    departures++;
+    if (due_at >= measured_from) record(&sent_late, clock_now() - due_at);
+}
+
+/* Reconnect storm: all connections drop, and come back at once. */
+static void drop_all(u64 due_at) {
+    for (u32 i = 0; i < options.connections; i++) {
+        Client *client = &clients[i];
+        if (client->stage != READY) {
+            unsent++;
+            continue;
+        }
+        client_leave(client, due_at);
+        client->left_at = due_at;
+        departures++;
+    }
+}
+
+static void come_back(Client *client) {
+    if (client->left_at) record(&back_in, now - due_back(client));
+    become_ready(client);
+}
+
 static const Workload WORKLOADS[] = {
-    {"rooms", "each client listens to its room and writes into it now and then", ROOMS_OF_SIZE, listen_to_room, write_to_room},
-    {"hot", "all clients listen to one room and write into it in turn", ONE_ROOM, listen_to_room, write_to_room},
-    {"idle", "clients connect and stay", NO_ROOM, become_ready, NULL},
+    {"rooms", "each client listens to its room and writes into it now and then", ROOMS_OF_SIZE, listen_to_room, write_to_room, NULL, false},
+    {"hot", "all clients listen to one room and write into it in turn", ONE_ROOM, listen_to_room, write_to_room, NULL, false},
+    {"presence", "clients come, say so, leave word for their end, and vanish; a 'write' is one vanishing, --away later it is back",
+     ROOMS_OF_SIZE, listen_to_room, vanish, announce_presence, true},
+    {"storm", "all clients drop and come back at once; a 'write' is one such storm", ROOMS_OF_SIZE, listen_to_room, drop_all, come_back, true},
+    {"idle", "clients connect and stay", NO_ROOM, become_ready, NULL, NULL, false},
+    /* Queries: a row whose `opened` listens with a filter. Rules: any row, against a database that has some, with --auth. */
 };
 #define WORKLOAD_COUNT (sizeof WORKLOADS / sizeof *WORKLOADS)
 
@@ -390,19 +511,36 @@ static bool hex(const u8 *digits, u32 count, u64 *value) {
     return true;
 }
 
-/* A message by its beginning: the whole of a short one, the first piece of a long one. */
-static Message judge(const u8 *bytes, size_t count) {
-    Message message = {.kind = OTHER};
-    const u8 *at = memchr(bytes, '@', count), *end = bytes + count;
+/* Whether a marker stands at `at`, and what it says. */
+static bool read_marker(const u8 *at, const u8 *end, Message *message) {
     u64 due_at, tail;
-    if (at && end - at >= MARKER_BYTES && hex(at + 1, 14, &due_at) && hex(at + 15, 10, &tail)) {
-        message.kind = PUSH;
-        message.due_at = due_at;
-        message.process = (u32)(tail >> 32);
-        message.number = (u32)tail;
-    } else if ((at = memmem(bytes, count, "\"r\":", 4))) {
+    if (end - at < MARKER_BYTES || !hex(at + 1, 14, &due_at) || !hex(at + 15, 10, &tail)) return false;
+    message->kind = PUSH;
+    message->due_at = due_at;
+    message->process = (u32)(tail >> 32);
+    message->number = (u32)tail;
+    return true;
+}
+
+static bool find_marker(const u8 *bytes, size_t count, Message *message) {
+    const u8 *at = memchr(bytes, '@', count);
+    return at && read_marker(at, bytes + count, message);
+}
+
+static u32 decimal(const u8 *at, const u8 *end) {
+    u32 result = 0;
+    for (; at < end && *at >= '0' && *at <= '9'; at++) result = result * 10 + (u32)(*at - '0');
+    return result;
+}
+
+/* A message by its beginning: the whole of a short one, the first piece of a long one. */
+static Message judge_firebase(const u8 *bytes, size_t count) {
+    Message message = {.kind = OTHER};
+    const u8 *at;
+    if (find_marker(bytes, count, &message)) return message;
+    if ((at = memmem(bytes, count, "\"r\":", 4))) {
         message.kind = REPLY;
-        for (at += 4; at < end && *at >= '0' && *at <= '9'; at++) message.request = message.request * 10 + (u32)(*at - '0');
+        message.request = decimal(at + 4, bytes + count);
         message.ok = memmem(bytes, count, "\"s\":\"ok\"", 8) != NULL;
         if (!message.ok) note_error("refused", bytes, count);
     } else if (count > 9 && !memcmp(bytes, "{\"t\":\"c\"", 8)) {
@@ -413,17 +551,64 @@ static Message judge(const u8 *bytes, size_t count) {
     return message;
 }
 
+/* Of a server that pushes the whole room at each write: the newest write in it is the one that it tells of. */
+static Message judge_whole(const u8 *bytes, size_t count) {
+    Message newest = judge_firebase(bytes, count), message = {.kind = OTHER};
+    const u8 *end = bytes + count;
+    if (newest.kind != PUSH) return newest;
+    for (const u8 *at = bytes; (at = memchr(at, '@', (size_t)(end - at))); at++)
+        if (read_marker(at, end, &message) && message.number > newest.number) newest = message;
+    return newest;
+}
+
+static Message judge_relay(const u8 *bytes, size_t count) {
+    Message message = {.kind = OTHER};
+    find_marker(bytes, count, &message);
+    return message;
+}
+
+/* Engine.IO packet type, then Socket.IO packet type, then the number of an acknowledgement. */
+static Message judge_socketio(const u8 *bytes, size_t count) {
+    Message message = {.kind = OTHER};
+    if (count && bytes[0] == '0') message.kind = CONTROL, message.ok = true;
+    else if (count && bytes[0] == '2') message.kind = PING;
+    else if (count > 1 && bytes[0] == '4' && bytes[1] == '2') find_marker(bytes, count, &message);
+    else if (count > 1 && bytes[0] == '4' && (bytes[1] == '0' || bytes[1] == '3')) {
+        message.kind = REPLY;
+        message.ok = true;
+        message.request = decimal(bytes + 2, bytes + count);
+    } else note_error("unexpected packet", bytes, count);
+    return message;
+}
+
 static void receive_push(Client *client, const Message *message) {
-    if (client->stage != READY) return; /* The answer to the listen: what was in the room before. */
+    if (client->stage < JOINING) return; /* The answer to the listen: what was in the room before. */
+    u64 due_at = message->due_at;
+    u32 number = message->number;
+    Histogram *histogram = options.workload->due == vanish ? &joined_in : &delivered_in;
+    if (due_at < SECOND) { /* No time, since the machine has run for longer: the word of one who left, so many times by now. */
+        const Client *gone = message->process == options.process && number < options.connections ? &clients[number] : NULL;
+        if (!gone || gone->departures != due_at) {
+            unknown_messages++;
+            return;
+        }
+        due_at = gone->left_at;
+        number = gone->left_number;
+        histogram = &left_in;
+    }
     if (message->process != options.process) {
         foreign++;
+    } else if (number < client->joined_number) {
+        early++;
     } else {
         delivered++;
         client->received++;
-        client->received_sum += message->number;
+        client->received_sum += number;
     }
     if (now >= measured_from && now < measured_until) window_deliveries++;
-    if (message->due_at >= measured_from && message->due_at < measured_until) record(&delivered_in, now - message->due_at);
+    if (due_at < measured_from || due_at >= measured_until) return;
+    record(histogram, now - due_at);
+    if (histogram != &delivered_in) record(&delivered_in, now - due_at);
 }
 
 static void receive_reply(Client *client, const Message *message) {
@@ -431,6 +616,10 @@ static void receive_reply(Client *client, const Message *message) {
         if (!message->ok) client_close(client, "refused while opening");
         else if (client->stage == AUTHENTICATING) options.workload->opened(client);
         else listening(client);
+        return;
+    }
+    if (client->stage == JOINING && message->request + 2 == client->next_request) { /* The word that it left for its end. */
+        if (!message->ok) client_close(client, "refused while opening");
         return;
     }
     u64 *due_at = client->due_at ? &client->due_at[message->request & client->due_mask] : NULL;
@@ -443,10 +632,31 @@ static void receive_reply(Client *client, const Message *message) {
     if (now >= measured_from && now < measured_until) window_acknowledged++;
     if (message->ok && *due_at >= measured_from && *due_at < measured_until) record(&acknowledged_in, now - *due_at);
     *due_at = 0;
+    if (client->stage == JOINING) come_back(client);
 }
 
 static void receive_hello(Client *client) {
     record(&connected_in, now - client->asked_at);
+    options.dialect->greeted(client);
+}
+
+static void receive_message(Client *client, const Message *message) {
+    if (message->kind == PUSH) receive_push(client, message);
+    else if (message->kind == REPLY) receive_reply(client, message);
+    else if (message->kind == PING) say(client, "%s", options.dialect->pong);
+    else if (message->kind == CONTROL && client->stage == GREETING && message->ok) receive_hello(client);
+    else if (message->kind == CONTROL && client->stage == GREETING) client_close(client, "no hello");
+}
+
+/* ---- Dialects ---- */
+
+static void path_firebase(const Client *client, char *text, size_t room) {
+    u32 database = (client->room + options.first_room) % options.databases;
+    if (options.databases > 1) snprintf(text, room, "/.ws?v=5&ns=%s-%u", options.ns, database);
+    else snprintf(text, room, "/.ws?v=5&ns=%s", options.ns);
+}
+
+static void greet_firebase(Client *client) {
     if (!options.auth) {
         options.workload->opened(client);
         return;
@@ -455,12 +665,74 @@ static void receive_hello(Client *client) {
     request(client, "gauth", "{\"cred\":\"%s\"}", options.auth);
 }
 
-static void receive_message(Client *client, const Message *message) {
-    if (message->kind == PUSH) receive_push(client, message);
-    else if (message->kind == REPLY) receive_reply(client, message);
-    else if (message->kind == CONTROL && client->stage == GREETING && message->ok) receive_hello(client);
-    else if (message->kind == CONTROL && client->stage == GREETING) client_close(client, "no hello");
+static void listen_firebase(Client *client) {
+    request(client, "q", "{\"p\":\"/rooms/r%u\",\"h\":\"\"}", client->room + options.first_room);
 }
+
+static int write_firebase(const Client *client, char *text, u32 number, u32 value_bytes) {
+    (void)value_bytes;
+    return sprintf(text, "{\"t\":\"d\",\"d\":{\"r\":%u,\"a\":\"p\",\"b\":{\"p\":\"/rooms/r%u/c%u\",\"d\":", number,
+                   client->room + options.first_room, client->seat);
+}
+
+/* A relay (relay.c): the path is the room, and what comes in a frame goes to all in it. */
+static void path_relay(const Client *client, char *text, size_t room) {
+    snprintf(text, room, "/r%u", client->room + options.first_room);
+}
+
+static int write_relay(const Client *client, char *text, u32 number, u32 value_bytes) {
+    (void)client, (void)text, (void)number, (void)value_bytes;
+    return 0;
+}
+
+static void path_socketio(const Client *client, char *text, size_t room) {
+    (void)client;
+    snprintf(text, room, "/socket.io/?EIO=4&transport=websocket");
+}
+
+static void greet_socketio(Client *client) {
+    client->stage = AUTHENTICATING;
+    say(client, "40");
+}
+
+static void listen_socketio(Client *client) {
+    say(client, "42%u[\"join\",\"r%u\"]", client->next_request++, client->room + options.first_room);
+}
+
+static int write_socketio(const Client *client, char *text, u32 number, u32 value_bytes) {
+    (void)client, (void)value_bytes;
+    return sprintf(text, "42%u[\"write\",", number);
+}
+
+static void greet_nats(Client *client) {
+    client->stage = AUTHENTICATING;
+    say(client, "CONNECT {\"verbose\":false,\"pedantic\":false,\"echo\":true,\"lang\":\"c\"}\r\nPING\r\n");
+}
+
+static void listen_nats(Client *client) {
+    say(client, "SUB rooms.r%u 1\r\nPING\r\n", client->room + options.first_room);
+}
+
+static int write_nats(const Client *client, char *text, u32 number, u32 value_bytes) {
+    (void)number;
+    return sprintf(text, "PUB rooms.r%u %u\r\n", client->room + options.first_room, value_bytes);
+}
+
+static const Dialect DIALECTS[] = {
+    {"firebase", "the realtime protocol", .counts = true, .path = path_firebase, .greeted = greet_firebase, .listen = listen_firebase,
+     .write_head = write_firebase, .write_tail = "}}}", .judge = judge_firebase},
+    {"whole", "the same from a server that pushes the whole room at each write", .counts = true, .path = path_firebase,
+     .greeted = greet_firebase, .listen = listen_firebase, .write_head = write_firebase, .write_tail = "}}}", .judge = judge_whole},
+    {"relay", "each frame goes to all of the room that the path names", .silent = true, .path = path_relay, .upgraded = receive_hello,
+     .greeted = greet_firebase, .listen = listening, .write_head = write_relay, .write_tail = "", .judge = judge_relay},
+    {"socketio", "Socket.IO 4: join and write are events with acknowledgements", .path = path_socketio, .greeted = greet_socketio,
+     .listen = listen_socketio, .write_head = write_socketio, .write_tail = "]", .pong = "3", .judge = judge_socketio},
+    {"nats", "NATS over TCP: a room is a subject", .raw = true, .silent = true, .greeted = greet_nats, .listen = listen_nats,
+     .write_head = write_nats, .write_tail = "\r\n", .pong = "PONG\r\n", .judge = judge_relay},
+};
+#define DIALECT_COUNT (sizeof DIALECTS / sizeof *DIALECTS)
+
+/* ---- Frames ---- */
 
 /* "12" and nothing else announces that the next 12 frames are one message; 0 is a keepalive. */
 static bool is_count(const u8 *bytes, size_t count, u32 *value) {
@@ -477,12 +749,12 @@ static bool is_count(const u8 *bytes, size_t count, u32 *value) {
 /* A text or continuation frame; `whole` is false for a long one of which only the beginning is at hand. */
 static void receive_text(Client *client, const u8 *bytes, size_t count, bool final, bool whole) {
     u32 pieces;
-    if (!client->in_message && !client->pieces && whole && final && is_count(bytes, count, &pieces)) {
+    if (options.dialect->counts && !client->in_message && !client->pieces && whole && final && is_count(bytes, count, &pieces)) {
         client->pieces = pieces;
         return;
     }
     if (!client->in_message) {
-        client->message = judge(bytes, count);
+        client->message = options.dialect->judge(bytes, count);
         client->in_message = true;
     }
     if (!whole) return;
@@ -540,12 +812,50 @@ static size_t receive_upgrade(Client *client, const u8 *bytes, size_t count) {
     if (!end) return 0;
     if (count < 12 || memcmp(bytes + 8, " 101", 4)) {
         note_error("no upgrade", bytes, (size_t)(end - bytes));
+        const u8 *hint = memmem(bytes, (size_t)(end - bytes), "Retry-After: ", 13);
+        if (hint) client->return_at = now + decimal(hint + 13, end) * SECOND;
         client_close(client, "no upgrade");
         return count;
     }
     client->stage = GREETING;
     size_t head = (size_t)(end - bytes) + 4;
+    if (options.dialect->upgraded) options.dialect->upgraded(client);
+    if (client->stage == CLOSED) return count;
     return head + receive_frames(client, bytes + head, count - head);
+}
+
+/* NATS: lines, and after MSG so many bytes. */
+static size_t receive_lines(Client *client, const u8 *bytes, size_t count) {
+    size_t at = 0;
+    while (client->stage != CLOSED) {
+        const u8 *line = bytes + at, *end = memmem(line, count - at, "\r\n", 2);
+        if (!end) break;
+        size_t used = (size_t)(end - line) + 2;
+        Message message = {.kind = OTHER};
+        if (!memcmp(line, "MSG ", 4)) {
+            const u8 *size_at = memrchr(line, ' ', (size_t)(end - line));
+            size_t size = decimal(size_at + 1, end);
+            if (count - at < used + size + 2) break;
+            message = options.dialect->judge(line + used, size);
+            used += size + 2;
+        } else if (!memcmp(line, "PI", 2)) {
+            message.kind = PING;
+        } else if (!memcmp(line, "PO", 2)) {
+            message = (Message){.kind = REPLY, .ok = true};
+        } else if (!memcmp(line, "IN", 2)) {
+            message = (Message){.kind = CONTROL, .ok = true};
+        } else {
+            note_error("unexpected line", line, used - 2);
+        }
+        at += used;
+        receive_message(client, &message);
+    }
+    return client->stage == CLOSED ? count : at;
+}
+
+static size_t receive_some(Client *client, const u8 *bytes, size_t count) {
+    if (options.dialect->raw) return receive_lines(client, bytes, count);
+    return client->stage == UPGRADING ? receive_upgrade(client, bytes, count) : receive_frames(client, bytes, count);
 }
 
 /* Edge-triggered: reads until the socket is empty. The clock is read once a call, after it: later than the bytes, never earlier. */
@@ -563,7 +873,7 @@ static void receive(Client *client) {
         reads++;
         read_bytes += (u64)took;
         size_t count = before + (size_t)took;
-        size_t used = client->stage == UPGRADING ? receive_upgrade(client, read_buffer, count) : receive_frames(client, read_buffer, count);
+        size_t used = receive_some(client, read_buffer, count);
         if (client->stage == CLOSED) return;
         u32 rest = (u32)(count - used);
         if (rest > HELD_BYTES_MAX) {
@@ -585,25 +895,83 @@ static void receive(Client *client) {
 
 /* ---- Connections ---- */
 
+/* The heap of those who are away, by when they are due. */
+static void await_return(Client *client, u64 return_at) {
+    u32 at = returning_count++;
+    client->return_at = return_at;
+    for (; at && clients[returning[(at - 1) / 2]].return_at > return_at; at = (at - 1) / 2) returning[at] = returning[(at - 1) / 2];
+    returning[at] = (u32)(client - clients);
+}
+
+static u32 take_returning(void) {
+    u32 first = returning[0], last = returning[--returning_count], at = 0;
+    for (;;) {
+        u32 child = at * 2 + 1;
+        if (child >= returning_count) break;
+        if (child + 1 < returning_count && clients[returning[child + 1]].return_at < clients[returning[child]].return_at) child++;
+        if (clients[returning[child]].return_at >= clients[last].return_at) break;
+        returning[at] = returning[child];
+        at = child;
+    }
+    returning[at] = last;
+    return first;
+}
+
+static u64 return_due(void) { return returning_count ? clients[returning[0]].return_at : NEVER; }
+
+/* Closes the socket and forgets what was under way. */
+static void client_end(Client *client) {
+    client->stage = CLOSED;
+    client->outbox_bytes = client->held_bytes = client->pieces = 0;
+    client->in_message = false;
+    client->skip_bytes = 0;
+    free(client->held);
+    free(client->due_at);
+    client->held = NULL;
+    client->due_at = NULL;
+    close(client->fd);
+}
+
 static void client_close(Client *client, const char *why) {
     if (client->stage == CLOSED) return;
     if (why) note_error(client->stage == READY ? "lost" : "failed to open", (const u8 *)why, strlen(why));
-    if (client->stage == READY) {
+    if (client->stage >= JOINING && options.workload->rooms != NO_ROOM) {
+        Room *room = &rooms[client->room];
+        room->listeners--;
+        client->expected = room->written - client->joined;
+        client->expected_sum = room->written_sum - client->joined_sum;
+    }
+    bool was_ready = client->stage == READY;
+    client_end(client);
+    if (was_ready) {
         ready--;
         lost++;
-        if (options.workload->rooms != NO_ROOM) {
-            Room *room = &rooms[client->room];
-            room->listeners--;
-            client->expected = room->written - client->joined;
-            client->expected_sum = room->written_sum - client->joined_sum;
-        }
-    } else {
-        opening--;
-        failed++;
+        return;
     }
-    client->stage = CLOSED;
-    client->outbox_bytes = 0;
-    close(client->fd);
+    opening--;
+    if (!options.workload->returns) {
+        failed++;
+        return;
+    }
+    retries++;
+    client->expected = client->received = 0;
+    u64 hint = client->return_at > now ? client->return_at : now + RETRY_SECONDS * SECOND;
+    await_return(client, hint + random_next() % (SECOND / 2));
+}
+
+/* On purpose. What the room still owes the client is forgiven. */
+static void client_leave(Client *client, u64 return_at) {
+    Room *room = &rooms[client->room];
+    room->listeners--;
+    ready--;
+    expected_total -= room->written - client->joined;
+    expected_total += client->received;
+    client->received = 0;
+    client->received_sum = 0;
+    client->expected = 0;
+    client->expected_sum = 0;
+    client_end(client);
+    await_return(client, return_at);
 }
 
 static void client_open(u32 index) {
@@ -640,14 +1008,17 @@ static void client_connected(Client *client) {
         client_close(client, strerror(problem));
         return;
     }
-    char ns[80], head[512];
-    u32 database = (client->room + options.first_room) % options.databases;
-    if (options.databases > 1) snprintf(ns, sizeof ns, "%s-%u", options.ns, database);
-    else snprintf(ns, sizeof ns, "%s", options.ns);
+    if (options.dialect->raw) {
+        client->stage = GREETING;
+        watch(client, false);
+        return;
+    }
+    char path[128], head[512];
+    options.dialect->path(client, path, sizeof path);
     int count = snprintf(head, sizeof head,
-                         "GET /.ws?v=5&ns=%s HTTP/1.1\r\nHost: %s:%u\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         "GET %s HTTP/1.1\r\nHost: %s:%u\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                          "Sec-WebSocket-Key: bWVhZG93bGFyay1sb2FkIQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-                         ns, options.host, options.port);
+                         path, options.host, options.port);
     client->stage = UPGRADING;
     watch(client, false);
     send_bytes(client, (const u8 *)head, (u32)count);
@@ -686,8 +1057,13 @@ static void write_due(void) {
 static void keepalive_due(void) {
     Client *client = &clients[keepalive_index];
     keepalive_index = keepalive_index + 1 < options.connections ? keepalive_index + 1 : 0;
-    if (client->stage == READY) send_frame(client, 1, "0", 1);
+    if (client->stage == READY && options.dialect->counts) send_frame(client, 1, "0", 1);
     next_keepalive_at += keepalive_gap;
+}
+
+/* In batches, so that those who are back already are served meanwhile. */
+static void returns_due(void) {
+    for (u32 made = 0; made < DUE_BATCH_MAX && return_due() <= now; made++) client_open(take_returning());
 }
 
 static void due(void) {
@@ -708,7 +1084,8 @@ static u64 earliest(u64 a, u64 b) { return a < b ? a : b; }
 static void turn(u64 until) {
     struct epoll_event events[EVENTS_MAX];
     u64 before = now = clock_now();
-    u64 wake_at = earliest(earliest(until, next_write_at), earliest(next_connect_at, next_keepalive_at));
+    if (return_due() <= now) returns_due(); /* Only here: later in the turn there may be events of their last sockets. */
+    u64 wake_at = earliest(earliest(until, next_write_at), earliest(earliest(next_connect_at, next_keepalive_at), return_due()));
     u64 wait = wake_at > now && !options.spin ? wake_at - now : 0;
     struct timespec timeout = {.tv_sec = (time_t)(wait / SECOND), .tv_nsec = (long)(wait % SECOND)};
     /* The plain epoll_wait counts milliseconds: too coarse for due times half a millisecond apart. */
@@ -802,7 +1179,8 @@ static Spent write_phase(void) {
 
 static void drain_phase(void) {
     u64 until = clock_now() + (u64)(options.drain * SECOND);
-    while ((now = clock_now()) < until && (next_write_at != NEVER || acknowledged + refused < sent || delivered < expected_total))
+    while ((now = clock_now()) < until && (next_write_at != NEVER || returning_count || opening ||
+                                                    (!options.dialect->silent && acknowledged + refused < sent) || delivered < expected_total))
         turn(earliest(until, now + SECOND / 10));
 }
 
@@ -838,13 +1216,15 @@ static void report(Spent spent) {
         if (client->received > client->expected) extra += client->received - client->expected;
         mixed_up += client->received == client->expected && client->received_sum != client->expected_sum;
     }
-    printf("{\"event\":\"report\",\"workload\":\"%s\",\"connections\":%u,\"ready\":%u,\"failed\":%u,\"lost\":%u,\"rooms\":%u,\"databases\":%u",
-           options.workload->name, options.connections, ready, failed, lost, room_count, options.databases);
+    printf("{\"event\":\"report\",\"workload\":\"%s\",\"dialect\":\"%s\",\"connections\":%u,\"ready\":%u,\"failed\":%u,\"lost\":%u,\"rooms\":%u,\"databases\":%u",
+           options.workload->name, options.dialect->name, options.connections, ready, failed, lost, room_count, options.databases);
     printf(",\"seconds\":%.3f,\"writes_per_second_asked\":%.1f,\"value_bytes\":%u", options.seconds, options.writes_per_second,
            options.value_bytes);
     printf(",\"writes\":%llu,\"writes_unsent\":%llu,\"acknowledged\":%llu,\"refused\":%llu,\"unacknowledged\":%llu", (unsigned long long)sent,
            (unsigned long long)unsent, (unsigned long long)acknowledged, (unsigned long long)refused,
-           (unsigned long long)(sent - acknowledged - refused));
+           (unsigned long long)(options.dialect->silent ? 0 : sent - acknowledged - refused));
+    printf(",\"departures\":%llu,\"retries\":%llu,\"away\":%u,\"deliveries_early\":%llu", (unsigned long long)departures,
+           (unsigned long long)retries, returning_count + opening, (unsigned long long)early);
     printf(",\"deliveries\":%llu,\"deliveries_missing\":%llu,\"deliveries_extra\":%llu,\"listeners_mixed_up\":%llu,\"deliveries_foreign\":%llu",
            (unsigned long long)delivered, (unsigned long long)missing, (unsigned long long)extra, (unsigned long long)mixed_up,
            (unsigned long long)foreign);
@@ -855,6 +1235,9 @@ static void report(Spent spent) {
     print_histogram("sent_late_ms", &sent_late);
     print_histogram("connect_ms", &connected_in);
     print_histogram("listen_ms", &listened_in);
+    print_histogram("left_ms", &left_in);
+    print_histogram("joined_ms", &joined_in);
+    print_histogram("back_ms", &back_in);
     printf(",\"reads\":%llu,\"read_bytes\":%llu,\"unknown_messages\":%llu", (unsigned long long)reads, (unsigned long long)read_bytes,
            (unsigned long long)unknown_messages);
     /* A spinning generator always uses its whole core: what it needed is the time in which it found something to do. */
@@ -871,6 +1254,8 @@ static void usage(FILE *out) {
           "  --ns NAME --databases N         database; with N > 1 the rooms are spread over NAME-0 … NAME-(N-1)\n"
           "  --auth CREDENTIAL               sent as gauth on every connection\n"
           "  --workload NAME                 see below (rooms)\n"
+          "  --dialect NAME                  how the server is spoken to, see below (firebase)\n"
+          "  --away S                        presence: how long one who vanished stays away (2)\n"
           "  --idle                          open and listen as the workload does, but do not write\n"
           "  --connections N --room-size N   clients (1000) and how many share a room (10)\n"
           "  --connect-rate N                clients opened a second (2000)\n"
@@ -888,6 +1273,15 @@ static void usage(FILE *out) {
           "workloads:\n",
           out);
     for (size_t i = 0; i < WORKLOAD_COUNT; i++) fprintf(out, "  %-8s %s\n", WORKLOADS[i].name, WORKLOADS[i].question);
+    fputs("dialects:\n", out);
+    for (size_t i = 0; i < DIALECT_COUNT; i++) fprintf(out, "  %-8s %s\n", DIALECTS[i].name, DIALECTS[i].what);
+}
+
+static const Dialect *find_dialect(const char *name) {
+    for (size_t i = 0; i < DIALECT_COUNT; i++)
+        if (!strcmp(DIALECTS[i].name, name)) return &DIALECTS[i];
+    fail("no dialect is called %s; see --help", name);
+    return NULL;
 }
 
 static const Workload *find_workload(const char *name) {
@@ -936,11 +1330,13 @@ static const struct {
     {"warmup", REAL, &options.warmup, 0, 1e6},
     {"drain", REAL, &options.drain, 0, 1e6},
     {"keepalive", REAL, &options.keepalive, 0, 1e6},
+    {"away", REAL, &options.away, 0, 1e6},
     {"idle", FLAG, &options.idle, 0, 0},
     {"pause", FLAG, &options.pause, 0, 0},
     {"buckets", FLAG, &options.buckets, 0, 0},
     {"spin", FLAG, &options.spin, 0, 0},
     {"workload", TEXT, NULL, 0, 0},
+    {"dialect", TEXT, NULL, 0, 0},
     {"arrivals", TEXT, NULL, 0, 0},
     {"help", FLAG, NULL, 0, 0},
 };
@@ -951,6 +1347,7 @@ static void take_option(size_t index, const char *text) {
     void *kept = OPTIONS[index].kept;
     if (!strcmp(name, "help")) usage(stdout), exit(0);
     else if (!strcmp(name, "workload")) options.workload = find_workload(text);
+    else if (!strcmp(name, "dialect")) options.dialect = find_dialect(text);
     else if (!strcmp(name, "arrivals")) options.poisson = is_poisson(text);
     else if (OPTIONS[index].kind == FLAG) *(bool *)kept = true;
     else if (OPTIONS[index].kind == TEXT) *(const char **)kept = text;
@@ -963,6 +1360,7 @@ static void read_options(int count, char **words) {
     for (size_t i = 0; i < OPTION_COUNT; i++)
         table[i] = (struct option){OPTIONS[i].name, OPTIONS[i].kind == FLAG ? no_argument : required_argument, NULL, 0};
     options.workload = &WORKLOADS[0];
+    options.dialect = &DIALECTS[0];
     int index, found;
     while ((found = getopt_long(count, words, "", table, &index)) == 0) take_option((size_t)index, optarg);
     if (found != -1 || optind < count) usage(stderr), exit(2);
@@ -989,6 +1387,7 @@ static void seat_clients(void) {
     clients = allocate(options.connections, sizeof *clients);
     rooms = allocate(room_count, sizeof *rooms);
     turns = allocate(options.connections, sizeof *turns);
+    returning = allocate(options.connections, sizeof *returning);
     for (u32 i = 0; i < options.connections; i++) {
         clients[i].room = i / size;
         clients[i].seat = i % size;
