@@ -18,8 +18,10 @@ from meadowlark.auth.tokens import DevVerifier, ServeVerifier, Verifier
 from meadowlark.engine import Access, Command, Commit, Database, Effect, Locked, Open, Push, Reply, Revoke
 from meadowlark.errors import Code, Refused
 from meadowlark.ids import PushIds, check_database_name
+from meadowlark.server.board import Published
 from meadowlark.server.config import Config
 from meadowlark.server.http import HttpConnection
+from meadowlark.server.metrics import Numbers
 from meadowlark.server.outbox import Turn
 from meadowlark.server.shard import Hosted
 
@@ -55,7 +57,7 @@ class MemoryShard:
     def names(self) -> list[str]:
         return list(self._hosted)
 
-    def apply(self, hosted: Hosted, command: Command) -> None:
+    def apply(self, hosted: Hosted, command: Command, read_at: int = 0) -> None:
         out: list[Effect] = []
         hosted.database.apply(command, 1_700_000_000_000, out)
         for effect in out:
@@ -108,6 +110,9 @@ class MemoryWorker:
 
     def now_ms(self) -> int:
         return 1_700_000_000_000
+
+    def read_metrics(self) -> list[Published]:
+        return [Published(0, 1, Numbers(self.turn.stopwatch.metrics.cells()))]
 
     def owns(self, database: str) -> bool:
         return database not in self.foreign

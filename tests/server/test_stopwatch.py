@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import structlog
+
+from meadowlark.engine import Client, Get
 from meadowlark.server.families import Operation
 from meadowlark.server.histogram import BOUNDS, Histogram
 from meadowlark.server.stopwatch import Stopwatch
@@ -96,3 +99,30 @@ def test_acknowledgements_that_no_outbox_takes_are_written_at_once() -> None:
     made.pass_time(500_000)
     made.stopwatch.acknowledge([(None, None, None, read_at)])
     assert durations(made.metrics.acknowledged) == {500_000: 1}
+
+
+def test_a_call_counts_from_its_own_read_and_its_turn_from_its_start() -> None:
+    made = Made()
+    read_at = made.now
+    made.pass_time(2_000_000)
+    made.stopwatch.begin(made.now)
+    made.stopwatch.is_stopped_later = True
+    made.stopwatch.push_count += 1
+    made.pass_time(1_000_000)
+    made.stopwatch.called(Operation.REST_PUT, read_at, made.now - 1_000_000, "demo", None, 10)
+    made.stopwatch.stop()
+    assert durations(made.metrics.operation[Operation.REST_PUT]) == {3_000_000: 1}
+    assert durations(made.metrics.broadcast) == {1_000_000: 1}
+
+
+def test_what_takes_too_long_is_logged_with_what_it_was() -> None:
+    made = Made()
+    with structlog.testing.capture_logs() as lines:
+        for nanoseconds in (50_000_000, 51_000_000):
+            started_at = made.now
+            made.stopwatch.begin(started_at)
+            made.pass_time(nanoseconds)
+            made.stopwatch.finished(Operation.GET, started_at, "demo", Get(Client("c"), 1, ("a",)), 80)
+    assert [(line["kind"], line["database"], line["path"], line["milliseconds"], line["bytes"]) for line in lines] == [
+        ("get", "demo", "/a", 51.0, 80)
+    ]

@@ -21,6 +21,7 @@ NO_DATABASE = "the request names no database: add ?ns=NAME, or use a host name w
 NO_SOCKET = "/.ws is for WebSockets: connect with a client of the realtime protocol, or use the REST API"
 
 SOCKET = (".ws",)
+METRICS = ("metrics",)
 CREATION = (".meadowlark", "databases")
 """Followed by the name of the database to create, with .json."""
 
@@ -56,7 +57,7 @@ class Exchange:
             return
         self.target = target = parse_target(head.target)
         segments = target.segments
-        if not segments:
+        if not segments or segments == METRICS:
             return
         if segments[0] in _OF_SERVER:
             if segments[:-1] == CREATION:

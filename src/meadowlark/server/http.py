@@ -23,6 +23,7 @@ import structlog
 from meadowlark.errors import Refused
 from meadowlark.server import rest, routes
 from meadowlark.server.exchange import Exchange
+from meadowlark.server.families import Transport
 from meadowlark.server.patience import Patience, Phase
 from meadowlark.server.pipe import Pipe
 from meadowlark.server.streams import EventStream
@@ -62,8 +63,8 @@ class HttpConnection(asyncio.BufferedProtocol):
     """The protocol of one transport."""
 
     __slots__ = (
-        "_advancing", "_exchange", "_has_answered", "_patience", "_reader", "_reading_paused", "_secure", "_state", "_stream",
-        "_transport", "_worker", "pipe",
+        "_advancing", "_exchange", "_has_answered", "_metrics", "_patience", "_reader", "_reading_paused", "_secure", "_state",
+        "_stream", "_transport", "_worker", "pipe", "read_at",
     )  # fmt: skip
 
     def __init__(self, worker: WorkerApi, *, secure: bool) -> None:
@@ -81,6 +82,9 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._stream: EventStream | None = None
         self._reading_paused = False
         self._patience = Patience()
+        self._metrics = worker.turn.stopwatch.metrics
+        self.read_at = 0
+        """When the last bytes were read, by the worker's stopwatch."""
         self.pipe = Pipe()
 
     # The transport's calls
@@ -130,6 +134,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Takes bytes that another worker read before passing the connection on; only before there is a transport, which
         could read what the client sends next first."""
         assert self._transport is None
+        self.read_at = self._worker.turn.stopwatch.clock()
+        self._metrics.received_bytes += len(consumed)
         self._reader.receive(consumed)
 
     def sweep(self, now: float) -> None:
@@ -161,6 +167,8 @@ class HttpConnection(asyncio.BufferedProtocol):
     # Receiving
 
     def _receive(self, data: memoryview) -> None:
+        self.read_at = self._worker.turn.stopwatch.clock()
+        self._metrics.received_bytes += len(data)
         if self._state is State.READING:
             self._reader.receive(data)
             self._advance()
@@ -197,8 +205,9 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._patience.progress()
             return False
         self._state = State.ANSWERING
+        self._metrics.received_messages[Transport.HTTP] += 1
         if exchange.refused is not None:
-            self.respond(refusal(exchange.refused))
+            self._refuse(exchange.refused)
         else:
             self._start(self._answer(exchange, body))
         return True
@@ -220,7 +229,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         elif exchange.is_socket:
             self._upgrade(exchange)
         elif head.body_bytes and head.headers.get("expect", "").lower() == "100-continue":
-            self.pipe.write(CONTINUE)
+            self._write(CONTINUE)
 
     def _pause_reading(self) -> None:
         if not self._reading_paused and self._transport is not None:
@@ -242,7 +251,11 @@ class HttpConnection(asyncio.BufferedProtocol):
                 assert exchange.database is not None
                 await rest.answer(self._worker, self, exchange.database, exchange.request, body)
         except Refused as refused:
-            self.respond(refusal(refused))
+            self._refuse(refused)
+
+    def _refuse(self, refused: Refused) -> None:
+        self._metrics.refuse(refused.code)
+        self.respond(refusal(refused))
 
     def respond(self, response: Response) -> None:
         """Answers the current request; a body in slices is made as fast as the client takes it."""
@@ -254,26 +267,34 @@ class HttpConnection(asyncio.BufferedProtocol):
             exchange.keep_alive = False
         if isinstance(body, bytes):
             start = self._serialize_head(response, len(body))
-            self.pipe.write(start if head.method == "HEAD" else start + body)
+            self._write(start if head.method == "HEAD" else start + body)
             self._finish()
         elif head.method == "HEAD":
-            self.pipe.write(self._serialize_head(response, CHUNKED))
+            self._write(self._serialize_head(response, CHUNKED))
             self._finish()
         else:
             self._state = State.SENDING
             if head.version_1_0:
                 exchange.keep_alive = False
-            self.pipe.write(self._serialize_head(response, None if head.version_1_0 else CHUNKED))
+            self._write(self._serialize_head(response, None if head.version_1_0 else CHUNKED))
             self._start(self._send(body, chunked=not head.version_1_0))
 
     async def _send(self, slices: Iterator[bytes], *, chunked: bool) -> None:
         """Writes a body slice by slice, and lets others work in between."""
         for piece in slices:
-            if not await self.pipe.write_slowly(chunk(piece) if chunked else piece):
+            if not await self._write_slowly(chunk(piece) if chunked else piece):
                 return
         if chunked:
-            self.pipe.write(LAST_CHUNK)
+            self._write(LAST_CHUNK)
         self._finish()
+
+    def _write(self, data: bytes) -> None:
+        self._metrics.sent_bytes += len(data)
+        self.pipe.write(data)
+
+    async def _write_slowly(self, data: bytes) -> bool:
+        self._metrics.sent_bytes += len(data)
+        return await self.pipe.write_slowly(data)
 
     def _finish(self) -> None:
         """The answer is written: the next request may come, or the connection ends."""
@@ -294,11 +315,12 @@ class HttpConnection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None:
             return
+        self._metrics.refuse(refused.code)
         response = refusal(refused)
         assert isinstance(response.body, bytes)
         if self._exchange is not None:
             self._exchange.keep_alive = False
-        self.pipe.write(self._serialize_head(response, len(response.body)) + response.body)
+        self._write(self._serialize_head(response, len(response.body)) + response.body)
         self._exchange = None
         self._state = State.ENDING
         self._resume_reading()
@@ -326,7 +348,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._exchange.keep_alive = False
         self._state = State.STREAMING
         self._stream = stream
-        self.pipe.write(self._serialize_head(response, None))
+        self._write(self._serialize_head(response, None))
 
     def start_writing(self, slices: Iterator[bytes], then: Callable[[], None]) -> None:
         """For a stream: writes `slices` one by one, and calls `then` when all have been taken."""
@@ -334,7 +356,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     async def _write_all(self, slices: Iterator[bytes], then: Callable[[], None]) -> None:
         for piece in slices:
-            if not await self.pipe.write_slowly(piece):
+            if not await self._write_slowly(piece):
                 return
         then()
 

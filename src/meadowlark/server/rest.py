@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from meadowlark.auth.identity import Identity
 from meadowlark.engine import Push, Reply, Revoke
+from meadowlark.server.families import Operation
 from meadowlark.server.frozen import FrozenSlices
 from meadowlark.server.identities import identify
 from meadowlark.server.shard import Hosted, Receiver
@@ -27,6 +28,7 @@ async def answer(
     worker: WorkerApi, connection: HttpConnection, database: str, request: RestRequest, body: bytes | bytearray
 ) -> None:
     """Carries `request` out; the connection gets its response now or when the write is durable. Raises Refused."""
+    read_at = connection.read_at
     identity = identify(worker.verifier, request.credential, request.acts_as)
     hosted = await worker.shard.open(database, admin=identity.admin)
     if request.streams:
@@ -36,7 +38,15 @@ async def answer(
         return
     pushed = worker.push_ids.make(worker.now_ms()) if request.action is Action.PUSH else ""
     call = RestCall(connection, hosted, identity, request, pushed)
-    worker.shard.apply(hosted, read_command(request, call, body, pushed))
+    stopwatch = worker.turn.stopwatch
+    started_at = stopwatch.clock()
+    command = read_command(request, call, body, pushed)
+    stopwatch.begin(started_at)
+    worker.shard.apply(hosted, command, read_at)
+    stopwatch.called(_OPERATIONS[request.action], read_at, started_at, hosted.name, command, len(body))
+
+
+_OPERATIONS = {action: Operation[f"REST_{action.value}"] for action in Action}
 
 
 class RestCall(Receiver):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from meadowlark import __version__
 from meadowlark.errors import Code, Refused
-from meadowlark.server.exchange import CREATION, Exchange
+from meadowlark.server import exposition
+from meadowlark.server.exchange import CREATION, METRICS, Exchange
 from meadowlark.server.identities import check_admin
 from meadowlark.tree import encode
 from meadowlark.wire.answers import preflight
@@ -88,10 +89,26 @@ def _long_polling(worker: WorkerApi, exchange: Exchange) -> Response:
     return Response(200, script, SCRIPT_TYPE, (("Cache-Control", "no-cache"),))
 
 
-def _inspect_databases(worker: WorkerApi, exchange: Exchange) -> Response:
-    """Open in dev, since the emulator's console asks without a credential."""
+def _metrics(worker: WorkerApi, exchange: Exchange) -> Response:
+    """Names, sizes and rates tell much about who uses a database, so in serve they are the admin's."""
+    _check_admin_or_dev(worker, exchange)
+    return Response(200, exposition.text_slices(worker.read_metrics()), exposition.TEXT_TYPE)
+
+
+def _metrics_json(worker: WorkerApi, exchange: Exchange) -> Response:
+    _check_admin_or_dev(worker, exchange)
+    return Response(200, exposition.json_slices(worker.read_metrics()))
+
+
+def _check_admin_or_dev(worker: WorkerApi, exchange: Exchange) -> None:
+    """Raises Refused in serve without an admin's credential; in dev everything is open."""
     if worker.config.mode != "dev":
         check_admin(worker.verifier, exchange)
+
+
+def _inspect_databases(worker: WorkerApi, exchange: Exchange) -> Response:
+    """Open in dev, since the emulator's console asks without a credential."""
+    _check_admin_or_dev(worker, exchange)
     return _json([{"name": name} for name in sorted(worker.shard.names())])
 
 
@@ -129,9 +146,11 @@ def _json(value: Any, status: int = 200) -> Response:
 _ROUTES: dict[tuple[str, ...], Route] = {
     (): Route(("GET",), _greet),
     (".health",): Route(("GET",), _health),
+    METRICS: Route(("GET",), _metrics),
     (".lp",): Route(("GET",), _long_polling),
     (".inspect", "databases.json"): Route(("GET",), _inspect_databases),
     (".meadowlark", "databases.json"): Route(("GET",), _list_databases),
+    (".meadowlark", "metrics.json"): Route(("GET",), _metrics_json),
     (".settings", "rules.json"): Route(("GET", "PUT"), _rules),
 }
 """By the segments of the target; a new address adds a row."""

@@ -58,10 +58,17 @@ class Stopwatch:
     def finished(self, operation: Operation | None, started_at: int, database: str, command: object, size: int = 0) -> None:
         """`command` is `handled`; if it took too long since `started_at`, that is logged. size: bytes of the message."""
         self.handled(operation)
+        took = self.clock() - started_at
+        if took > self.slow.threshold:
+            self._log(operation, took, database, command, size)
+
+    def called(self, operation: Operation, read_at: int, started_at: int, database: str, command: object, size: int) -> None:
+        """`finished`, for what was read in an earlier turn, at `read_at`: it is measured from then on, apart from this turn."""
         now = self.clock()
+        self.metrics.operation[operation].record(now - read_at)
+        self.handled(None)
         if now - started_at > self.slow.threshold:
-            kind = operation.name.lower() if operation is not None else type(command).__name__
-            self.slow.report(kind, now, now - started_at, database=database, path=getattr(command, "path", None), size=size)
+            self._log(operation, now - started_at, database, command, size)
 
     def acknowledge(self, waiters: list[tuple[Any, Any, Any, int]]) -> None:
         """`waiters` are being told that their writes are durable; the last part of each says when its write was read (0: not
@@ -97,3 +104,8 @@ class Stopwatch:
             broadcast = self.metrics.broadcast
             broadcast.counts[bucket] += self.push_count
             broadcast.sum += nanoseconds * self.push_count
+
+    def _log(self, operation: Operation | None, took: int, database: str, command: object, size: int) -> None:
+        kind = operation.name.lower() if operation is not None else type(command).__name__.lower()
+        path = getattr(command, "path", None)
+        self.slow.report(kind, self.clock(), took, database=database, path=path, size=size)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from meadowlark.auth.identity import Identity
-from meadowlark.engine import Leave, Listen, Push, Reply, Revoke
+from meadowlark.engine import Command, Leave, Listen, Push, Reply, Revoke
 from meadowlark.errors import Refused
 from meadowlark.limits import STREAM_KEEPALIVE_SECONDS
+from meadowlark.server.families import Connected, Operation
 from meadowlark.server.frozen import FrozenSlices
 from meadowlark.server.outbox import Outbox
 from meadowlark.server.shard import Hosted, Receiver
@@ -53,7 +54,8 @@ class EventStream(Receiver):
     def start(self) -> None:
         """Listens; the value as it is now becomes the first event, or the refusal the answer."""
         self._hosted.users += 1
-        self._worker.shard.apply(self._hosted, Listen(self, 0, self._root))
+        self._worker.turn.stopwatch.metrics.connections[Connected.STREAM] += 1
+        self._apply(Listen(self, 0, self._root), Operation.REST_STREAM)
 
     def close(self) -> None:
         """The connection has ended."""
@@ -61,7 +63,15 @@ class EventStream(Receiver):
         if connection is not None:
             self._outbox.close()
             self._hosted.users -= 1
-            self._worker.shard.apply(self._hosted, Leave(self))
+            self._worker.turn.stopwatch.metrics.connections[Connected.STREAM] -= 1
+            self._apply(Leave(self), Operation.LEAVE)
+
+    def _apply(self, command: Command, operation: Operation) -> None:
+        stopwatch = self._worker.turn.stopwatch
+        started_at = stopwatch.clock()
+        stopwatch.begin(started_at)
+        self._worker.shard.apply(self._hosted, command)
+        stopwatch.finished(operation, started_at, self._hosted.name, command)
 
     # What the shard tells
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from meadowlark.auth.tokens import Verifier
 from meadowlark.engine import Command
 from meadowlark.ids import PushIds
+from meadowlark.server.board import Published
 from meadowlark.server.outbox import Turn
 from meadowlark.server.shard import Hosted
 
@@ -24,7 +25,7 @@ class Shard(Protocol):
 
     def names(self) -> list[str]: ...
 
-    def apply(self, hosted: Hosted, command: Command) -> None: ...
+    def apply(self, hosted: Hosted, command: Command, read_at: int = 0) -> None: ...
 
 
 class Settings(Protocol):
@@ -54,6 +55,9 @@ class WorkerApi(Protocol):
     def now_ms(self) -> int: ...
 
     def owns(self, database: str) -> bool: ...
+
+    def read_metrics(self) -> list[Published]:
+        """The numbers of every worker."""
 
     def pass_on(self, transport: asyncio.Transport, data: bytes, database: str, *, secure: bool) -> None:
         """Takes over the connection, whose last read bytes are `data`, for the owner of `database`."""
