@@ -12,6 +12,7 @@ from typer.main import get_command
 from meadowlark import cli, limits
 from meadowlark.errors import CODES, Code
 from meadowlark.server.config import SETTINGS, describe, flag_of, load, shown_default, type_of, variable_of
+from meadowlark.server.families import FAMILIES
 from tests.test_layers import EVERYTHING, LAYERS
 
 ROOT = Path(__file__).parents[1]
@@ -127,6 +128,13 @@ def test_every_make_target_that_documents_name_exists():
         named |= set(re.findall(r"(?:`|\$ )make ([a-z]+)", document.read_text()))
     assert {"serve", "test", "check", "fix", "bench"} <= targets
     assert named <= targets
+
+
+def test_the_table_of_metrics_is_what_is_exported():
+    expected = [
+        [f"`{family.name}`", family.kind, f"`{family.label}`" if family.label else "", family.meaning] for family in FAMILIES
+    ]
+    assert rows(section("docs/operating.md", "## Metrics")) == expected
 
 
 # Promises
