@@ -94,4 +94,4 @@ def _sorted(node: Any) -> Any:
 
 
 TestDatabase = Database_.TestCase
-TestDatabase.settings = settings(max_examples=120, stateful_step_count=25, deadline=None)
+TestDatabase.settings = settings(max_examples=80, stateful_step_count=25, deadline=None)

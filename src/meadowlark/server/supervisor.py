@@ -46,6 +46,8 @@ DRAIN_SECONDS = 30.0
 """From SIGTERM until workers that still run are killed; everything acknowledged is on disk long before."""
 STEADY_SECONDS = 5.0
 """A worker that lived this long is replaced at once when it dies."""
+QUICK_DEATHS_FORGIVEN = 3
+"""Deaths soon after the start, one after the other, that do not slow the next start down."""
 RESTART_SECONDS_MAX = 5.0
 
 
@@ -198,7 +200,8 @@ class _Supervisor:
             self._failed = True
             self._stop()
             return
-        wait = 0.0 if worker.quick_deaths <= 1 else min(0.1 * 2**worker.quick_deaths, RESTART_SECONDS_MAX)
+        excess = worker.quick_deaths - QUICK_DEATHS_FORGIVEN
+        wait = 0.0 if excess <= 0 else min(0.1 * 2**excess, RESTART_SECONDS_MAX)
         worker.restart_at = now + wait
         log.error("worker ended", worker=worker.index, code=code, restart_seconds=wait)
 
