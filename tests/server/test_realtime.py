@@ -141,6 +141,23 @@ def test_sigterm_tells_clients_and_loses_nothing_acknowledged(tmp_path: Path) ->
         assert server.read("/", ns="demo") == {"gone": True, "n": acknowledged}
 
 
+def test_sigterm_answers_what_was_asked_before_it_says_goodbye(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        one = Socket(server.port, "demo")
+        requests = [one.send("p", {"p": f"/n/{number}", "d": number}) for number in range(200)]
+        assert one.answer_to(requests[0])["s"] == "ok"
+        server.stop()
+        answered = []
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                message = one.receive()
+                answered.append(message["d"]["r"])
+        server.start()
+        stored = server.read("/n", ns="demo")
+        assert requests[1 : len(answered) + 1] == answered
+        assert len(stored) == len(answered) + 1, "what is stored was acknowledged, and the other way round"
+
+
 def test_a_kept_alive_connection_may_name_a_database_of_another_worker(server: Server) -> None:
     import http.client
 

@@ -201,6 +201,11 @@ class RealtimeConnection(Receiver):
 
     # Ending
 
+    def stop_reading(self) -> None:
+        """Takes no more requests; what was asked is still answered."""
+        if self._transport is not None:
+            self._transport.underlying_transport.pause_reading()
+
     def sweep(self, now: float) -> None:
         """Called every PING_SECONDS: a silent client is asked whether it is there, and closed if it does not answer."""
         if self._transport is None or self._outbox is None:

@@ -188,10 +188,15 @@ class Worker:
         self._front.close()
         self._peers.close()
         log.info("draining", sessions=len(self.sessions), connections=len(self.connections))
-        for session in list(self.sessions):
-            session.close(WSCloseCode.GOING_AWAY, "the server stops: come back")
+        for session in self.sessions:
+            session.stop_reading()
         for connection in list(self.connections):
             connection.drain()
+        # First the acknowledgements of what was read; then the ends of the sessions, with what they had queued.
+        await self._loop.run_in_executor(None, self._journal.drain)
+        await asyncio.sleep(0)
+        for session in list(self.sessions):
+            session.close(WSCloseCode.GOING_AWAY, "the server stops: come back")
         await self._loop.run_in_executor(None, self._journal.drain)
         deadline = self._loop.time() + DRAIN_CONNECTIONS_SECONDS
         while self.connections and self._loop.time() < deadline:
