@@ -1,5 +1,6 @@
 """The tree: paths, orders, node values, writes, hashes and the ways in and out. Knows nobody who listens or asks."""
 
+from meadowlark.tree.decode import decode_slices
 from meadowlark.tree.export import encode, encode_slices, plain, shallow
 from meadowlark.tree.hashes import matches, node_count_up_to, node_hash
 from meadowlark.tree.node import (
@@ -35,6 +36,7 @@ __all__ = [
     "check_path",
     "child_count",
     "children",
+    "decode_slices",
     "encode",
     "encode_slices",
     "find",
