@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import re
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -179,3 +181,29 @@ def test_slow_operations_are_logged_and_not_too_often(tmp_path: Path) -> None:
         assert key not in server.output()
         assert len(lines) <= 11 * (seconds + 4), "ten a second, and what was left out"
         assert metrics(server).of("slow_operations_total") >= 200
+
+
+def test_a_profile_is_taken_where_the_database_is(server: Server) -> None:
+    name = name_on(1)
+    one = Socket(server.port, name)
+    one.ask("q", {"p": "/rooms", "h": ""})
+    taken: list[tuple[int, str]] = []
+    taking = threading.Thread(
+        target=lambda: taken.append(get(server, f"/.meadowlark/profile/{name}.json?seconds=1", server.credential))
+    )
+    taking.start()
+    deadline = time.monotonic() + SECONDS
+    number = 0
+    while taking.is_alive():
+        assert time.monotonic() < deadline
+        one.ask("p", {"p": f"/rooms/{number % 40}/count", "d": number})
+        number += 1
+    taking.join()
+    one.close()
+    status, text = taken[0]
+    report = json.loads(text)
+    assert (status, report["database"], report["seconds"]) == (200, name, 1.0)
+    (line,) = report["paths"]
+    assert (line["path"], list(line["operations"])) == ("/rooms/$wildcard/count", ["set"])
+    assert 40 < line["operations"]["set"] <= number
+    assert line["sent_bytes"] > 50 * line["operations"]["set"]

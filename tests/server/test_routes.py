@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
 
 from meadowlark import __version__
+from meadowlark.server.profile import Profile
 from tests.server.rest_server import ADMIN_CREDENTIAL, Served, serve
 
 ADMIN = {"authorization": f"Bearer {ADMIN_CREDENTIAL}"}
@@ -83,6 +85,59 @@ def test_a_database_is_created_by_its_owner() -> None:
         assert [database for _, database in served.worker.passed] == ["theirs"]
 
     serve(test)
+
+
+def test_metrics_are_for_the_admin_and_in_dev_for_everyone() -> None:
+    async def closed(served: Served) -> None:
+        peer = await served.connect()
+        for target in ("/metrics", "/.meadowlark/metrics.json"):
+            assert (await peer.ask("GET", target))[0] == 401
+            assert (await peer.ask("GET", target, **ADMIN))[0] == 200
+
+    async def opened(served: Served) -> None:
+        peer = await served.connect()
+        status, headers, body = await peer.ask("GET", "/metrics")
+        assert (status, headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+        assert b'\nmeadowlark_received_messages_total{worker="0",transport="http"} 1\n' in body
+        status, headers, body = await peer.ask("GET", "/.meadowlark/metrics.json")
+        assert (status, headers["content-type"]) == (200, "application/json; charset=utf-8")
+        assert json.loads(body)[0]["meadowlark_received_messages_total"] == {"realtime": 0, "http": 2}
+        assert (await peer.ask("POST", "/metrics", ""))[0] == 405
+
+    serve(closed, mode="serve")
+    serve(opened)
+
+
+def test_a_path_called_metrics_is_anybodys() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        assert (await peer.ask("PUT", "/metrics.json?ns=rooms", "1"))[0] == 200
+        assert (await peer.ask("PUT", "/metrics/a.json?ns=rooms", "2"))[0] == 200
+        assert (await peer.ask("GET", "/metrics.json?ns=rooms"))[2] == b'{"a":2}'
+
+    serve(test)
+
+
+def test_one_profile_of_a_database_is_taken_at_a_time_by_an_admin() -> None:
+    async def test(served: Served) -> None:
+        peer, other = await served.connect(), await served.connect()
+        target = "/.meadowlark/profile/rooms.json"
+        assert (await peer.ask("GET", target))[0] == 401
+        assert (await peer.ask("GET", target, **ADMIN))[0] == 404
+        served.worker.shard.create("rooms")
+        for seconds in ("0", "-1", "61", "nan", "many", ""):
+            assert (await peer.ask("GET", f"{target}?seconds={seconds}", **ADMIN))[0] == 400
+        hosted = await served.worker.shard.open("rooms")
+        hosted.profile = Profile()
+        assert (await peer.ask("GET", target, **ADMIN))[0] == 409
+        hosted.profile = None
+        taking = asyncio.ensure_future(peer.ask("GET", f"{target}?seconds=0.05", **ADMIN))
+        assert (await other.ask("GET", "/.health"))[0] == 200
+        status, _, body = await taking
+        assert (status, json.loads(body)) == (200, {"database": "rooms", "seconds": 0.05, "paths": []})
+        assert (hosted.profile, hosted.users) == (None, 0)
+
+    serve(test, mode="serve")
 
 
 @pytest.mark.parametrize(("mode", "is_open"), [("dev", True), ("serve", False)])

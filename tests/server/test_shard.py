@@ -18,6 +18,7 @@ from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.journal.files import ensure_folders
 from meadowlark.limits import SNAPSHOT_BYTES_MIN
 from meadowlark.server import shard as module
+from meadowlark.server.profile import Profile
 from meadowlark.server.shard import Hosted, Receiver, Shard
 from meadowlark.testing import Fault, MemoryFiles
 
@@ -50,6 +51,21 @@ class Caller(Receiver):
 
     def revoke(self, effect: Revoke) -> None:
         self.told.append(("revoked", effect.path))
+
+
+ENCODED_BYTES = 7
+
+
+class Encoding(Caller):
+    """One to whom all is told in seven bytes."""
+
+    __slots__ = ()
+
+    def deliver(self, push: Push) -> None:
+        push.encoded = {"form": bytes(ENCODED_BYTES)}
+
+    def encode_reply(self, reply: Reply) -> Any:
+        return bytes(ENCODED_BYTES)
 
 
 class Life:
@@ -112,6 +128,25 @@ def test_listeners_hear_at_once_and_the_writer_is_acknowledged_when_durable() ->
         assert writer.told == []
         await life.commit()
         assert writer.told == [("ok", 7)]
+
+    run(scenario)
+
+
+def test_a_profile_sees_every_command_with_what_it_wrote_and_sent() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, writer, listener = Life(files), Caller(), Encoding("two")
+        hosted = await life.shard.open("demo")
+        life.shard.apply(hosted, Listen(listener, 1, ("a",)))
+        hosted.profile = Profile()
+        for number in range(3):
+            life.shard.apply(hosted, Set(writer, number, ("a",), "x" * 100))
+        life.shard.apply(hosted, Get(Encoding("three"), 9, ("a",)))
+        life.shard.apply(hosted, Leave(listener))
+        lines = {line["path"]: line for line in hosted.profile.report()}
+        assert {path: line["operations"] for path, line in lines.items()} == {"/a": {"set": 3, "get": 1}, "/": {"leave": 1}}
+        assert 330 < lines["/a"]["written_bytes"] < 400
+        assert lines["/a"]["sent_bytes"] == 3 * ENCODED_BYTES + ENCODED_BYTES
+        assert lines["/a"]["milliseconds"] > 0
 
     run(scenario)
 

@@ -24,6 +24,8 @@ SOCKET = (".ws",)
 METRICS = ("metrics",)
 CREATION = (".meadowlark", "databases")
 """Followed by the name of the database to create, with .json."""
+PROFILE = (".meadowlark", "profile")
+"""Followed by the name of the database to watch, with .json."""
 
 _OF_SERVER = frozenset([".health", ".inspect", ".lp", ".meadowlark"])
 """First segments of targets that concern the server, not one database."""
@@ -60,7 +62,7 @@ class Exchange:
         if not segments or segments == METRICS:
             return
         if segments[0] in _OF_SERVER:
-            if segments[:-1] == CREATION:
+            if segments[:-1] in (CREATION, PROFILE):
                 self.database = check_database_name(segments[-1].removesuffix(".json"))
             return
         self.database = self._find_database(mode)

@@ -10,6 +10,18 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
+from meadowlark.engine import (
+    Get,
+    Identify,
+    Leave,
+    Listen,
+    OnDisconnectCancel,
+    OnDisconnectSet,
+    OnDisconnectUpdate,
+    Set,
+    Unlisten,
+    Update,
+)
 from meadowlark.errors import Code
 from meadowlark.journal.counters import HISTOGRAM_BUCKETS
 from meadowlark.server.histogram import BOUNDS
@@ -32,6 +44,21 @@ class Operation(enum.IntEnum):
     REST_POST = 11
     REST_DELETE = 12
     REST_STREAM = 13
+
+
+OPERATIONS: dict[type, Operation] = {
+    Set: Operation.SET,
+    Update: Operation.UPDATE,
+    Get: Operation.GET,
+    Listen: Operation.LISTEN,
+    Unlisten: Operation.UNLISTEN,
+    OnDisconnectSet: Operation.ON_DISCONNECT,
+    OnDisconnectUpdate: Operation.ON_DISCONNECT,
+    OnDisconnectCancel: Operation.ON_DISCONNECT,
+    Identify: Operation.AUTH,
+    Leave: Operation.LEAVE,
+}
+"""What each command is called."""
 
 
 class Transport(enum.IntEnum):

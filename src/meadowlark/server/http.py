@@ -246,7 +246,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     async def _answer(self, exchange: Exchange, body: bytearray) -> None:
         try:
             if exchange.request is None:
-                self.respond(routes.answer(self._worker, exchange))
+                self.respond(await routes.answer(self._worker, exchange))
             else:
                 assert exchange.database is not None
                 await rest.answer(self._worker, self, exchange.database, exchange.request, body)

@@ -18,25 +18,10 @@ from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-de
 
 from meadowlark.auth.identity import NOBODY
 from meadowlark.auth.tokens import Verifier, override
-from meadowlark.engine import (
-    Command,
-    Get,
-    Identify,
-    Leave,
-    Listen,
-    OnDisconnectCancel,
-    OnDisconnectSet,
-    OnDisconnectUpdate,
-    Push,
-    Reply,
-    Revoke,
-    Set,
-    Unlisten,
-    Update,
-)
+from meadowlark.engine import Command, Identify, Leave, Push, Reply, Revoke
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, MESSAGE_BYTES_MAX
-from meadowlark.server.families import Operation, Transport
+from meadowlark.server.families import OPERATIONS, Operation, Transport
 from meadowlark.server.outbox import Outbox, Turn
 from meadowlark.server.shard import Hosted, Receiver, Shard
 from meadowlark.wire import (
@@ -263,18 +248,7 @@ class RealtimeConnection(Receiver):
             transport.underlying_transport.abort()
 
 
-_OPERATIONS: dict[type, Operation] = {
-    Set: Operation.SET,
-    Update: Operation.UPDATE,
-    Get: Operation.GET,
-    Listen: Operation.LISTEN,
-    Unlisten: Operation.UNLISTEN,
-    OnDisconnectSet: Operation.ON_DISCONNECT,
-    OnDisconnectUpdate: Operation.ON_DISCONNECT,
-    OnDisconnectCancel: Operation.ON_DISCONNECT,
-    Authenticate: Operation.AUTH,
-    Unauthenticate: Operation.AUTH,
-}
+_OPERATIONS: dict[type, Operation] = OPERATIONS | {Authenticate: Operation.AUTH, Unauthenticate: Operation.AUTH}
 """What the outcomes of messages are measured as; the others are not operations."""
 
 

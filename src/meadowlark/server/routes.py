@@ -1,19 +1,21 @@
 """The server's own targets: greeting, health, databases, settings. Everything else with `.json` is REST.
 
-Each is a row of `_ROUTES`: methods, and a function from the exchange to a response, which may raise Refused.
+Each is a row of `_ROUTES`: methods, and a function from the exchange to a response, which may raise Refused or take its time.
 Source: docs/rest.md "The server's own addresses".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from meadowlark import __version__
 from meadowlark.errors import Code, Refused
 from meadowlark.server import exposition
-from meadowlark.server.exchange import CREATION, METRICS, Exchange
+from meadowlark.server.exchange import CREATION, METRICS, PROFILE, Exchange
 from meadowlark.server.identities import check_admin
+from meadowlark.server.profile import SECONDS_MAX, Profile
 from meadowlark.tree import encode
 from meadowlark.wire.answers import preflight
 from meadowlark.wire.http import HttpFault, Response
@@ -45,21 +47,22 @@ such as <a href="/.json">/.json</a>, or point a Firebase SDK at this address.
 
 class Route(NamedTuple):
     methods: tuple[str, ...]
-    answer: Callable[[WorkerApi, Exchange], Response]
+    answer: Callable[[WorkerApi, Exchange], Response | Awaitable[Response]]
 
 
-def answer(worker: WorkerApi, exchange: Exchange) -> Response:
+async def answer(worker: WorkerApi, exchange: Exchange) -> Response:
     """The answer to a request that is not REST. Raises Refused."""
     method = exchange.head.method
     if method == "OPTIONS":
         return preflight()
     segments = exchange.target.segments
-    route = _ROUTES.get(segments) or (_CREATION if segments[:-1] == CREATION else None)
+    route = _ROUTES.get(segments) or _ROUTES_OF_DATABASES.get(segments[:-1])
     if route is None:
         raise HttpFault(404, f"there is nothing at this address; {APPEND_JSON}")
     if method not in route.methods and not (method == "HEAD" and "GET" in route.methods):
         raise HttpFault(405, f"this address answers {', '.join(route.methods)}")
-    return route.answer(worker, exchange)
+    answered = route.answer(worker, exchange)
+    return answered if isinstance(answered, Response) else await answered
 
 
 def _greet(worker: WorkerApi, exchange: Exchange) -> Response:
@@ -130,6 +133,34 @@ def _create_database(worker: WorkerApi, exchange: Exchange) -> Response:
     return _json({"name": name}, 201 if exchange.head.method == "PUT" and not known else 200)
 
 
+async def _profile(worker: WorkerApi, exchange: Exchange) -> Response:
+    """What the database is busy with for `seconds` from now on; the answer comes when they are over."""
+    check_admin(worker.verifier, exchange)
+    assert exchange.database is not None
+    seconds = _seconds(exchange.target.parameters.get("seconds", "5"))
+    hosted = await worker.shard.open(exchange.database, admin=True)
+    if hosted.profile is not None:
+        raise HttpFault(409, "this database is being profiled already: try again when that is over")
+    profile = hosted.profile = Profile()
+    hosted.users += 1
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        hosted.users -= 1
+        hosted.profile = None
+    return _json({"database": hosted.name, "seconds": seconds, "paths": profile.report()})
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= SECONDS_MAX:
+        raise HttpFault(400, f"seconds is {text!r}; expected a number above 0, at most {SECONDS_MAX:g}")
+    return seconds
+
+
 def _rules(worker: WorkerApi, exchange: Exchange) -> Response:
     """Until there are rules: what a database without them does, written as rules."""
     check_admin(worker.verifier, exchange)
@@ -155,4 +186,8 @@ _ROUTES: dict[tuple[str, ...], Route] = {
 }
 """By the segments of the target; a new address adds a row."""
 
-_CREATION = Route(("GET", "PUT"), _create_database)
+_ROUTES_OF_DATABASES: dict[tuple[str, ...], Route] = {
+    CREATION: Route(("GET", "PUT"), _create_database),
+    PROFILE: Route(("GET",), _profile),
+}
+"""By all segments but the last, which names a database: its owner answers."""

@@ -38,6 +38,8 @@ from meadowlark.errors import Code, MeadowlarkError, Refused
 from meadowlark.ids import check_database_name
 from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.limits import JOURNAL_BACKLOG_BYTES_MAX, SNAPSHOT_BYTES_MIN
+from meadowlark.server.families import OPERATIONS
+from meadowlark.server.profile import Profile
 from meadowlark.server.stopwatch import Stopwatch
 from meadowlark.tree import Tree, encode_slices
 
@@ -86,7 +88,8 @@ class Hosted:
     """One database in memory, with what the rim keeps about it."""
 
     __slots__ = (
-        "clients", "database", "name", "snapshot_bytes", "snapshotting", "stopped", "unsaved_bytes", "used_at", "users",
+        "clients", "database", "name", "profile", "snapshot_bytes", "snapshotting", "stopped", "unsaved_bytes", "used_at",
+        "users",
     )  # fmt: skip
 
     def __init__(self, database: Database) -> None:
@@ -101,6 +104,8 @@ class Hosted:
         """Of records since the last snapshot."""
         self.snapshot_bytes = 0
         self.snapshotting = False
+        self.profile: Profile | None = None
+        """Told of every command, while somebody asks for it."""
         self.stopped = False
         """A bug was met; nothing is done here any more."""
 
@@ -236,6 +241,9 @@ class Shard:
         if hosted.stopped:
             self._refuse(command, Refused(Code.UNAVAILABLE, STOPPED))
             return
+        # What a profile needs of before; nothing when there is none.
+        before = None if hosted.profile is None else (self._stopwatch.clock(), hosted.unsaved_bytes)
+        replied: Any = None
         out: list[Effect] = []
         try:
             hosted.database.apply(command, self._now_ms(), out)
@@ -251,16 +259,38 @@ class Shard:
             elif type(effect) is Commit:
                 self._commit(hosted, effect, read_at)
             elif type(effect) is Reply:
-                self._reply(effect)
+                replied = self._reply(effect)
             elif type(effect) is Revoke:
                 effect.client.revoke(effect)  # type: ignore[attr-defined]
+        if before is not None:
+            self._profile(hosted, command, out, replied, before)
 
-    def _reply(self, reply: Reply) -> None:
+    def _reply(self, reply: Reply) -> Any:
+        """Sends `reply`; the form in which it was sent."""
         client: Any = reply.client
-        client.send_reply(client.encode_reply(reply))
+        encoded = client.encode_reply(reply)
+        client.send_reply(encoded)
         self._metrics.replies += 1
         if reply.refused is not None:
             self._metrics.refuse(reply.refused.code)
+        return encoded
+
+    def _profile(self, hosted: Hosted, command: Command, out: list[Effect], replied: Any, before: tuple[int, int]) -> None:
+        """Tells the profile of `command`, which had `out`. An answer in slices is not counted: it is made as it leaves."""
+        assert hosted.profile is not None
+        started_at, unsaved_bytes = before
+        body = getattr(replied, "body", replied)
+        sent = len(body) if isinstance(body, bytes) else 0
+        for effect in out:
+            if type(effect) is Push and effect.encoded:
+                sent += max(map(len, effect.encoded.values())) * len(effect.listeners)
+        hosted.profile.record(
+            getattr(command, "path", ()),
+            OPERATIONS[type(command)].name.lower(),
+            written_bytes=hosted.unsaved_bytes - unsaved_bytes,
+            sent_bytes=sent,
+            nanoseconds=self._stopwatch.clock() - started_at,
+        )
 
     def _commit(self, hosted: Hosted, commit: Commit, read_at: int) -> None:
         body = orjson.dumps(commit.entries)
