@@ -1,5 +1,7 @@
 """The load generator (load.c) as Python sees it: what to do, one or several processes of it, one merged report.
 
+Another program may take its place (`driver`) if it takes the same options and prints the same lines, as peers/driver.mjs does.
+
 A `Load` is the row of a table: each field is the generator's option of that name. All processes connect, then wait; `run` tells
 them to go together, and calls back at "connected", "measuring" and "measured" so that the server's memory and CPU are
 sampled at those moments. Histograms are merged before percentiles are taken.
@@ -11,16 +13,26 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench import machine
+
 HERE = Path(__file__).resolve().parent
 BINARY = HERE / "bin" / "load"
-HISTOGRAMS = ("delivered_ms", "acknowledged_ms", "sent_late_ms", "connect_ms", "listen_ms")
+HISTOGRAMS = (
+    "delivered_ms",
+    "acknowledged_ms",
+    "sent_late_ms",
+    "connect_ms",
+    "listen_ms",
+    "left_ms",
+    "joined_ms",
+    "back_ms",
+)
 SUMS = (
     "connections",
     "ready",
@@ -37,6 +49,10 @@ SUMS = (
     "deliveries_extra",
     "listeners_mixed_up",
     "deliveries_foreign",
+    "deliveries_early",
+    "departures",
+    "retries",
+    "away",
     "unknown_messages",
     "writes_per_second",
     "acknowledged_per_second",
@@ -66,6 +82,8 @@ class Load:
     drain: float = 5
     connect_rate: int = 1500
     keepalive: float = 45
+    away: float = 2
+    dialect: str = "firebase"
     arrivals: str = "even"
     idle: bool = False
 
@@ -108,17 +126,26 @@ def build() -> None:
 
 
 def run(
-    load: Load, target: list[str], *, cores: set[int], processes: int = 1, spin: bool = False, watch: Watch | None = None
+    load: Load,
+    target: list[str],
+    *,
+    cores: set[int],
+    processes: int = 1,
+    spin: bool = False,
+    watch: Watch | None = None,
+    driver: tuple[str, ...] = (),
 ) -> Report:
     """Runs the load to its end and answers the merged report.
 
     target: the generator's options that say where the server is. `spin`: poll, for generators with a core each.
+    driver: the command to run in place of load.c.
     Raises SystemExit with what the generator said if it could not do its work.
     """
     build()
-    started = [_Process(load.share(index, processes), target, index, cores, spin) for index in range(processes)]
-    late = threading.Timer(load.time_max(), _kill, [started])
-    late.start()
+    started = [
+        Process(load.share(index, processes), target, index=index, cores=cores, spin=spin, driver=driver)
+        for index in range(processes)
+    ]
     try:
         for process in started:
             process.wait_for("connected")
@@ -132,14 +159,8 @@ def run(
                 watch(moment)
         return merge([process.wait_for("report") for process in started])
     finally:
-        late.cancel()
         for process in started:
             process.end()
-
-
-def _kill(processes: list[_Process]) -> None:
-    for process in processes:
-        process.kill()
 
 
 def merge(reports: list[Report]) -> Report:
@@ -147,6 +168,7 @@ def merge(reports: list[Report]) -> Report:
     merged = {**reports[0], **{name: sum(report[name] for report in reports) for name in SUMS}}
     merged["generator_cores"] = round(sum(report["busy_share"] for report in reports), 3)
     merged["processes"] = len(reports)
+    merged["worst_second_p99"] = max(report.get("worst_second_p99", 0.0) for report in reports)
     merged["first_error"] = next((report["first_error"] for report in reports if report["first_error"]), "")
     for name in HISTOGRAMS:
         merged[name] = _merge_histograms([report[name] for report in reports])
@@ -175,20 +197,35 @@ def _percentile(counts: dict[int, int], rank: float) -> float:
     return 0.0
 
 
-class _Process:
-    """One generator: started, told to go, read line by line, ended by its pid."""
+class Process:
+    """One generator: started, told to go, read line by line, ended by its pid, killed when it takes too long.
 
-    def __init__(self, load: Load, target: list[str], index: int, cores: set[int], spin: bool) -> None:
+    For loads that `run` cannot tell; `build` first.
+    """
+
+    def __init__(
+        self,
+        load: Load,
+        target: list[str],
+        *,
+        index: int = 0,
+        cores: set[int],
+        spin: bool = False,
+        driver: tuple[str, ...] = (),
+    ) -> None:
         own = ["--pause", "--buckets", "--process", str(index), "--first-source", str(1 + index * 8)]
         own += ["--first-room", str(index * 1_000_000), *(["--spin"] if spin else [])]
-        self._process = subprocess.Popen(
-            [str(BINARY), *target, *load.arguments(), *own],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        os.sched_setaffinity(self._process.pid, cores)
+        with machine.pinned(cores):
+            self._process = subprocess.Popen(
+                [*(driver or (str(BINARY),)), *target, *load.arguments(), *own],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        self.pid = self._process.pid
+        self._late = threading.Timer(load.time_max(), self._process.kill)
+        self._late.start()
 
     def wait_for(self, moment: str) -> Report:
         """The line of that moment. Lines before it are passed over."""
@@ -209,12 +246,9 @@ class _Process:
         self._process.stdin.write("\n")
         self._process.stdin.flush()
 
-    def kill(self) -> None:
-        """Ends it now."""
-        self._process.kill()
-
     def end(self) -> None:
         """Gone after this, its pipes closed; kills it if it still runs."""
+        self._late.cancel()
         if self._process.poll() is None and self._process.stdout is not None and not self._process.stdout.closed:
             try:
                 self._process.wait(1)

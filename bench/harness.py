@@ -166,18 +166,25 @@ def main(benches: list[Bench]) -> None:
 
 
 def _one_run(load: Load, flags: tuple[str, ...]) -> Report:
+    with Server(cores=split_cores()[0], flags=flags) as server:
+        return watched_run(load, target_of(server), server.usage)
+
+
+def watched_run(
+    load: Load, target: list[str], usage: Callable[[], machine.Usage], *, processes: int = 1, driver: tuple[str, ...] = ()
+) -> Report:
+    """Runs a load once against what runs already; the report has what the server used meanwhile, by `usage`."""
     server_cores, generator_cores = split_cores()
-    with Server(cores=server_cores, flags=flags) as server:
-        samples: dict[str, machine.Usage] = {"started": server.usage()}
-        busy: dict[str, float] = {}
+    samples: dict[str, machine.Usage] = {"started": usage()}
+    busy: dict[str, float] = {}
 
-        def sample(moment: str) -> None:
-            samples[moment] = server.usage()
-            busy[moment] = machine.busy_seconds()
+    def sample(moment: str) -> None:
+        samples[moment] = usage()
+        busy[moment] = machine.busy_seconds()
 
-        # Spinning spares the server the cost of waking a halted core, which clients on other machines would not cause.
-        spin = server_cores.isdisjoint(generator_cores)
-        report = generator.run(load, target_of(server), cores=generator_cores, spin=spin, watch=sample)
+    # Spinning spares the server the cost of waking a halted core, which clients on other machines would not cause.
+    spin = server_cores.isdisjoint(generator_cores) and processes <= len(generator_cores)
+    report = generator.run(load, target, cores=generator_cores, processes=processes, spin=spin, watch=sample, driver=driver)
     spent = samples["measured"].cpu_seconds - samples["measuring"].cpu_seconds
     others = busy["measured"] - busy["measuring"] - spent - report["cpu_seconds"]
     # Below zero it shows the error of the kernel's tick accounting, which is therefore not cut off.

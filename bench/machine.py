@@ -11,6 +11,8 @@ import datetime
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +40,17 @@ def busy_seconds() -> float:
     """CPU seconds that the whole machine has spent since its start, with what its host took away from it ("steal")."""
     user, nice, system, _idle, _waiting, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
     return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND
+
+
+@contextmanager
+def pinned(cores: set[int]) -> Iterator[None]:
+    """Processes started inside run on these cores from their first instruction, with all the threads that they will have."""
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, own)
 
 
 def children(pid: int) -> list[int]:
