@@ -1,4 +1,4 @@
-"""The command line: `serve`, `dev`, `databases`, `repair`, `version`.
+"""The command line: `serve`, `dev`, `databases`, `top`, `repair`, `version`.
 
 Reads flags, makes a Config (server/config.py says what each means) and hands it to the supervisor. Workers never import
 this module, and what only one command needs is imported by that command, so `--help` stays quick.
@@ -69,6 +69,12 @@ ConfigFile = Annotated[
     str | None,
     typer.Option("--config", metavar="FILE", help="TOML file with settings; MEADOWLARK_CONFIG names it as well."),
 ]
+CredentialFile = Annotated[
+    str | None, typer.Option("--credential-file", metavar="FILE", help="The admin credential, for a running server.")
+]
+Url = Annotated[
+    str | None, typer.Option("--url", metavar="URL", help="The running server; by default the one that holds the folder.")
+]
 
 
 def _start(mode: settings.Mode) -> Callable[..., None]:
@@ -126,12 +132,8 @@ def create_database(
     name: Annotated[str, typer.Argument(help="1 to 63 letters, digits, '-' or '_', the first a letter or digit.")],
     data: Data = None,
     config: ConfigFile = None,
-    credential_file: Annotated[
-        str | None, typer.Option("--credential-file", metavar="FILE", help="The admin credential, for a running server.")
-    ] = None,
-    url: Annotated[
-        str | None, typer.Option("--url", metavar="URL", help="The running server; by default the one that holds the folder.")
-    ] = None,
+    credential_file: CredentialFile = None,
+    url: Url = None,
 ) -> None:
     """Create a database, on a running server or in its data folder."""
     from meadowlark.server import administration
@@ -140,6 +142,29 @@ def create_database(
     file = credential_file or configured.credential_file(configured.data)
     created = administration.create_database(name, data=configured.data, credential_file=file, url=url)
     typer.echo(f"{name} {'created' if created else 'already exists'}")
+
+
+@application.command()
+def top(
+    data: Data = None,
+    config: ConfigFile = None,
+    credential_file: CredentialFile = None,
+    url: Url = None,
+    interval: Annotated[float, typer.Option("--interval", metavar="SECONDS", min=0.5, help="Between two readings.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Print one table, of one interval, and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON instead of each table.")] = False,
+) -> None:
+    """Show what a running server does, worker by worker."""
+    from meadowlark.server import administration, monitor
+
+    configured = _load_data(data, config)
+    file = credential_file or configured.credential_file(configured.data)
+    monitor.watch(
+        lambda: administration.read_metrics(data=configured.data, credential_file=file, url=url),
+        interval=interval,
+        once=once,
+        as_json=as_json,
+    )
 
 
 @application.command()

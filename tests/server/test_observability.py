@@ -1,11 +1,14 @@
-"""Metrics, slow log and profile of real servers: numbers move as what is done says, on every worker."""
+"""Metrics, `top`, slow log and profile of real servers: numbers move as what is done says, on every worker."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -16,7 +19,7 @@ from typing import Any
 import pytest
 
 from meadowlark.server.routing import owner_of
-from tests.harness import Server, eventually, fresh_name
+from tests.harness import PROJECT, Server, eventually, fresh_name
 from tests.server.sockets import SECONDS, Socket
 
 WORKERS = 2
@@ -207,3 +210,56 @@ def test_a_profile_is_taken_where_the_database_is(server: Server) -> None:
     assert (line["path"], list(line["operations"])) == ("/rooms/$wildcard/count", ["set"])
     assert 40 < line["operations"]["set"] <= number
     assert line["sent_bytes"] > 50 * line["operations"]["set"]
+
+
+# `meadowlark top`
+
+
+def top(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "meadowlark.cli", "top", *arguments]
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("MEADOWLARK_")}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=PROJECT, env=environment)
+
+
+def test_top_shows_each_worker_and_all_of_a_server_by_its_url(server: Server) -> None:
+    one = Socket(server.port, name_on(0))
+    one.ask("q", {"p": "/a", "h": ""})
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            one.ask("p", {"p": "/a", "d": time.monotonic()})
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    try:
+        done = top("--url", server.url, "--once", "--json")
+    finally:
+        stop.set()
+        writing.join()
+    one.close()
+    assert done.returncode == 0, done.stderr
+    busy, idle, both = json.loads(done.stdout)
+    assert (busy["worker"], idle["worker"], both["worker"], both["up"]) == (0, 1, None, WORKERS)
+    assert busy["messages_per_second"] > 10
+    assert busy["deliveries_per_second"] > 10
+    assert idle["deliveries_per_second"] == 0
+    assert 0 < busy["internal_p50"] <= busy["internal_p99"]
+    assert 0 < busy["acknowledged_p50"] <= busy["acknowledged_p99"]
+    assert busy["journal_sync_p99"] > 0
+    assert both["memory_bytes"] == busy["memory_bytes"] + idle["memory_bytes"] > 20_000_000
+
+
+def test_top_finds_a_server_by_its_folder_and_wants_its_credential(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", mode="serve") as server:
+        done = top("--data", str(server.data), "--once", "--interval", "0.5")
+        assert done.returncode == 0, done.stderr
+        head, line = done.stdout.splitlines()
+        assert head.split()[:2] == ["worker", "connections"]
+        assert line.split()[0] == "0"
+        refused = top("--data", str(server.data), "--credential-file", str(tmp_path / "none"), "--once")
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "--credential-file" in refused.stderr
+    gone = top("--data", str(server.data), "--once")
+    assert (gone.returncode, gone.stdout) == (2, "")
+    assert "did not answer" in gone.stderr

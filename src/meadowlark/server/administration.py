@@ -1,4 +1,4 @@
-"""What an operator does from outside: sees which databases there are, creates one, repairs a damaged data folder.
+"""What an operator does from outside: sees which databases there are, creates one, repairs a data folder, reads the metrics.
 
 A database exists iff its folder does, so listing is reading folders, server or not. Creating depends on who owns the data
 folder: while a server holds the lock, it is asked over HTTP with the admin credential; else the folder is made here, under
@@ -11,11 +11,13 @@ Source: docs/operating.md "Databases", "Repair".
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 from meadowlark.errors import DataFolderLocked, WorldError
@@ -26,7 +28,7 @@ from meadowlark.server.data_folder import LOCK_FILE, DataFolder
 from meadowlark.server.disk import Disk
 
 REQUEST_SECONDS = 30.0
-"""How long the server may take to create a database, which is one sync of a folder."""
+"""How long the server may take to answer; creating a database, for one, is a sync of a folder."""
 
 _URL = re.compile(r"https?://[^\s\"',]+")
 
@@ -51,6 +53,27 @@ def create_database(name: str, *, data: str, credential_file: str, url: str | No
             return _create_folder(name, path)
     except DataFolderLocked:
         return _ask_server(name, _url_of_holder(data), read_credential(credential_file), _same_machine())
+
+
+def read_metrics(*, data: str, credential_file: str, url: str | None = None) -> list[dict[str, Any]]:
+    """The numbers of every worker of a running server, as exposition.py describes.
+
+    `url`: the server to ask; None: the one that holds the data folder. In dev no credential is needed. Raises WorldError.
+    """
+    credential = read_credential(credential_file) if os.path.exists(credential_file) else None
+    tls = ssl.create_default_context() if url is not None else _same_machine()
+    if url is None:
+        _check_folder(data)
+        url = _url_of_holder(data)
+    status, answer = _request("GET", url, "/.meadowlark/metrics.json", credential, tls)
+    if status == 401:
+        raise WorldError(f"the server at {url} wants the admin credential: name its file with --credential-file")
+    if status != 200:
+        raise WorldError(f"the server at {url} has no metrics: {status} {answer[:4096].decode(errors='replace').strip()}")
+    try:
+        return list(json.loads(answer))
+    except ValueError as error:
+        raise WorldError(f"the server at {url} answered with what are no metrics: {error}") from error
 
 
 def repair_data(data: str) -> list[str]:
@@ -79,8 +102,11 @@ def _check_folder(data: str) -> None:
 
 
 def _url_of_holder(data: str) -> str:
-    with open(os.path.join(data, LOCK_FILE), encoding="utf-8", errors="replace") as lock:
-        found = _URL.search(lock.read())
+    try:
+        with open(os.path.join(data, LOCK_FILE), encoding="utf-8", errors="replace") as lock:
+            found = _URL.search(lock.read())
+    except FileNotFoundError as error:
+        raise WorldError(f"no server has ever run on {data}: name one with --url http://HOST:PORT") from error
     if found is None:
         raise DataFolderLocked(f"a server holds {data} but does not say where it listens; name it with --url http://HOST:PORT")
     return found[0]
@@ -105,20 +131,28 @@ def _create_folder(name: str, data: str) -> bool:
 
 
 def _ask_server(name: str, url: str, credential: str, tls: ssl.SSLContext) -> bool:
+    status, answer = _request("PUT", url, f"/.meadowlark/databases/{name}.json", credential, tls, body=b"{}")
+    if status not in (200, 201):
+        text = answer[:4096].decode(errors="replace").strip()
+        raise WorldError(f"the server at {url} refused to create {name}: {status} {text}")
+    return status == 201
+
+
+def _request(
+    method: str, url: str, target: str, credential: str | None, tls: ssl.SSLContext, *, body: bytes | None = None
+) -> tuple[int, bytes]:
+    """Status and body of one answer. Raises WorldError when there is none."""
     parts = urlsplit(url)
     connection = _connect(parts.scheme, parts.hostname or "127.0.0.1", parts.port, tls)
     try:
-        headers = {"Authorization": f"Bearer {credential}"}
-        connection.request("PUT", f"/.meadowlark/databases/{name}.json", body=b"{}", headers=headers)
+        headers = {"Authorization": f"Bearer {credential}"} if credential else {}
+        connection.request(method, target, body=body, headers=headers)
         answer = connection.getresponse()
-        text = answer.read(4096).decode(errors="replace")
+        return answer.status, answer.read()
     except (OSError, http.client.HTTPException) as error:
         raise WorldError(f"the server at {url} did not answer: {error}") from error
     finally:
         connection.close()
-    if answer.status not in (200, 201):
-        raise WorldError(f"the server at {url} refused to create {name}: {answer.status} {text.strip()}")
-    return answer.status == 201
 
 
 def _connect(scheme: str, host: str, port: int | None, tls: ssl.SSLContext) -> http.client.HTTPConnection:
