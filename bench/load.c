@@ -59,6 +59,7 @@ typedef uint64_t u64;
 #define PER_ADDRESS 20000         /* Connections per source address, inside the usual range of 28,000 ephemeral ports. */
 #define OPENING_SECONDS_MAX 60    /* Without one client becoming ready for so long, connecting is given up. */
 #define MARKER_BYTES 25           /* '@', 14 digits of due nanoseconds, 2 of the process, 8 of the write's number. */
+#define SEATS_KEPT (1 << 20)      /* Writes of which it is known whose they were. */
 #define RETRY_SECONDS 1           /* Until a refused client tries again, unless the server names another time. */
 
 /* ---- Histogram: 128 linear steps in each power of two, so a figure is at most 0.8 % off. ---- */
@@ -142,6 +143,7 @@ typedef struct {
     u64 return_at;           /* when it is due to open again after leaving */
     u32 departures, left_number; /* how often it left; the number that the room counts its last leaving as */
     u64 left_at;
+    u32 *seen;               /* of each seat, the last write heard of, plus one; only if pushes are whole rooms */
     u32 expected;            /* set when it closes, else computed at the end */
     u64 expected_sum;
 } Client;
@@ -166,6 +168,7 @@ typedef struct {
     bool raw;            /* a byte stream of its own, no HTTP and no WebSocket */
     bool counts;         /* a number announces that so many frames are one message */
     bool silent;         /* writes are not acknowledged */
+    bool whole;          /* a push has all the seats of the room: what is new in it is what it tells */
     void (*path)(const Client *, char *text, size_t room);            /* of the upgrade */
     void (*upgraded)(Client *);                                       /* NULL: wait for the server's greeting */
     void (*greeted)(Client *);
@@ -199,6 +202,7 @@ static u64 sent, unsent, acknowledged, refused, expected_total, delivered, forei
 static u64 window_deliveries, window_acknowledged, window_writes, idle_nanoseconds;
 static u32 write_number, keepalive_index;
 static u32 *returning, returning_count; /* clients that are away, a heap: the one due first is at its top */
+static u32 seat_of[SEATS_KEPT];         /* the seat of a recent write, by its number */
 static u64 departures, retries, early;
 static u64 second_ends_at;              /* of the second that `second_in` is about */
 static double worst_second_p99;
@@ -415,6 +419,7 @@ static void write_seat(Client *client, u64 due_at) {
     used += sprintf(text + used, "\"}%s", options.dialect->write_tail);
     room->written++;
     room->written_sum += number;
+    seat_of[number % SEATS_KEPT] = client->seat;
     sent++;
     expected_total += room->listeners;
     if (!options.dialect->silent) remember_due(client, request_number, due_at);
@@ -545,22 +550,12 @@ static Message judge_firebase(const u8 *bytes, size_t count) {
         message.request = decimal(at + 4, bytes + count);
         message.ok = memmem(bytes, count, "\"s\":\"ok\"", 8) != NULL;
         if (!message.ok) note_error("refused", bytes, count);
-    } else if (count > 9 && !memcmp(bytes, "{\"t\":\"c\"", 8)) {
+    } else if (memmem(bytes, count, "\"t\":\"c\"", 7)) { /* Last in the messages of firebase-server. */
         message.kind = CONTROL;
         message.ok = memmem(bytes, count, "\"t\":\"h\"", 7) != NULL;
         if (!message.ok && !memmem(bytes, count, "\"t\":\"o\"", 7)) note_error("control message", bytes, count);
     }
     return message;
-}
-
-/* Of a server that pushes the whole room at each write: the newest write in it is the one that it tells of. */
-static Message judge_whole(const u8 *bytes, size_t count) {
-    Message newest = judge_firebase(bytes, count), message = {.kind = OTHER};
-    const u8 *end = bytes + count;
-    if (newest.kind != PUSH) return newest;
-    for (const u8 *at = bytes; (at = memchr(at, '@', (size_t)(end - at))); at++)
-        if (read_marker(at, end, &message) && message.number > newest.number) newest = message;
-    return newest;
 }
 
 static Message judge_relay(const u8 *bytes, size_t count) {
@@ -621,6 +616,20 @@ static void receive_push(Client *client, const Message *message) {
     if (histogram != &delivered_in) record(&delivered_in, now - due_at);
     if (now >= second_ends_at) end_second();
     record(&second_in, now - due_at);
+}
+
+/* A whole room: each seat whose value the client has not seen yet is a push. Rooms must fit one frame. */
+static void receive_whole(Client *client, const u8 *bytes, size_t count) {
+    Message message = {.kind = OTHER};
+    const u8 *end = bytes + count;
+    if (!client->seen) client->seen = allocate(options.workload->rooms == ONE_ROOM ? options.connections : options.room_size, sizeof *client->seen);
+    for (const u8 *at = bytes; (at = memchr(at, '@', (size_t)(end - at))); at++) {
+        if (!read_marker(at, end, &message)) continue;
+        u32 *seen = &client->seen[seat_of[message.number % SEATS_KEPT]];
+        if (*seen == message.number + 1) continue;
+        *seen = message.number + 1;
+        receive_push(client, &message);
+    }
 }
 
 static void receive_reply(Client *client, const Message *message) {
@@ -730,17 +739,30 @@ static int write_nats(const Client *client, char *text, u32 number, u32 value_by
     return sprintf(text, "PUB rooms.r%u %u\r\n", client->room + options.first_room, value_bytes);
 }
 
+/* JetStream: the stream answers each message at the subject that it names once it has kept it. */
+static void listen_jetstream(Client *client) {
+    say(client, "SUB rooms.r%u.* 1\r\nSUB _INBOX.%u.%u.* 2\r\nPING\r\n", client->room + options.first_room, options.process,
+        (u32)(client - clients));
+}
+
+static int write_jetstream(const Client *client, char *text, u32 number, u32 value_bytes) {
+    return sprintf(text, "PUB rooms.r%u.c%u _INBOX.%u.%u.%u %u\r\n", client->room + options.first_room, client->seat, options.process,
+                   (u32)(client - clients), number, value_bytes);
+}
+
 static const Dialect DIALECTS[] = {
     {"firebase", "the realtime protocol", .counts = true, .path = path_firebase, .greeted = greet_firebase, .listen = listen_firebase,
      .write_head = write_firebase, .write_tail = "}}}", .judge = judge_firebase},
-    {"whole", "the same from a server that pushes the whole room at each write", .counts = true, .path = path_firebase,
-     .greeted = greet_firebase, .listen = listen_firebase, .write_head = write_firebase, .write_tail = "}}}", .judge = judge_whole},
+    {"whole", "the same from a server that pushes the whole room at each write", .counts = true, .whole = true, .path = path_firebase,
+     .greeted = greet_firebase, .listen = listen_firebase, .write_head = write_firebase, .write_tail = "}}}", .judge = judge_firebase},
     {"relay", "each frame goes to all of the room that the path names", .silent = true, .path = path_relay, .upgraded = receive_hello,
      .greeted = greet_firebase, .listen = listening, .write_head = write_relay, .write_tail = "", .judge = judge_relay},
     {"socketio", "Socket.IO 4: join and write are events with acknowledgements", .path = path_socketio, .greeted = greet_socketio,
      .listen = listen_socketio, .write_head = write_socketio, .write_tail = "]", .pong = "3", .judge = judge_socketio},
     {"nats", "NATS over TCP: a room is a subject", .raw = true, .silent = true, .greeted = greet_nats, .listen = listen_nats,
      .write_head = write_nats, .write_tail = "\r\n", .pong = "PONG\r\n", .judge = judge_relay},
+    {"jetstream", "the same with a stream that keeps and acknowledges", .raw = true, .greeted = greet_nats, .listen = listen_jetstream,
+     .write_head = write_jetstream, .write_tail = "\r\n", .pong = "PONG\r\n", .judge = judge_relay},
 };
 #define DIALECT_COUNT (sizeof DIALECTS / sizeof *DIALECTS)
 
@@ -770,6 +792,10 @@ static void receive_text(Client *client, const u8 *bytes, size_t count, bool fin
         client->in_message = true;
     }
     if (!whole) return;
+    if (client->message.kind == PUSH && options.dialect->whole) {
+        receive_whole(client, bytes, count);
+        client->message.kind = NOTHING;
+    }
     if (final && client->pieces) client->pieces--;
     if (!final || client->pieces) return;
     client->in_message = false;
@@ -849,6 +875,13 @@ static size_t receive_lines(Client *client, const u8 *bytes, size_t count) {
             size_t size = decimal(size_at + 1, end);
             if (count - at < used + size + 2) break;
             message = options.dialect->judge(line + used, size);
+            if (!memcmp(line, "MSG _INBOX.", 11)) { /* MSG _INBOX.<process>.<client>.<request> 2 <size> */
+                const u8 *subject_end = memchr(line + 4, ' ', (size_t)(end - line) - 4);
+                const u8 *dot = memrchr(line, '.', (size_t)(subject_end - line));
+                message = (Message){.kind = REPLY, .request = decimal(dot + 1, subject_end)};
+                message.ok = memmem(bytes + at + used, size, "\"seq\"", 5) != NULL;
+                if (!message.ok) note_error("refused", bytes + at + used, size);
+            }
             used += size + 2;
         } else if (!memcmp(line, "PI", 2)) {
             message.kind = PING;

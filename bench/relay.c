@@ -2,7 +2,7 @@
  *
  * The path of the upgrade names the room; a text frame that a client sends goes to all in its room, the sender too. No JSON, no paths,
  * no rules, nothing kept, no disk, no acknowledgement, no TLS: what a real server needs more than this is the price of what it does.
- * --each writes every message to every listener at once, as a plain program would. Without it what a loop turn has for a
+ * relay [PORT [--each]]: --each writes every message to every listener at once, as a plain program would. Without it what a loop turn has for a
  * listener is gathered and written with one call, as Meadowlark does.
  *
  * One thread, one epoll; a client that does not read loses its connection at OUTBOX_BYTES_MAX. Prints "READY <port>" and ends with its
@@ -243,14 +243,15 @@ static void end_of_turn(void) {
 }
 
 int main(int count, char **words) {
-    each = count > 1 && !strcmp(words[1], "--each");
+    uint16_t port = count > 1 ? (uint16_t)atoi(words[1]) : 0;
+    each = count > 2 && !strcmp(words[2], "--each");
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     poller = epoll_create1(EPOLL_CLOEXEC);
     listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
     if (bind(listener, (struct sockaddr *)&address, size) || listen(listener, 4096)) return 3;
     getsockname(listener, (struct sockaddr *)&address, &size);

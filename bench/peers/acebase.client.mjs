@@ -1,0 +1,14 @@
+/* AceBase through acebase-client: `mutated` is the event that tells of a change below a path with the least work. */
+import acebase from 'acebase-client';
+
+export async function connect({ host, port, room, seat, heard }) {
+  const client = new acebase.AceBaseClient({ host, port, dbname: 'bench', https: false, logLevel: 'error', sync: { timing: 'connect', useCursor: false } });
+  await client.ready();
+  await client.ref(`rooms/${room}`).on('mutated', (snapshot) => {
+    const value = snapshot.val();
+    heard(typeof value === 'string' ? value : (value?.v ?? ''));
+  }, true);
+  const target = client.ref(`rooms/${room}/c${seat}`);
+  await target.set({ v: 'empty' });
+  return { echoes: true, write: (v) => target.set({ v }) };
+}
