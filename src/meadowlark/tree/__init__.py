@@ -21,6 +21,7 @@ from meadowlark.tree.node import (
 )
 from meadowlark.tree.order import key_order, priority_order, utf16_order
 from meadowlark.tree.paths import PRIORITY, VALUE, Path, check_path, find_key_fault, format_path, parse_path
+from meadowlark.tree.prepare import Prepared, prepare_decoded, prepare_slices
 from meadowlark.tree.tree import Change, Tree
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Leaf",
     "Node",
     "Path",
+    "Prepared",
     "ServerValue",
     "Tree",
     "canonical_number",
@@ -50,6 +52,8 @@ __all__ = [
     "node_hash",
     "parse_path",
     "plain",
+    "prepare_decoded",
+    "prepare_slices",
     "priority_from_json",
     "priority_of",
     "priority_order",

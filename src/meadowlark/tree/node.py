@@ -60,10 +60,9 @@ def from_json(raw: Any, depth: int = 0) -> tuple[Node | None, bool]:
     """
     waiting: list[ServerValue] = []
     try:
-        node = _parse(raw, depth, waiting)
-    except _Fault as fault:
-        where = "/".join(reversed(fault.keys))
-        raise Refused(fault.code, f"{fault.text}{f' at {where!r} in the data' if where else ''}") from None
+        node = parse(raw, depth, waiting)
+    except Fault as fault:
+        raise fault.refusal() from None
     return node, bool(waiting)
 
 
@@ -71,9 +70,9 @@ def priority_from_json(raw: Any) -> tuple[Leaf | ServerValue | None, bool]:
     """A priority alone, as written at `…/.priority`: None, a number, a string, or a server value that waits."""
     waiting: list[ServerValue] = []
     try:
-        return _parse_priority(raw, waiting), bool(waiting)
-    except _Fault as fault:
-        raise Refused(fault.code, fault.text) from None
+        return parse_priority(raw, waiting), bool(waiting)
+    except Fault as fault:
+        raise fault.refusal() from None
 
 
 def resolve(node: Node, existing: Node | None, now_ms: int) -> Node:
@@ -162,7 +161,10 @@ def find(node: Node | None, path: tuple[str, ...]) -> Node | None:
     return node
 
 
-class _Fault(Exception):
+# Parsing: also for prepare.py, which does it in slices.
+
+
+class Fault(Exception):
     """Why a node cannot be; keys are gathered from the inside out."""
 
     def __init__(self, text: str, code: Code = Code.INVALID_DATA) -> None:
@@ -171,8 +173,12 @@ class _Fault(Exception):
         self.code = code
         self.keys: list[str] = []
 
+    def refusal(self) -> Refused:
+        where = "/".join(reversed(self.keys))
+        return Refused(self.code, f"{self.text}{f' at {where!r} in the data' if where else ''}")
 
-def _parse(raw: Any, depth: int, waiting: list[ServerValue]) -> Node | None:
+
+def parse(raw: Any, depth: int, waiting: list[ServerValue]) -> Node | None:
     kind = type(raw)
     if kind is dict:
         return _parse_map(raw, depth, waiting)
@@ -185,16 +191,16 @@ def _parse_map(raw: dict[str, Any], depth: int, waiting: list[ServerValue]) -> N
     priority = None
     if not _known_keys.issuperset(raw):
         if VALUE in raw or SERVER_VALUE in raw:
-            special = _parse_special(raw, waiting)
+            special = parse_special(raw, waiting)
             if special is not None:
                 return special
         if PRIORITY in raw or VALUE in raw:
-            priority = _parse_priority(raw.get(PRIORITY), waiting)
+            priority = parse_priority(raw.get(PRIORITY), waiting)
             raw = {key: child for key, child in raw.items() if key != PRIORITY and key != VALUE}
-        _check_keys(raw)
+        check_keys(raw)
     depth += 1
     if depth > PATH_DEPTH_MAX:
-        _check_bottom(raw.values())
+        check_bottom(raw.values())
     # A copy in one call, changed only where node and JSON differ: three times as fast as building it (bench/tree.py).
     node: dict[str, Node] = raw.copy()
     for key, child in raw.items():
@@ -208,8 +214,8 @@ def _parse_map(raw: dict[str, Any], depth: int, waiting: list[ServerValue]) -> N
         elif kind is bool or (kind is int and -_EXACT_INTEGER_MAX <= child <= _EXACT_INTEGER_MAX):
             continue
         try:
-            parsed = _parse_map(child, depth, waiting) if kind is dict else _parse(child, depth, waiting)
-        except _Fault as fault:
+            parsed = _parse_map(child, depth, waiting) if kind is dict else parse(child, depth, waiting)
+        except Fault as fault:
             fault.keys.append(key[:80])
             raise
         if parsed is None:
@@ -226,12 +232,12 @@ def _parse_map(raw: dict[str, Any], depth: int, waiting: list[ServerValue]) -> N
 def _parse_array(raw: list[Any], depth: int, waiting: list[ServerValue]) -> Node | None:
     depth += 1
     if depth > PATH_DEPTH_MAX:
-        _check_bottom(raw)
+        check_bottom(raw)
     node: dict[str, Node] = {}
     for index, child in enumerate(raw):
         try:
-            parsed = _parse_map(child, depth, waiting) if type(child) is dict else _parse(child, depth, waiting)
-        except _Fault as fault:
+            parsed = _parse_map(child, depth, waiting) if type(child) is dict else parse(child, depth, waiting)
+        except Fault as fault:
             fault.keys.append(str(index))
             raise
         if parsed is not None:
@@ -239,22 +245,22 @@ def _parse_array(raw: list[Any], depth: int, waiting: list[ServerValue]) -> Node
     return node or None
 
 
-def _check_keys(raw: dict[str, Any]) -> None:
+def check_keys(raw: dict[str, Any]) -> None:
     if not are_plain_keys(raw):
         for key in raw:
             fault = find_key_fault(key)
             if fault:
-                raise _Fault(f"Invalid data: {fault}")
+                raise Fault(f"Invalid data: {fault}")
     elif len(raw) <= _KNOWN_KEYS_PER_MAP_MAX:
         if len(_known_keys) >= _KNOWN_KEYS_MAX:
             _known_keys.clear()
         _known_keys.update([key for key in raw if len(key) <= _KNOWN_KEY_LENGTH_MAX])
 
 
-def _check_bottom(children_below: Iterable[Any]) -> None:
+def check_bottom(children_below: Iterable[Any]) -> None:
     """Before descending, so that recursion is bounded too."""
     if any(child is not None for child in children_below):
-        raise _Fault(f"data is deeper than {PATH_DEPTH_MAX} levels")
+        raise Fault(f"data is deeper than {PATH_DEPTH_MAX} levels")
 
 
 def _parse_leaf(raw: Any) -> Leaf:
@@ -269,25 +275,25 @@ def _parse_leaf(raw: Any) -> Leaf:
         try:
             return canonical_number(raw)
         except Refused as refused:
-            raise _Fault(refused.text) from None
-    raise _Fault(f"expected JSON, got {kind.__name__}")
+            raise Fault(refused.text) from None
+    raise Fault(f"expected JSON, got {kind.__name__}")
 
 
-def _parse_special(raw: dict[str, Any], waiting: list[ServerValue]) -> Node | None:
+def parse_special(raw: dict[str, Any], waiting: list[ServerValue]) -> Node | None:
     """A leaf written as `.value`, or a server value; None if `.value` is null, which counts as not there."""
     others = [key for key in raw if key not in (VALUE, PRIORITY, SERVER_VALUE) and raw[key] is not None]
     if SERVER_VALUE in raw:
         if others or VALUE in raw:
-            raise _Fault("'.sv' may not stand beside other keys")
+            raise Fault("'.sv' may not stand beside other keys")
         leaf: Any = _parse_server_value(raw[SERVER_VALUE], waiting)
     else:
         leaf = raw[VALUE]
         if leaf is None:
             return None
         if others:
-            raise _Fault("'.value' may not stand beside children")
+            raise Fault("'.value' may not stand beside children")
         leaf = _parse_bare_leaf(leaf, waiting)
-    priority = _parse_priority(raw.get(PRIORITY), waiting)
+    priority = parse_priority(raw.get(PRIORITY), waiting)
     return leaf if priority is None else {VALUE: leaf, PRIORITY: priority}
 
 
@@ -296,15 +302,15 @@ def _parse_bare_leaf(raw: Any, waiting: list[ServerValue]) -> Leaf | ServerValue
     if type(raw) is dict and SERVER_VALUE in raw and len(raw) == 1:
         return _parse_server_value(raw[SERVER_VALUE], waiting)
     if type(raw) in (dict, list):
-        raise _Fault("'.value' must be a string, a number or a boolean")
+        raise Fault("'.value' must be a string, a number or a boolean")
     return _parse_leaf(raw)
 
 
-def _parse_priority(raw: Any, waiting: list[ServerValue]) -> Leaf | ServerValue | None:
+def parse_priority(raw: Any, waiting: list[ServerValue]) -> Leaf | ServerValue | None:
     if raw is None:
         return None
     if type(raw) is bool or type(raw) is list or (type(raw) is dict and raw.keys() != {SERVER_VALUE}):
-        raise _Fault("a priority must be a number, a string or null")
+        raise Fault("a priority must be a number, a string or null")
     return _parse_bare_leaf(raw, waiting)
 
 
@@ -314,7 +320,7 @@ def _parse_server_value(raw: Any, waiting: list[ServerValue]) -> ServerValue:
     elif type(raw) is dict and len(raw) == 1 and type(raw.get("increment")) in (int, float):
         made = ServerValue(_parse_leaf(raw["increment"]))  # type: ignore[arg-type]  # a number in, a number out
     else:
-        raise _Fault('unknown server value: expected {".sv": "timestamp"} or {".sv": {"increment": number}}')
+        raise Fault('unknown server value: expected {".sv": "timestamp"} or {".sv": {"increment": number}}')
     waiting.append(made)
     return made
 
@@ -322,4 +328,4 @@ def _parse_server_value(raw: Any, waiting: list[ServerValue]) -> ServerValue:
 def _check_string(text: str) -> None:
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > STRING_BYTES_MAX:
-        raise _Fault(f"a string has {size} bytes, limit is {STRING_BYTES_MAX}", Code.TOO_BIG)
+        raise Fault(f"a string has {size} bytes, limit is {STRING_BYTES_MAX}", Code.TOO_BIG)

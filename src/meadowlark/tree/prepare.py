@@ -1,0 +1,149 @@
+"""A large value made ready to be written, in slices: decoded, checked, brought into its one form, and encoded.
+
+All of it happens off the tree, so that writing what came out is one step however large it is. What is refused is refused with
+the words that `from_json` has for it. In step with node.py: `_fill_map` and `_fill_array` are `_parse_map` and `_parse_array`
+there, but change what was decoded in place.
+Does not know: where the value will stand beyond its depth, who waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from meadowlark.limits import PATH_DEPTH_MAX
+from meadowlark.tree.decode import decode_slices
+from meadowlark.tree.export import encode_slices
+from meadowlark.tree.node import Fault, Node, ServerValue, check_bottom, check_keys, parse, parse_priority, parse_special
+from meadowlark.tree.paths import PRIORITY, SERVER_VALUE, VALUE, are_plain_keys
+
+STEP_NODES = 3_000
+"""Checked between two yields: about a millisecond."""
+
+_STEP_KEYS = 8_192
+
+_Steps = Generator[None, None, Node | None]
+
+
+class Prepared(msgspec.Struct, frozen=True, gc=False):
+    """A value that is ready. It belongs to whoever writes it, once."""
+
+    node: Node | None
+    waits: bool
+    """Whether server values wait in it, to be resolved where it is written."""
+    pieces: list[bytes]
+    """Its export form, in order; none if it waits."""
+
+
+def prepare_slices(data: bytes | bytearray | memoryview, depth: int = 0) -> Generator[None, None, Prepared]:
+    """Yields after each millisecond or so; returns the value that the JSON `data` describes, for `depth` keys below the root.
+
+    Raises what `orjson.loads` and `from_json` raise.
+    """
+    raw = yield from decode_slices(data)
+    return (yield from prepare_decoded(raw, depth))
+
+
+def prepare_decoded(raw: Any, depth: int = 0) -> Generator[None, None, Prepared]:
+    """The same for JSON that is decoded already. `raw` is used up."""
+    waiting: list[ServerValue] = []
+    try:
+        node = yield from _fill(raw, depth, waiting)
+    except Fault as fault:
+        raise fault.refusal() from None
+    pieces: list[bytes] = []
+    if not waiting:
+        for piece in encode_slices(node, with_priorities=True):
+            pieces.append(piece)
+            yield
+    return Prepared(node, bool(waiting), pieces)
+
+
+def _fill(raw: Any, depth: int, waiting: list[ServerValue]) -> _Steps:
+    """`node.parse` in steps."""
+    if type(raw) is dict:
+        return (yield from _fill_map(raw, depth, waiting))
+    if type(raw) is list:
+        return (yield from _fill_array(raw, depth, waiting))
+    return parse(raw, depth, waiting)
+
+
+def _fill_map(raw: dict[str, Any], depth: int, waiting: list[ServerValue]) -> _Steps:
+    if VALUE in raw or SERVER_VALUE in raw:
+        special = parse_special(raw, waiting)
+        if special is not None:
+            return special
+    priority = parse_priority(raw.pop(PRIORITY, None), waiting)
+    raw.pop(VALUE, None)
+    keys: Iterator[str] = iter(raw)
+    while some := list(islice(keys, _STEP_KEYS)):
+        if not are_plain_keys(some):
+            check_keys(dict.fromkeys(some))
+        yield
+    depth += 1
+    if depth > PATH_DEPTH_MAX:
+        check_bottom(raw.values())
+    gone: list[str] = []
+    budget = STEP_NODES
+    # No key comes or goes in the loop.
+    for key, child in raw.items():
+        count = _count_up_to(child, STEP_NODES)
+        budget -= count
+        if budget < 0:
+            yield
+            budget = STEP_NODES
+        try:
+            parsed = (yield from _fill(child, depth, waiting)) if count > STEP_NODES else parse(child, depth, waiting)
+        except Fault as fault:
+            fault.keys.append(key[:80])
+            raise
+        if parsed is None:
+            gone.append(key)
+        elif parsed is not child:
+            raw[key] = parsed
+    for key in gone:
+        del raw[key]
+    if not raw:
+        return None
+    if priority is not None:
+        raw[PRIORITY] = priority
+    return raw
+
+
+def _fill_array(raw: list[Any], depth: int, waiting: list[ServerValue]) -> _Steps:
+    depth += 1
+    if depth > PATH_DEPTH_MAX:
+        check_bottom(raw)
+    node: dict[str, Node] = {}
+    budget = STEP_NODES
+    for index, child in enumerate(raw):
+        count = _count_up_to(child, STEP_NODES)
+        budget -= count
+        if budget < 0:
+            yield
+            budget = STEP_NODES
+        try:
+            parsed = (yield from _fill(child, depth, waiting)) if count > STEP_NODES else parse(child, depth, waiting)
+        except Fault as fault:
+            fault.keys.append(str(index))
+            raise
+        if parsed is not None:
+            node[str(index)] = parsed
+        raw[index] = None  # So that it is freed now rather than all at once.
+    return node or None
+
+
+def _count_up_to(raw: Any, limit: int) -> int:
+    """Values in decoded JSON, itself included; counting stops past `limit`."""
+    if type(raw) is not dict and type(raw) is not list:
+        return 1
+    count, todo = 1, [raw]
+    while todo and count <= limit:
+        top = todo.pop()
+        count += len(top)
+        if count <= limit:
+            todo.extend([child for child in (top.values() if type(top) is dict else top) if type(child) in (dict, list)])
+    return count
