@@ -42,8 +42,25 @@ def in_pieces(payload: bytes, size: int = 60) -> bytes:
 class Faulty:
     """A tiny server of one room. `deliver` makes the bytes of a push out of its payload, its number and its listener's index."""
 
-    def __init__(self, deliver: Callable[[bytes, int, int], bytes], *, byte_by_byte: bool = False, refuse: bool = False) -> None:
+    def __init__(
+        self,
+        deliver: Callable[[bytes, int, int], bytes],
+        *,
+        byte_by_byte: bool = False,
+        refuse: bool = False,
+        whole: bool = False,
+        forgets: bool = False,
+        busy: int = 0,
+    ) -> None:
         self.deliver, self.byte_by_byte, self.refuse = deliver, byte_by_byte, refuse
+        self.whole = whole
+        """Pushes the whole room at each write."""
+        self.forgets = forgets
+        """Does not say what clients left for their end."""
+        self.busy = busy
+        """Upgrades still to be refused after the first three."""
+        self.room: Report = {}
+        self.at_end: dict[asyncio.StreamWriter, Report] = {}
         self.listeners: list[asyncio.StreamWriter] = []
         self.writers: list[asyncio.StreamWriter] = []
         self.sending = asyncio.Lock()
@@ -53,10 +70,35 @@ class Faulty:
         self.writers.append(writer)
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"GET /.ws?v=5&ns=bench HTTP/1.1\r\n"), head
+        if self.busy and len(self.writers) > 3:
+            self.busy -= 1
+            writer.write(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\n\r\n")
+            writer.close()
+            return
         await self.send(writer, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n" + frame(HELLO))
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 await self.receive(writer, *await self.read_frame(reader))
+        await self.end(writer)
+
+    async def end(self, writer: asyncio.StreamWriter) -> None:
+        """A client is gone: the others hear what it left for its end."""
+        if writer in self.listeners:
+            self.listeners.remove(writer)
+        body = self.at_end.pop(writer, None)
+        if body and not self.forgets:
+            await self.push(body)
+        writer.close()
+
+    async def push(self, body: Report) -> None:
+        self.room[body["p"].rpartition("/")[2]] = body["d"]
+        told = {"p": "rooms/r0", "d": self.room} if self.whole else {"p": body["p"][1:], "d": body["d"]}
+        payload = json.dumps({"t": "d", "d": {"a": "d", "b": told}}, separators=(",", ":")).encode()
+        self.pushes += 1
+        for index, listener in enumerate(self.listeners):
+            if pushed := self.deliver(payload, self.pushes, index):
+                with suppress(ConnectionError):
+                    await self.send(listener, pushed)
 
     async def read_frame(self, reader: asyncio.StreamReader) -> tuple[int, bytes]:
         first, size = await reader.readexactly(2)
@@ -81,13 +123,10 @@ class Faulty:
             # What was in the room before bears a marker too and is no delivery.
             await self.send(writer, frame(b'{"t":"d","d":{"a":"d","b":{"p":"rooms/r0","d":{"c0":{"v":"@%024x"}}}}}' % 7))
             self.listeners.append(writer)
+        elif request["a"] == "o":
+            self.at_end[writer] = request["b"]
         elif not self.refuse:
-            body = {"p": request["b"]["p"][1:], "d": request["b"]["d"]}
-            payload = json.dumps({"t": "d", "d": {"a": "d", "b": body}}, separators=(",", ":")).encode()
-            self.pushes += 1
-            for index, listener in enumerate(self.listeners):
-                if pushed := self.deliver(payload, self.pushes, index):
-                    await self.send(listener, pushed)
+            await self.push(request["b"])
         status = b"failed" if self.refuse and request["a"] == "p" else b"ok"
         await self.send(writer, frame(b'{"t":"d","d":{"r":%d,"b":{"s":"%b","d":"no \\"room\\""}}}' % (request["r"], status)))
 
@@ -141,7 +180,7 @@ def report_of(faulty: Faulty, *options: str) -> Report:
         "--seconds",
         "0.4",
         "--drain",
-        "0.5",
+        "2",
     ]
     with running(faulty) as port:
         command = [str(generator.BINARY), "--port", str(port), *load, *options]
@@ -269,3 +308,79 @@ def test_keepalives_are_sent_when_asked_for() -> None:
     faulty = Faulty(plain)
     report_of(faulty, "--keepalive", "0.1", "--idle")
     assert faulty.keepalives >= 6
+
+
+PRESENCE = ("--workload", "presence", "--room-size", "3", "--writes-per-second", "10", "--away", "0.05")
+
+
+def test_coming_and_vanishing_are_heard_by_the_others() -> None:
+    report = report_of(Faulty(plain), *PRESENCE)
+    assert faults(report) == {}
+    assert report["departures"] == 5
+    assert report["away"] == 0
+    assert report["writes"] == report["acknowledged"] == 3 + 5
+    assert report["left_ms"]["count"] == 4 * 2  # without the one of the warm-up
+    assert report["joined_ms"]["count"] >= 4 * 3 - 3  # the last may come back when measuring is over
+
+
+def test_a_word_that_the_server_forgot_is_missed() -> None:
+    report = report_of(Faulty(plain, forgets=True), *PRESENCE)
+    assert report["left_ms"]["count"] == 0
+    assert report["deliveries_missing"] > 0
+
+
+def test_all_come_back_from_a_storm_those_that_are_refused_by_trying_again() -> None:
+    faulty = Faulty(plain, busy=2)
+    report = report_of(faulty, "--workload", "storm", "--room-size", "3", "--writes-per-second", "1", "--warmup", "0")
+    assert faults(report) == {}
+    assert (report["departures"], report["ready"], report["retries"], report["away"]) == (3, 3, 2, 0)
+    assert report["back_ms"]["count"] == 3
+    assert len(faulty.writers) == 3 + 2 + 3
+
+
+def test_a_server_that_pushes_the_whole_room_is_understood() -> None:
+    report = report_of(Faulty(plain, whole=True), "--dialect", "whole")
+    assert faults(report) == {}
+    assert report["deliveries"] == 150
+
+
+def test_the_worst_second_is_at_least_the_p99_of_a_run_of_one_second() -> None:
+    report = report_of(Faulty(plain))
+    assert report["worst_second_p99"] > 0
+    assert report["worst_second_p99"] <= report["delivered_ms"]["max"]
+
+
+@pytest.mark.parametrize("flags", [(), ("--each",)], ids=["one write a turn", "one write a message"])
+def test_the_relay_loses_nothing(flags: tuple[str, ...]) -> None:
+    generator.build()
+    relay = subprocess.Popen(
+        [str(generator.BINARY.parent / "relay"), "0", *flags], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert relay.stdin is not None
+    assert relay.stdout is not None
+    try:
+        port = relay.stdout.readline().split()[1]
+        options = [
+            "--dialect",
+            "relay",
+            "--connections",
+            "40",
+            "--writes-per-second",
+            "1000",
+            "--value-bytes",
+            "300",
+            "--warmup",
+            "0",
+            "--seconds",
+            "0.4",
+        ]
+        command = [str(generator.BINARY), "--port", port, *options]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    finally:
+        relay.stdin.close()  # It ends with its standard input.
+        relay.wait(10)
+        relay.stdout.close()
+    report = json.loads(answer.stdout.splitlines()[-1])
+    assert faults(report) == {}
+    assert (report["writes"], report["deliveries"]) == (400, 4000)
+    assert relay.returncode == 0

@@ -139,7 +139,7 @@ async function run(until, due) {
 /* Standard output is for the report, and nobody reads what libraries say. */
 for (const level of ['log', 'info', 'warn', 'error', 'debug']) console[level] = () => {};
 
-const peer = await import(`./${given.peer}.client.mjs`);
+const peer = await import(new URL(`${given.peer}.client.mjs`, import.meta.url)); /* Or the path of another. */
 const lanes = Math.min(16, connections); /* Clients that open at once. */
 await peer.prepare?.({ host: given.host ?? '127.0.0.1', port: Number(given.port), credential: given.auth, rooms: rooms.length, seats: roomSize });
 let opening = 0;
