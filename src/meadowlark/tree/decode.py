@@ -81,7 +81,7 @@ def _cut(text: memoryview, start: int, slice_bytes: int) -> Generator[None, None
     while True:
         block = _block(text, start, start + slice_bytes)
         if len(block) - len(block.translate(None, _BRACKETS)) > slice_bytes // _DENSE:
-            block = _block(text, start, start + slice_bytes // _DENSE)
+            block = _block(text, start, start + max(1, slice_bytes // _DENSE))
         end = start + len(block)
         if block.isspace() and not is_inside and not block.strip(_BLANK):
             block = b" "  # Else a gap without an end would be one slice.
