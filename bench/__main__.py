@@ -1,8 +1,31 @@
-"""`python -m bench [QUESTION …]`: all questions, in the order in which a result is most often wanted."""
+"""`python -m bench [QUESTION …]`: all questions, in the order in which a result is most often wanted.
+
+`python -m bench report` measures nothing and writes what was measured into docs/performance.md.
+"""
 
 from __future__ import annotations
 
-from bench import hot_room, memory, rooms
-from bench.harness import main
+import sys
 
-main([rooms.BENCH, hot_room.BENCH, memory.BENCH])
+from bench import growth, hot_room, idle, memory, peers, presence, report, rooms, storm
+from bench.harness import main
+from bench.script import bench_of
+
+BENCHES = [
+    rooms.BENCH,
+    hot_room.BENCH,
+    peers.BENCH,
+    storm.BENCH,
+    presence.BENCH,
+    growth.BENCH,
+    idle.BENCH,
+    memory.BENCH,
+    bench_of("journal", "How long does a durable append take?", "a loop busy with other things, other programs that sync."),
+    bench_of("session", "What does one message cost in the session machine?", "sockets, the engine, cold caches, waiting."),
+    bench_of("tree", "What does one write, hash, encode and import cost?", "caches that something else has emptied."),
+]
+
+if sys.argv[1:] == ["report"]:
+    report.write([bench.name for bench in BENCHES])
+else:
+    main(BENCHES)

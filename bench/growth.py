@@ -33,22 +33,22 @@ def measure(effort: Effort) -> tuple[list[Row], list[Any]]:
     rows: list[Row] = []
     details: list[Any] = []
 
-    def add(what: str, load: Load, database_bytes: int = 0) -> None:
+    def add(axis: str, size: int, what: str, load: Load, database_bytes: int = 0) -> None:
         measured = Measured(load, [_run(load.lasting(effort.seconds), database_bytes) for _ in range(effort.runs)])
         rows.append(_row(what, measured))
-        details.append({"what": what, "runs": measured.runs})
+        details.append({"axis": axis, "size": size, "what": what, "runs": measured.runs})
 
     for count in CONNECTIONS + (CONNECTIONS_FULL if effort.full else ()):
         if count + 500 <= files:
-            add(f"{count:,} connections", Load(connections=count, writes_per_second=WRITES_PER_SECOND))
+            add("connections", count, f"{count:,} connections", Load(connections=count, writes_per_second=WRITES_PER_SECOND))
         else:
             print(f"{count:,} connections need more open files than this machine allows a process: {files:,}")
     for size in DATABASE_BYTES + (DATABASE_BYTES_FULL if effort.full else ()):
-        add(f"{size / 1000:,.0f} kB database", Load(connections=1000, writes_per_second=WRITES_PER_SECOND), size)
+        add("bytes", size, f"{size / 1000:,.0f} kB database", Load(connections=1000, writes_per_second=WRITES_PER_SECOND), size)
     for count in DATABASES + (DATABASES_FULL if effort.full else ()):
         connections = max(2000, count * 2)
         load = Load(connections=connections, room_size=2, databases=count, writes_per_second=WRITES_PER_SECOND)
-        add(f"{count:,} databases, {connections:,} connections in twos", load)
+        add("databases", count, f"{count:,} databases, {connections:,} connections in twos", load)
     return rows, details
 
 

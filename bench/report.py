@@ -1,0 +1,124 @@
+"""From results to the document: plots as SVG, and the tables of docs/performance.md.
+
+    python -m bench report
+
+Reads bench/results/*.json, writes bench/results/*.svg and everything between the two marks in docs/performance.md. It measures
+nothing, so a document can be made again without running anything.
+Does not know: how anything was measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench import machine
+from bench.plot import Points, lines
+
+RESULTS = Path(__file__).resolve().parent / "results"
+DOCUMENT = machine.ROOT / "docs" / "performance.md"
+BEGIN, END = "<!-- results: begin, written by python -m bench report -->", "<!-- results: end -->"
+
+Result = dict[str, Any]
+Plots = dict[str, str]
+"""File name without its ending: SVG."""
+
+
+def write(order: list[str]) -> None:
+    """Makes plots and tables of all results there are, in the order of the questions."""
+    parts = []
+    for name in order:
+        file = RESULTS / f"{name}.json"
+        if file.exists():
+            parts.append(_section(name, json.loads(file.read_text())))
+    text = DOCUMENT.read_text()
+    if BEGIN not in text or END not in text:
+        raise SystemExit(f"{DOCUMENT} lacks the marks between which results go: {BEGIN} and {END}")
+    head, rest = text.split(BEGIN, 1)
+    DOCUMENT.write_text(head + BEGIN + "\n" + "\n".join(parts) + END + rest.split(END, 1)[1])
+    print(f"{len(parts)} results are in {DOCUMENT.relative_to(machine.ROOT)}")
+
+
+def _section(name: str, result: Result) -> str:
+    plots = PLOTS[name](result) if name in PLOTS else {}
+    for file, svg in plots.items():
+        (RESULTS / f"{file}.svg").write_text(svg)
+    images = "".join(f"![{file}](../bench/results/{file}.svg)\n" for file in plots)
+    on = result["machine"]
+    commit = on["commit"] + (" with changes" if on["changed"] else "")
+    return (
+        f"### {result['question']}\n{markdown_table(result['rows'])}\n{images}\n"
+        f"`{result['command']}` at {commit}, {on['date'][:10]}: {on['processor']}, "
+        f"{on['cores']} cores, Linux {on['kernel']}, Python {on['python']}. Does not show: {result['not_shown']}\n"
+    )
+
+
+def markdown_table(rows: list[Result]) -> str:
+    """Rows as a table of Markdown."""
+    if not rows:
+        return "(nothing measured)\n"
+    lines_ = [list(rows[0]), ["---"] * len(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines_)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else " ".join(str(value).replace("|", "\\|").split())
+
+
+# Plots
+
+
+def columns(rows: list[Result], x: str, *ys: str) -> dict[str, Points]:
+    """A series for each column of `ys` over column `x`."""
+    return {y: [(float(row[x]), float(row[y])) for row in rows if row[y] != ""] for y in ys}
+
+
+def _hot_room(result: Result) -> Plots:
+    series = columns(result["rows"], "deliveries/s", "delivered p50", "delivered p99", "delivered max")
+    return {"hot_room": lines("One room of 1,000", "deliveries a second", "ms", series, log_y=True)}
+
+
+def _storm(result: Result) -> Plots:
+    series = columns(result["rows"], "stormers", "stayed p50", "stayed p99", "worst second p99")
+    return {
+        "storm": lines(
+            "Those who stay while others reconnect", "clients that reconnect at once", "delivered, ms", series, log_y=True
+        )
+    }
+
+
+def _idle(result: Result) -> Plots:
+    points = [(float(row["connections"]), float(row["of a core"].rstrip("%"))) for row in result["rows"]]
+    return {"idle": lines("Idle connections", "connections", "% of a core", {"worker": points})}
+
+
+def _growth(result: Result) -> Plots:
+    plots = {}
+    for axis in ("connections", "bytes", "databases"):
+        some = [one for one in result["details"] if one["axis"] == axis]
+        costs = [
+            (float(one["size"]), row["µs a delivery"]) for one in some for row in result["rows"] if row["what"] == one["what"]
+        ]
+        plots[f"growth_{axis}"] = lines(f"A delivery as {axis} grow", axis, "µs of CPU", {"µs a delivery": costs}, log_x=True)
+    return plots
+
+
+def _peers(result: Result) -> Plots:
+    series = {}
+    for one in result["details"]:
+        if one["climbs"]:
+            steps = [(step["writes_per_second_asked"], step["delivered_ms"]["p99"]) for step in one["climbs"][0]]
+            series[one["peer"]] = sorted(steps)
+    title = "Rooms of ten, 200 connections, one core each"
+    return {"peers": lines(title, "writes a second", "delivered p99, ms", series, log_x=True, log_y=True)}
+
+
+PLOTS: dict[str, Callable[[Result], Plots]] = {
+    "hot_room": _hot_room,
+    "storm": _storm,
+    "idle": _idle,
+    "growth": _growth,
+    "peers": _peers,
+}
