@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from functools import cache
@@ -30,6 +31,8 @@ FOLDER = Path(__file__).resolve().parent / "peers"
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 10.0
 INSTALL_SECONDS_MAX = 600.0
+LIFE_SECONDS_MAX = 1800.0
+"""After so long a peer is killed, whatever it does."""
 POCKETBASE_CREDENTIAL = "bench@example.com:loopback-only"
 
 
@@ -68,15 +71,19 @@ class PeerServer:
         self.port = free_port()
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
+        self._late: threading.Timer | None = None
 
     def __enter__(self) -> PeerServer:
         self._folder = Path(tempfile.mkdtemp(dir=machine.cache_folder("bench")))
         try:
-            command = self.peer.command(self.port, self._folder)
+            command = [*_dying_with_parent(), *self.peer.command(self.port, self._folder)]
             with (self._folder / "log").open("w") as log, machine.pinned(self.cores):
                 self._process = subprocess.Popen(
                     command, cwd=self._folder, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=_environment()
                 )
+            self._late = threading.Timer(LIFE_SECONDS_MAX, self._process.kill)
+            self._late.daemon = True
+            self._late.start()
             self._wait_until_ready(self._process)
             self.peer.prepare(self.port, self._folder)
         except BaseException:
@@ -99,6 +106,8 @@ class PeerServer:
 
     def stop(self) -> None:
         """Ends it by its pid and removes its data."""
+        if self._late is not None:
+            self._late.cancel()
         process, self._process = self._process, None
         if process is not None:
             process.terminate()
@@ -128,6 +137,11 @@ def node_driver(name: str) -> tuple[str, ...]:
     """The Node load generator for a peer."""
     _install_node()
     return ("node", str(FOLDER / "driver.mjs"), "--peer", name)
+
+
+def _dying_with_parent() -> list[str]:
+    """What to run before a command so that it ends if this process is killed; it keeps its pid."""
+    return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
 def free_port() -> int:

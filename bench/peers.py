@@ -4,9 +4,9 @@ Rooms of ten, each client listens to its room and writes into its own seat of it
 machine, the same run, one core for the server and one for the driver. *held* is the highest rate at which delivered p99
 stayed under 50 ms and nothing went missing; between the steps of the scale it is narrowed down. p50, p99 and max
 are those at 50 writes a second, which all should hold. *x less* is Meadowlark's held rate divided by the peer's, through the
-same driver. C drives what speaks a simple protocol (bench/load.c), Node with the peer's own client library the others;
-Meadowlark is driven by both, so that the driver's part can be seen. *limit* names what gave in: a driver that sent late
-says nothing about the server.
+same driver. *others* is what else used the machine, in cores: a row where it is more than about 0.15 says nothing. C drives what
+speaks a simple protocol (bench/load.c), Node with the peer's own client library the others; Meadowlark is driven by both, so
+that the driver's part can be seen. *limit* names what gave in: a driver that sent late says nothing about the server.
 """
 
 from __future__ import annotations
@@ -146,6 +146,7 @@ def _row(contender: Contender, climbs: list[Climb], meadowlark: float) -> Row:
         "RSS MB": round(median("resident_bytes") / 1e6, 1),
         "server core": median("server_cores"),
         "late p99": median("sent_late_ms", "p99"),
+        "others": round(statistics.median(step["others_cores"] for climb in climbs for step in climb.steps), 2),
         "kept": contender.keeps,
         "does not do": contender.lacks,
     }

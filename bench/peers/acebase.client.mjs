@@ -1,4 +1,4 @@
-/* AceBase through acebase-client: `mutated` is the event that tells of a change below a path with the least work. */
+/* AceBase through acebase-client: `mutated` is the event that carries only what changed below a path. */
 import acebase from 'acebase-client';
 
 export async function connect({ host, port, room, seat, heard }) {

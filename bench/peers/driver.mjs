@@ -147,8 +147,10 @@ await Promise.all(Array.from({ length: lanes }, async () => {
   while (opening < connections) await open(peer, opening++);
 }));
 announce('connected');
-if (given.pause) await once(process.stdin, 'data');
-process.stdin.unref?.();
+if (given.pause) {
+  process.stdin.on('end', () => process.exit(2)); /* Who started it is gone. */
+  await once(process.stdin, 'data');
+}
 for (const client of clients) client.listening = true;
 
 let state = 88172645463325252n;
