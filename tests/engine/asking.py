@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from meadowlark.auth.identity import ADMIN, NOBODY, Identity
@@ -35,7 +36,8 @@ class Believer(Client):
         self.heard.append(("merge" if push.merge else "set", format_path(push.path), push.value))
         writes = push.value.items() if push.merge else [("", push.value)]
         for relative, node in writes:
-            self.mirror.set(push.path + parse_path(relative), node)
+            # A copy: the mirror is changed too, and must not change the database's tree.
+            self.mirror.set(push.path + parse_path(relative), copy.deepcopy(node))
 
     def take(self) -> list[tuple[str, str, Any]]:
         """What was heard since the last take."""
