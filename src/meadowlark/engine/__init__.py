@@ -15,8 +15,9 @@ from meadowlark.engine.commands import (
     Unlisten,
     Update,
 )
-from meadowlark.engine.database import Database
-from meadowlark.engine.effects import Commit, Effect, Push, Reply, Revoke
+from meadowlark.engine.database import Database, update_paths
+from meadowlark.engine.effects import Commit, Drop, Effect, Push, Reply, Revoke
+from meadowlark.engine.records import record_pieces
 
 __all__ = [
     "Access",
@@ -24,6 +25,7 @@ __all__ = [
     "Command",
     "Commit",
     "Database",
+    "Drop",
     "Effect",
     "Get",
     "Identify",
@@ -40,4 +42,6 @@ __all__ = [
     "Set",
     "Unlisten",
     "Update",
+    "record_pieces",
+    "update_paths",
 ]

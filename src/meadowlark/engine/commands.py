@@ -1,7 +1,8 @@
 """What a client may ask of a database. Each becomes effects (effects.py) through `Database.apply(command, now, out)`.
 
 `client` is who asks (client.py); `request` comes back in the Reply untouched (the socket's `r`; None asks for no reply).
-Paths are parsed; values are decoded JSON, not yet checked. Immutable, so that they can be logged, kept and replayed.
+Paths are parsed; values are decoded JSON, not yet checked, or `Prepared`, which belong to the database afterwards. Immutable, so
+that they can be logged, kept and replayed.
 Source: docs/protocol.md "Requests".
 """
 
@@ -24,6 +25,8 @@ class Set(msgspec.Struct, frozen=True, gc=False):
     path: Path
     value: Any
     expected: str | None = None
+    record: bytes | None = None
+    """The record that this write makes (records.py), where it was prepared too."""
 
 
 class Update(msgspec.Struct, frozen=True, gc=False):
@@ -33,6 +36,7 @@ class Update(msgspec.Struct, frozen=True, gc=False):
     request: int | None
     path: Path
     children: dict[str, Any]
+    record: bytes | None = None
 
 
 class Get(msgspec.Struct, frozen=True, gc=False):

@@ -12,14 +12,14 @@ Does not know: bytes, sockets, files, clocks. Source: docs/semantics.md; docs/pr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
 from meadowlark.engine import commands as c
 from meadowlark.engine.access import Access
 from meadowlark.engine.client import Client
-from meadowlark.engine.effects import Commit, Effect, Push, Reply, Revoke
+from meadowlark.engine.effects import Commit, Drop, Effect, Push, Reply, Revoke
 from meadowlark.engine.listeners import Listeners, Spot, spot_at
 from meadowlark.engine.on_disconnect import DisconnectQueue
 from meadowlark.errors import Code, Refused
@@ -29,11 +29,13 @@ from meadowlark.tree import (
     Change,
     Node,
     Path,
+    Prepared,
     ServerValue,
     Tree,
     find,
     format_path,
     from_json,
+    is_large,
     matches,
     node_count_up_to,
     node_hash,
@@ -79,12 +81,13 @@ class Database:
             # Leave is never refused, and everything else has a request.
             out.append(Reply(command.client, command.request, Refused(refused.code, refused.text)))  # type: ignore[union-attr]
 
-    def replay(self, sequence: int, entries: list[Entry]) -> None:
-        """Repeats one record made by `apply` earlier, without effects. Records come in order, each once."""
+    def replay(self, sequence: int, entries: list[Entry]) -> list[Node]:
+        """Repeats one record made by `apply` earlier, without effects; gives the values it replaced. Records come in order,
+        each once."""
         assert sequence == self.sequence + 1, f"record {sequence} follows {self.sequence}"
-        for kind, *fields in entries:
-            _REPLAYS[kind](self, *fields)
+        replaced = [_REPLAYS[kind](self, *fields) for kind, *fields in entries]
         self.sequence = sequence
+        return replaced
 
     def sessions(self) -> dict[str, list[list[Any]]]:
         """Queued operations as the entries that would rebuild them (`restore`), for a snapshot."""
@@ -103,7 +106,7 @@ class Database:
 
     def _set(self, command: c.Set, now_ms: int, out: list[Effect]) -> None:
         client, path = command.client, command.path
-        self._check_write(client, path)
+        self.check_write(client, path)
         node = self._parse(path, command.value, now_ms)
         if command.expected is not None:
             current = self.tree.get(path)
@@ -115,34 +118,20 @@ class Database:
                 return
         entry = self._write(path, node, out)
         reply = Reply(client, command.request, None, self.tree.get(path), holds=command.expected is not None)
-        self._commit([entry] if entry else [], reply, out)
+        self._commit([entry] if entry else [], reply, out, command.record)
 
     def _update(self, command: c.Update, now_ms: int, out: list[Effect]) -> None:
         writes = self._parse_update(command, now_ms)
         entries = self._merge(command.path, writes, out)
         now_there = {"/".join(path[len(command.path) :]): node for path, node in writes}
-        self._commit(entries, Reply(command.client, command.request, None, now_there), out)
+        self._commit(entries, Reply(command.client, command.request, None, now_there), out, command.record)
 
     def _parse_update(self, command: c.Update, now_ms: int) -> list[Write]:
         """All writes of an update, resolved against the tree as it is; raises Refused unless every one may be done."""
-        paths = self._update_paths(command.path, command.children)
+        paths = update_paths(command.path, command.children)
         for path in paths:
-            self._check_write(command.client, path)
+            self.check_write(command.client, path)
         return [(path, self._parse(path, value, now_ms)) for path, value in zip(paths, command.children.values(), strict=True)]
-
-    def _update_paths(self, base: Path, children: dict[str, Any]) -> list[Path]:
-        paths = []
-        for text in children:
-            relative = parse_path(text)
-            if not relative:
-                raise Refused(Code.INVALID_PATH, "an update names the location itself: expected paths below it")
-            paths.append(_checked_depth(base + relative))
-        ordered = sorted(paths)
-        for upper, lower in pairwise(ordered):
-            if lower[: len(upper)] == upper:
-                text = f"an update has {format_path(upper)} and {format_path(lower)}: expected that none contains another"
-                raise Refused(Code.INVALID_DATA, text)
-        return paths
 
     def _parse(self, path: Path, value: Any, now_ms: int) -> Node | None:
         """The node to write at `path`, with server values made."""
@@ -154,6 +143,8 @@ class Database:
         change = self.tree.set(path, node)
         if change is None:
             return None
+        if type(change.before) is dict and is_large(change.before):
+            out.append(Drop(change.before))
         above, spot = self._listeners.reaching(path)
         if above:
             out.append(Push(above, path, node))
@@ -173,6 +164,8 @@ class Database:
             if change is None:
                 continue
             entries.append(["w", format_path(change.settled), node])
+            if type(change.before) is dict and is_large(change.before):
+                below.append(Drop(change.before))
             if base_spot is not None:
                 for _, spot in self._listeners.between(base_spot, path[depth:]):
                     merged.setdefault(spot, []).append((path, node))
@@ -197,9 +190,9 @@ class Database:
                 continue
             out.append(Push(lower.clients, change.path + relative, after))
 
-    def _commit(self, entries: list[Entry], reply: Reply | None, out: list[Effect]) -> None:
+    def _commit(self, entries: list[Entry], reply: Reply | None, out: list[Effect], record: bytes | None = None) -> None:
         self.sequence += 1
-        out.append(Commit(self.sequence, entries, reply))
+        out.append(Commit(self.sequence, entries, reply, record))
 
     # Reads
 
@@ -236,15 +229,15 @@ class Database:
     # Disconnection
 
     def _on_disconnect_set(self, command: c.OnDisconnectSet, now_ms: int, out: list[Effect]) -> None:
-        self._check_write(command.client, command.path)
+        self.check_write(command.client, command.path)
         node, _ = _parse_at(command.path, command.value)
         self._queue(command.client, [(command.path, node)], command.request, out)
 
     def _on_disconnect_update(self, command: c.OnDisconnectUpdate, now_ms: int, out: list[Effect]) -> None:
-        paths = self._update_paths(command.path, command.children)
+        paths = update_paths(command.path, command.children)
         queued = []
         for path, value in zip(paths, command.children.values(), strict=True):
-            self._check_write(command.client, path)
+            self.check_write(command.client, path)
             node, _ = _parse_at(path, value)
             queued.append((path, node))
         self._queue(command.client, queued, command.request, out)
@@ -316,14 +309,16 @@ class Database:
         if not self._may_read(client, path):
             raise Refused(Code.PERMISSION_DENIED, "Permission denied")
 
-    def _check_write(self, client: Client, path: Path) -> None:
+    def check_write(self, client: Client, path: Path) -> None:
+        """Raises Refused unless `client` may write at `path`. Also for who wants to know before preparing a large value."""
         if not self._may_write(client, path):
             raise Refused(Code.PERMISSION_DENIED, "Permission denied")
 
     # Replaying
 
-    def _replay_write(self, path: str, value: Any) -> None:
-        self.tree.set(parse_path(path), value)
+    def _replay_write(self, path: str, value: Any) -> Node | None:
+        change = self.tree.set(parse_path(path), value)
+        return None if change is None else change.before
 
     def _replay_queued(self, session: str, path: str, value: Any) -> None:
         where = parse_path(path)
@@ -345,7 +340,25 @@ class Database:
         assert all(len(queue) for queue in self.queues.values()), "an empty queue is kept"
 
 
+def update_paths(base: Path, children: Iterable[str]) -> list[Path]:
+    """The places of an update, in its order. Raises Refused where they are none, or one is above another."""
+    paths = []
+    for text in children:
+        relative = parse_path(text)
+        if not relative:
+            raise Refused(Code.INVALID_PATH, "an update names the location itself: expected paths below it")
+        paths.append(_checked_depth(base + relative))
+    ordered = sorted(paths)
+    for upper, lower in pairwise(ordered):
+        if lower[: len(upper)] == upper:
+            text = f"an update has {format_path(upper)} and {format_path(lower)}: expected that none contains another"
+            raise Refused(Code.INVALID_DATA, text)
+    return paths
+
+
 def _parse_at(path: Path, value: Any) -> tuple[Node | None, bool]:
+    if type(value) is Prepared:
+        return value.node, value.waits
     if path and path[-1] == PRIORITY:
         return priority_from_json(value)
     return from_json(value, len(path))
@@ -416,7 +429,7 @@ _HANDLERS: dict[type, Callable[[Database, Any, int, list[Effect]], None]] = {
 }
 """What each command does; a new command adds a row."""
 
-_REPLAYS: dict[str, Callable[..., None]] = {
+_REPLAYS: dict[str, Callable[..., Node | None]] = {
     "w": Database._replay_write,
     "o": Database._replay_queued,
     "c": Database._replay_cancelled,

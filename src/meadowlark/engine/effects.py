@@ -54,6 +54,8 @@ class Commit(msgspec.Struct, gc=False):
     sequence: int
     entries: list[list[Any]]
     reply: Reply | None = None
+    record: bytes | None = None
+    """The entries as JSON, where they were encoded before."""
 
 
 class Revoke(msgspec.Struct, gc=False):
@@ -63,4 +65,10 @@ class Revoke(msgspec.Struct, gc=False):
     path: Path
 
 
-Effect = Push | Reply | Commit | Revoke
+class Drop(msgspec.Struct, gc=False):
+    """`node` stands nowhere any more, and is so large that freeing it would take long: to be done in slices."""
+
+    node: Node
+
+
+Effect = Push | Reply | Commit | Revoke | Drop

@@ -2,7 +2,7 @@
 
 from meadowlark.tree.decode import decode_slices
 from meadowlark.tree.export import encode, encode_slices, plain, shallow
-from meadowlark.tree.hashes import matches, node_count_up_to, node_hash
+from meadowlark.tree.hashes import matches, node_hash
 from meadowlark.tree.node import (
     Leaf,
     Node,
@@ -12,7 +12,9 @@ from meadowlark.tree.node import (
     children,
     find,
     from_json,
+    is_large,
     is_leaf,
+    node_count_up_to,
     priority_from_json,
     priority_of,
     resolve,
@@ -45,6 +47,7 @@ __all__ = [
     "find_key_fault",
     "format_path",
     "from_json",
+    "is_large",
     "is_leaf",
     "key_order",
     "matches",

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from hashlib import sha1
 from typing import Any
 
-from meadowlark.tree.node import Node, child_count, children, priority_of
+from meadowlark.tree.node import Node, priority_of
 from meadowlark.tree.order import key_order, priority_order
 from meadowlark.tree.paths import PRIORITY, VALUE
 
@@ -33,17 +33,6 @@ def matches(node: Node | None, expected: str) -> bool:
     if node is None or not expected:
         return node is None and not expected
     return node_hash(node) == expected or _hash(node, _javascript_hex) == expected
-
-
-def node_count_up_to(node: Node | None, limit: int) -> int:
-    """Nodes in `node`, itself included; counting stops just past `limit`. Tells cheaply whether hashing it is affordable."""
-    count, todo = int(node is not None), [node]
-    while todo and count <= limit:
-        top = todo.pop()
-        count += child_count(top)
-        if count <= limit:
-            todo.extend([child for _, child in children(top) if type(child) is dict])
-    return count
 
 
 def _hash(node: Node | None, number_hex: NumberHex) -> str:
