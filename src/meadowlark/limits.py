@@ -59,6 +59,12 @@ HEAD_BYTES_MAX = 64 * 1024
 BODY_BYTES_MAX = 256 * 1024 * 1024
 """Bytes of a request body."""
 
+LARGE_BYTES = 128 * 1024
+"""Bytes of JSON from which on it is decoded, checked and encoded in slices: a millisecond or two in one go."""
+
+LARGE_WRITES_BYTES_MAX = 1024 * 1024 * 1024
+"""Bytes of large writes that one worker collects and prepares at a time; further ones are asked to come back."""
+
 STREAM_KEEPALIVE_SECONDS = 30.0
 """Between keep-alive events of a server-sent event stream."""
 
@@ -86,4 +92,5 @@ assert MESSAGE_BYTES_MAX < OUTBOX_BYTES_MAX, "one message of a client must fit a
 assert MESSAGE_BYTES_MAX <= MESSAGE_FRAMES_MAX * FRAME_BYTES_MAX, "a full message must be announceable"
 assert STRING_BYTES_MAX < MESSAGE_BYTES_MAX, "the longest string must fit a message"
 assert GROUP_BYTES_MAX + RECORD_BYTES_MAX + SEGMENT_BYTES_MAX < 2**32, "an offset in a segment must fit 32 bits"
+assert LARGE_WRITES_BYTES_MAX >= BODY_BYTES_MAX + MESSAGE_BYTES_MAX, "the largest write must fit"
 assert BODY_BYTES_MAX * 2 <= RECORD_BYTES_MAX, "the record of the largest write must be readable again"

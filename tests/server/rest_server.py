@@ -21,9 +21,11 @@ from meadowlark.ids import PushIds, check_database_name
 from meadowlark.server.board import Published
 from meadowlark.server.config import Config
 from meadowlark.server.http import HttpConnection
+from meadowlark.server.large_writes import LargeWrites
 from meadowlark.server.metrics import Numbers
 from meadowlark.server.outbox import Turn
 from meadowlark.server.shard import Hosted
+from meadowlark.server.slicer import Slicer
 
 ADMIN_CREDENTIAL = "the-admin-credential"
 SECONDS = 10.0
@@ -65,7 +67,7 @@ class MemoryShard:
                 for listener in effect.listeners:
                     listener.deliver(effect)  # type: ignore[attr-defined]
             elif isinstance(effect, Commit):
-                self.entries.append(orjson.loads(orjson.dumps(effect.entries)))
+                self.entries.append(orjson.loads(effect.record or orjson.dumps(effect.entries)))
                 if effect.reply is not None:
                     client: Any = effect.reply.client
                     self._waiting.append((client, client.encode_reply(effect.reply)))
@@ -101,6 +103,7 @@ class MemoryWorker:
         self.shard = MemoryShard(Open() if is_dev else Locked(), create=is_dev)
         self.verifier: Verifier = DevVerifier() if is_dev else ServeVerifier(ADMIN_CREDENTIAL)
         self.turn = Turn(asyncio.get_running_loop())
+        self.large_writes = LargeWrites(Slicer())
         self.push_ids = PushIds(lambda bound: 0)
         self.connections: set[Any] = set()
         self.draining = False

@@ -21,6 +21,7 @@ from typing import Any, cast
 import structlog
 
 from meadowlark.errors import Refused
+from meadowlark.limits import LARGE_BYTES
 from meadowlark.server import rest, routes
 from meadowlark.server.exchange import Exchange
 from meadowlark.server.families import Transport
@@ -63,8 +64,8 @@ class HttpConnection(asyncio.BufferedProtocol):
     """The protocol of one transport."""
 
     __slots__ = (
-        "_advancing", "_exchange", "_has_answered", "_metrics", "_patience", "_reader", "_reading_paused", "_secure", "_state",
-        "_stream", "_transport", "_worker", "pipe", "read_at",
+        "_advancing", "_exchange", "_has_answered", "_held_bytes", "_metrics", "_patience", "_reader", "_reading_paused",
+        "_secure", "_state", "_stream", "_transport", "_worker", "pipe", "read_at",
     )  # fmt: skip
 
     def __init__(self, worker: WorkerApi, *, secure: bool) -> None:
@@ -79,6 +80,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._exchange: Exchange | None = None
         """The request being read or answered, from its head on."""
         self._has_answered = False
+        self._held_bytes = 0
+        """Of the body that is coming in, if it is large: as much room is kept for it in the worker."""
         self._stream: EventStream | None = None
         self._reading_paused = False
         self._patience = Patience()
@@ -198,12 +201,15 @@ class HttpConnection(asyncio.BufferedProtocol):
             if head is None:
                 return False
             exchange = self._exchange = Exchange(head)
+            self._hold(head.body_bytes)
             self._meet(exchange)
             return True
         body = self._reader.read_body()
         if body is None:
             self._patience.progress()
+            self._hold(self._reader.body_bytes)
             return False
+        self._let_go()
         self._state = State.ANSWERING
         self._metrics.received_messages[Transport.HTTP] += 1
         if exchange.refused is not None:
@@ -230,6 +236,21 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._upgrade(exchange)
         elif head.body_bytes and head.headers.get("expect", "").lower() == "100-continue":
             self._write(CONTINUE)
+
+    def _hold(self, size: int) -> None:
+        """Keeps room for a large body of which `size` bytes are announced or there. Raises HttpFault when there is none."""
+        more = size - self._held_bytes
+        if size > LARGE_BYTES and more > 0:
+            try:
+                self._worker.large_writes.hold(more)
+            except Refused as refused:
+                raise HttpFault(refused.http_status, refused.text) from None
+            self._held_bytes = size
+
+    def _let_go(self) -> None:
+        if self._held_bytes:
+            self._worker.large_writes.let_go(self._held_bytes)
+            self._held_bytes = 0
 
     def _pause_reading(self) -> None:
         if not self._reading_paused and self._transport is not None:
@@ -312,6 +333,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _refuse_and_end(self, refused: Refused) -> None:
         """Answers what is not read to its end, then drops what comes until the client has read the answer and closes."""
+        self._let_go()
         transport = self._transport
         if transport is None:
             return
@@ -405,6 +427,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _forget(self) -> None:
         """From now on this protocol has no transport."""
+        self._let_go()
         self._state = State.GONE
         self._exchange = None
         self._transport = None

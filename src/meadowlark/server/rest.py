@@ -1,15 +1,18 @@
 """REST calls: one command to a database, its reply as the answer.
 
-A write is answered when it is durable; its answer is encoded at once, because the tree moves on, and a large value is frozen
-until it has been sent. An event stream begins as a call too and then lives on in streams.py.
+A large write is prepared beside everyone else's work before it is one. A write is answered when it is durable; its answer is
+encoded at once, because the tree moves on, and a large value is frozen until it has been sent. An event stream begins as a
+call too and then lives on in streams.py.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from meadowlark.auth.identity import Identity
 from meadowlark.engine import Push, Reply, Revoke
+from meadowlark.limits import LARGE_BYTES
 from meadowlark.server.families import Operation
 from meadowlark.server.frozen import FrozenSlices
 from meadowlark.server.identities import identify
@@ -17,7 +20,7 @@ from meadowlark.server.shard import Hosted, Receiver
 from meadowlark.server.streams import EventStream
 from meadowlark.wire import answers
 from meadowlark.wire.http import Response
-from meadowlark.wire.rest import Action, RestRequest, read_command
+from meadowlark.wire.rest import Action, RestRequest, prepare_command, read_command
 
 if TYPE_CHECKING:
     from meadowlark.server.http import HttpConnection
@@ -39,13 +42,19 @@ async def answer(
     pushed = worker.push_ids.make(worker.now_ms()) if request.action is Action.PUSH else ""
     call = RestCall(connection, hosted, identity, request, pushed)
     stopwatch = worker.turn.stopwatch
-    started_at = stopwatch.clock()
-    command = read_command(request, call, body, pushed)
+    if len(body) > LARGE_BYTES and request.action in _LARGE_ACTIONS:
+        steps = prepare_command(request, call, body, pushed, partial(hosted.database.check_write, call))
+        command = await worker.large_writes.prepare(hosted, steps, len(body))
+        started_at = stopwatch.clock()
+    else:
+        started_at = stopwatch.clock()
+        command = read_command(request, call, body, pushed)
     stopwatch.begin(started_at)
     worker.shard.apply(hosted, command, read_at)
     stopwatch.called(_OPERATIONS[request.action], read_at, started_at, hosted.name, command, len(body))
 
 
+_LARGE_ACTIONS = (Action.SET, Action.UPDATE, Action.PUSH)
 _OPERATIONS = {action: Operation[f"REST_{action.value}"] for action in Action}
 
 

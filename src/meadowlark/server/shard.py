@@ -293,7 +293,7 @@ class Shard:
         )
 
     def _commit(self, hosted: Hosted, commit: Commit, read_at: int) -> None:
-        body = orjson.dumps(commit.entries)
+        body = commit.record or orjson.dumps(commit.entries)
         waiter: Waiter | None = None
         reply = commit.reply
         if reply is not None:

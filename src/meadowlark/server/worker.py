@@ -41,6 +41,7 @@ from meadowlark.server.credential import read_credential
 from meadowlark.server.disk import Disk
 from meadowlark.server.front import Front
 from meadowlark.server.http import HttpConnection
+from meadowlark.server.large_writes import LargeWrites
 from meadowlark.server.logs import set_up_logs
 from meadowlark.server.observer import Observer
 from meadowlark.server.outbox import Turn
@@ -49,6 +50,7 @@ from meadowlark.server.realtime import RealtimeConnection, adopt, turn_away
 from meadowlark.server.relay import RelaySide, make_pair
 from meadowlark.server.routing import owner_of
 from meadowlark.server.shard import Hosted, Shard
+from meadowlark.server.slicer import Slicer
 from meadowlark.server.spec import SPEC_VARIABLE, WorkerSpec
 from meadowlark.server.stopwatch import Stopwatch
 from meadowlark.server.tls import make_context
@@ -93,6 +95,8 @@ class Worker:
         stopwatch = Stopwatch(slow_seconds=config.slow_operation_seconds)
         self._metrics = stopwatch.metrics
         self.turn = Turn(self._loop, stopwatch)
+        slicer = Slicer()
+        self.large_writes = LargeWrites(slicer)
         self.push_ids = PushIds(random.SystemRandom().randrange)
         self.connections: set[HttpConnection] = set()
         self.sessions: set[RealtimeConnection] = set()

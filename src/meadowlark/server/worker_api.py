@@ -9,6 +9,7 @@ from meadowlark.auth.tokens import Verifier
 from meadowlark.engine import Command
 from meadowlark.ids import PushIds
 from meadowlark.server.board import Published
+from meadowlark.server.large_writes import LargeWrites
 from meadowlark.server.outbox import Turn
 from meadowlark.server.shard import Hosted
 
@@ -42,6 +43,7 @@ class WorkerApi(Protocol):
     """The open ones, for sweeps and draining; a connection adds and removes itself."""
     push_ids: PushIds
     turn: Turn
+    large_writes: LargeWrites
 
     @property
     def config(self) -> Settings: ...

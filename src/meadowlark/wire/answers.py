@@ -32,6 +32,9 @@ CORS_HEADERS = "Authorization, Content-Type, If-Match, If-None-Match, X-Firebase
 CORS_SECONDS = 3600
 """For which a browser need not ask again."""
 
+RETRY_SECONDS = 5
+"""After which to try again what the server cannot do now."""
+
 _SHALLOW_SLICE_KEYS = 4_096
 _UNSAFE_IN_FILE_NAME = re.compile(r"[^A-Za-z0-9._ ()+-]")
 
@@ -60,8 +63,9 @@ def answer(request: RestRequest, reply: Reply, pushed: str = "") -> Response:
 
 
 def refusal(refused: Refused) -> Response:
-    """`{"error": text}` with the status of the refusal's code."""
-    return Response(refused.http_status, encode({"error": refused.text}))
+    """`{"error": text}` with the status of the refusal's code; what may be tried again says when."""
+    headers: Headers = (("Retry-After", str(RETRY_SECONDS)),) if refused.http_status == 503 else ()
+    return Response(refused.http_status, encode({"error": refused.text}), headers=headers)
 
 
 def cors_headers(origin: str | None) -> Headers:

@@ -123,6 +123,11 @@ class RequestReader:
         self._body = _ChunkedBody() if head.body_bytes == CHUNKED else _SizedBody(head.body_bytes)
         return head
 
+    @property
+    def body_bytes(self) -> int:
+        """Bytes of the body that is being read: those that have come."""
+        return 0 if self._body is None else len(self._body.content)
+
     def read_body(self) -> bytearray | None:
         """The whole body of the request whose head was given (empty if it has none), or None until more bytes come."""
         assert self._body is not None, "a body is read after its head"

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Callable, Generator
 from typing import Any
 
 import msgspec
 import orjson
 
+from meadowlark.engine import record_pieces, update_paths
 from meadowlark.engine.client import Client
 from meadowlark.engine.commands import Command, Get, Set, Update
 from meadowlark.errors import Code, Refused
-from meadowlark.tree import Path, check_path
+from meadowlark.tree import PRIORITY, Path, Prepared, check_path, decode_slices, prepare_decoded
 from meadowlark.wire.http import HttpFault
 from meadowlark.wire.targets import Target
 
@@ -129,6 +131,52 @@ def read_command(request: RestRequest, client: Client, body: bytes | bytearray, 
             if not isinstance(children, dict):
                 raise Refused(Code.INVALID_DATA, INVALID_UPDATE)
             return Update(client, 0, path, children)
+
+
+Preparing = Generator[None, None, tuple[Command, list[bytes] | None]]
+
+
+def prepare_command(
+    request: RestRequest, client: Client, body: bytes | bytearray, push_id: str, check: Callable[[Path], None]
+) -> Preparing:
+    """`read_command` for a large body, yielding every millisecond or so: values are prepared, and the record's pieces come
+    with the command where they are known. check: raises Refused where the client may not write; asked before the work is done.
+    """
+    path = request.path
+    if request.action is Action.UPDATE:
+        return (yield from _prepare_update(path, client, body, check))
+    if request.action is Action.PUSH:
+        path = (*path, push_id)
+        check_path(path)
+    check(path)
+    raw = yield from _decode(body)
+    if path[-1:] == (PRIORITY,):
+        return Set(client, 0, path, raw, request.if_match), None
+    value = yield from prepare_decoded(raw, len(path))
+    return Set(client, 0, path, value, request.if_match), record_pieces([(path, value)])
+
+
+def _prepare_update(path: Path, client: Client, body: bytes | bytearray, check: Callable[[Path], None]) -> Preparing:
+    children = yield from _decode(body)
+    if children is None:
+        return Set(client, 0, path, None), None
+    if not isinstance(children, dict):
+        raise Refused(Code.INVALID_DATA, INVALID_UPDATE)
+    writes: list[tuple[Path, Prepared]] = []
+    for (key, raw), where in zip(children.items(), update_paths(path, children), strict=True):
+        check(where)
+        if where[-1] != PRIORITY:
+            value = children[key] = yield from prepare_decoded(raw, len(where))
+            writes.append((where, value))
+    is_whole = len(writes) == len(children)
+    return Update(client, 0, path, children), record_pieces(writes) if is_whole else None
+
+
+def _decode(body: bytes | bytearray) -> Generator[None, None, Any]:
+    try:
+        return (yield from decode_slices(body))
+    except orjson.JSONDecodeError:
+        raise Refused(Code.INVALID_DATA, INVALID_DATA) from None
 
 
 def parse_body(body: bytes | bytearray) -> Any:

@@ -1,0 +1,108 @@
+"""Long work beside everyone else: a little of it in each turn of the loop, one piece of work after the other.
+
+Work is a generator that yields often, after a millisecond or so, and returns its result. However much work waits, a turn
+does about SLICE_SECONDS of it; what arrives meanwhile is handled before the next. So whoever asked for something large waits, and
+for others a turn is longer by one slice.
+Does not know: what the work is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+import structlog
+
+log = structlog.get_logger()
+
+SLICE_SECONDS = 0.001
+"""Steps that are shorter share a turn."""
+
+Result = TypeVar("Result")
+Steps = Generator[None, None, Any]
+
+
+class Slicer:
+    """One a worker."""
+
+    __slots__ = ("_clock", "_is_going", "_works")
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._works: deque[_Work] = deque()
+        self._is_going = False
+
+    async def run(self, steps: Generator[None, None, Result]) -> Result:
+        """What `steps` returns, or raises. Whoever is cancelled while waiting ends the work too."""
+        work = _Work(steps)
+        self._add(work)
+        try:
+            await work.done
+        finally:
+            work.steps.close()
+        error = work.error
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error, work  # The traceback that is made here holds this frame: a cycle, and nobody collects.
+        result: Result = work.result
+        return result
+
+    def begin(self, steps: Steps) -> None:
+        """Does `steps`, for whose end nobody waits; if they fail, the log says so."""
+        self._add(_Work(steps, is_awaited=False))
+
+    def _add(self, work: _Work) -> None:
+        self._works.append(work)
+        if not self._is_going:
+            self._is_going = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """A slice of the work that has waited longest."""
+        work = self._works.popleft()
+        if not work.is_over():
+            end = self._clock() + SLICE_SECONDS
+            while work.step():
+                if self._clock() >= end:
+                    self._works.append(work)
+                    break
+        self._is_going = bool(self._works)
+        if self._is_going:
+            asyncio.get_running_loop().call_soon(self._turn)
+
+
+class _Work:
+    """Steps on their way to a result or an error."""
+
+    __slots__ = ("_is_awaited", "done", "error", "result", "steps")
+
+    def __init__(self, steps: Steps, *, is_awaited: bool = True) -> None:
+        self._is_awaited = is_awaited
+        self.steps = steps
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def is_over(self) -> bool:
+        """Whether nobody waits any more."""
+        return self.done.cancelled()
+
+    def step(self) -> bool:
+        """Does one step; False when it was the last."""
+        try:
+            next(self.steps)
+            return True
+        except StopIteration as stop:
+            self.result = stop.value
+        except Exception as error:  # Whatever it is, it belongs to whoever waits.
+            if not self._is_awaited:
+                log.error("work failed", exc_info=error)
+            self.error = error.with_traceback(None)
+        if not self.done.done():
+            self.done.set_result(None)
+        return False

@@ -1,0 +1,118 @@
+"""Long work a slice at a time: what comes out, who gets a turn when, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Awaitable, Callable, Generator
+from itertools import pairwise
+
+import pytest
+
+from meadowlark.errors import Code, Refused
+from meadowlark.server.slicer import SLICE_SECONDS, Slicer
+
+
+class Clock:
+    """Every look at it is half a slice later."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += SLICE_SECONDS / 2
+        return self.now
+
+
+def run(scenario: Callable[[Slicer], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        await asyncio.wait_for(scenario(Slicer(Clock())), 10)
+
+    asyncio.run(bounded())
+
+
+def counting(name: str, count: int, done: list[str]) -> Generator[None, None, str]:
+    for _ in range(count):
+        done.append(name)
+        yield
+    return name * 2
+
+
+def test_work_gives_its_result_and_others_have_turns_between_its_slices() -> None:
+    async def scenario(slicer: Slicer) -> None:
+        done: list[str] = []
+        work = asyncio.ensure_future(slicer.run(counting("a", 20, done)))
+        seen = []
+        while not work.done():
+            await asyncio.sleep(0)
+            seen.append(len(done))
+        assert work.result() == "aa"
+        assert max(after - before for before, after in pairwise(seen)) == 2
+
+    run(scenario)
+
+
+def test_all_work_shares_one_slice_a_turn_in_rotation() -> None:
+    async def scenario(slicer: Slicer) -> None:
+        done: list[str] = []
+        works = [slicer.run(counting(name, 6, done)) for name in "abc"]
+        assert await asyncio.gather(*works) == ["aa", "bb", "cc"]
+        assert "".join(done) == "aabbcc" * 3
+
+    run(scenario)
+
+
+def test_an_error_reaches_whoever_waits_and_leaves_no_cycle() -> None:
+    async def scenario(slicer: Slicer) -> None:
+        class Held:
+            pass
+
+        def failing(held: Held) -> Generator[None, None, None]:
+            yield
+            raise Refused(Code.TOO_BIG, "too big")
+
+        held = Held()
+        known = weakref.ref(held)
+        with pytest.raises(Refused, match="too big") as caught:
+            await slicer.run(failing(held))
+        assert caught.value.code is Code.TOO_BIG
+        del held, caught
+        await asyncio.sleep(0)
+        assert known() is None
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(scenario)
+    finally:
+        gc.enable()
+
+
+def test_work_that_nobody_waits_for_any_more_ends() -> None:
+    async def scenario(slicer: Slicer) -> None:
+        done: list[str] = []
+        steps = counting("a", 1000, done)
+        work = asyncio.ensure_future(slicer.run(steps))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+        count = len(done)
+        assert await slicer.run(counting("b", 1, done)) == "bb"
+        assert done[count:] == ["b"]
+        with pytest.raises(StopIteration):
+            next(steps)
+
+    run(scenario)
+
+
+def test_work_begun_goes_on_by_itself() -> None:
+    async def scenario(slicer: Slicer) -> None:
+        done: list[str] = []
+        slicer.begin(counting("a", 9, done))
+        while len(done) < 9:
+            await asyncio.sleep(0)
+
+    run(scenario)
