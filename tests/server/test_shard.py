@@ -17,7 +17,9 @@ from meadowlark.errors import Code, JournalFailed, Refused
 from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.journal.files import ensure_folders
 from meadowlark.limits import SNAPSHOT_BYTES_MIN
+from meadowlark.server import loading
 from meadowlark.server import shard as module
+from meadowlark.server.graveyard import Graveyard
 from meadowlark.server.profile import Profile
 from meadowlark.server.shard import Hosted, Receiver, Shard
 from meadowlark.testing import Fault, MemoryFiles
@@ -372,5 +374,45 @@ def test_a_client_that_left_hears_nothing_more() -> None:
         life.shard.apply(hosted, Leave(one))
         life.shard.apply(hosted, Set(two, 1, (), 1))
         assert one.told == [("ok", 1)]
+
+    run(scenario)
+
+
+def test_large_values_let_go_are_buried(monkeypatch: pytest.MonkeyPatch) -> None:
+    buried: list[Any] = []
+    monkeypatch.setattr(Graveyard, "bury", lambda graveyard, node: buried.append(node))
+
+    async def scenario(files: MemoryFiles) -> None:
+        life, writer = Life(files, Settings(idle_database_seconds=-1.0)), Caller()
+        hosted = await life.shard.open("demo")
+        value = {str(number): {"n": number} for number in range(2_000)}
+        for number in range(3):
+            life.shard.apply(hosted, Set(writer, number, ("a",), value))
+        assert len(buried) == 2
+        root = hosted.database.tree.root
+        del hosted
+        await life.commit()
+        tidying = asyncio.create_task(life.shard.tidy())
+        while not tidying.done():
+            await life.commit()
+            await asyncio.sleep(0.001)
+        assert buried[-1] is root
+        again = Life(files.after_power_cut(Random(7)))
+        assert (await again.read("demo")) == root
+
+    run(scenario)
+
+
+def test_large_records_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "LARGE_BYTES", 100)
+    monkeypatch.setattr(loading, "BATCH_RECORDS", 3)
+
+    async def scenario(files: MemoryFiles) -> None:
+        life, writer = Life(files), Caller()
+        hosted = await life.shard.open("demo")
+        for number in range(10):
+            life.shard.apply(hosted, Set(writer, number, (str(number % 4),), {"text": "x" * number * 20}))
+        await life.commit()
+        assert await Life(files.after_power_cut(Random(8))).read("demo") == hosted.database.tree.root
 
     run(scenario)

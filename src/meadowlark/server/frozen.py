@@ -1,21 +1,27 @@
-"""Encoding that goes on while the tree changes: slices of a value as it was when they were asked for."""
+"""Encoding that goes on while the tree changes: slices of a value as it was when they were asked for.
+
+The value is let go with them; if it was replaced meanwhile nobody else has it then, and freeing it is for the graveyard.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meadowlark.tree import Tree
+from meadowlark.server.shard import Hosted
+from meadowlark.tree import Node
 
 
 class FrozenSlices:
-    """Slices of a value in `tree`, which stays as it is until they have all been taken or nobody wants them any more."""
+    """`slices` of `node` in the tree of `hosted`, which stays as it is until they have all been taken or nobody wants them any
+    more."""
 
-    __slots__ = ("_slices", "_tree")
+    __slots__ = ("_hosted", "_node", "_slices")
 
-    def __init__(self, tree: Tree, slices: Iterator[bytes]) -> None:
-        self._tree: Tree | None = tree
+    def __init__(self, hosted: Hosted, node: Node | None, slices: Iterator[bytes]) -> None:
+        self._hosted: Hosted | None = hosted
+        self._node = node
         self._slices = slices
-        tree.freeze()
+        hosted.database.tree.freeze()
 
     def __iter__(self) -> FrozenSlices:
         return self
@@ -28,10 +34,12 @@ class FrozenSlices:
             raise
 
     def close(self) -> None:
-        if self._tree is not None:
-            self._tree.thaw()
-            self._tree = None
+        hosted, self._hosted = self._hosted, None
+        if hosted is not None:
+            hosted.database.tree.thaw()
             self._slices = iter(())
+            node, self._node = self._node, None
+            hosted.bury(node)
 
     def __del__(self) -> None:
         # A client may go before its answer is sent, and a write's answer is dropped when the journal fails.

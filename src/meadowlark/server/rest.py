@@ -74,7 +74,7 @@ class RestCall(Receiver):
     def encode_reply(self, reply: Reply) -> Response:
         response = answers.answer(self._request, reply, self._pushed)
         if not isinstance(response.body, bytes):
-            response.body = FrozenSlices(self._hosted.database.tree, response.body)
+            response.body = FrozenSlices(self._hosted, reply.value, response.body)
         return response
 
     def send_reply(self, encoded: Response) -> None:

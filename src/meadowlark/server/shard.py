@@ -24,6 +24,7 @@ from meadowlark.engine import (
     Command,
     Commit,
     Database,
+    Drop,
     Effect,
     Get,
     Identify,
@@ -39,14 +40,14 @@ from meadowlark.ids import check_database_name
 from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.limits import JOURNAL_BACKLOG_BYTES_MAX, SNAPSHOT_BYTES_MIN
 from meadowlark.server.families import OPERATIONS
+from meadowlark.server.graveyard import Graveyard
+from meadowlark.server.loading import load
 from meadowlark.server.profile import Profile
+from meadowlark.server.slicer import Slicer
 from meadowlark.server.stopwatch import Stopwatch
-from meadowlark.tree import Tree, encode_slices
+from meadowlark.tree import Node, encode_slices
 
 log = structlog.get_logger()
-
-SNAPSHOT_SLICE_BYTES = 262_144
-"""Encoded between two looks at the loop: about a millisecond's work."""
 
 DISK_BEHIND = "The disk does not keep up with the writes: try again in a moment"
 STOPPED = "This database met an error inside the server and starts again from its journal: try again"
@@ -84,15 +85,20 @@ Waiter = tuple[Receiver, Any, int | None, int]
 """Who waits for a record, with what to send; the request in case it must be refused after all; when it was read."""
 
 
+def _forget(node: Node | None) -> None: ...
+
+
 class Hosted:
     """One database in memory, with what the rim keeps about it."""
 
     __slots__ = (
-        "clients", "database", "name", "profile", "snapshot_bytes", "snapshotting", "stopped", "unsaved_bytes", "used_at",
-        "users",
+        "bury", "clients", "database", "name", "profile", "snapshot_bytes", "snapshotting", "stopped", "unsaved_bytes",
+        "used_at", "users",
     )  # fmt: skip
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, bury: Callable[[Node | None], None] = _forget) -> None:
+        """bury: takes values that are let go, to free them in slices."""
+        self.bury = bury
         self.name = database.name
         self.database = database
         self.clients: dict[str, Receiver] = {}
@@ -108,6 +114,10 @@ class Hosted:
         """Told of every command, while somebody asks for it."""
         self.stopped = False
         """A bug was met; nothing is done here any more."""
+
+    def __del__(self) -> None:
+        # Nobody refers to it any more, so nobody can come to its tree, and what that holds may be a lot.
+        self.bury(self.database.tree.root)
 
 
 class Settings(Protocol):
@@ -131,8 +141,9 @@ class Shard:
         settings: Settings,
         now_ms: Callable[[], int],
         stopwatch: Stopwatch | None = None,
+        slicer: Slicer | None = None,
     ) -> None:
-        """stopwatch: told what is carried out; None: one of its own."""
+        """stopwatch: told what is carried out. slicer: does long work. None: one of its own."""
         self._journal = journal
         self._snapshots = snapshots
         self._databases = databases
@@ -141,6 +152,8 @@ class Shard:
         self._now_ms = now_ms
         self._stopwatch = stopwatch or Stopwatch()
         self._metrics = self._stopwatch.metrics
+        self._slicer = slicer or Slicer()
+        self._graveyard = Graveyard(self._slicer)
         self._relaxed = settings.durability == "relaxed"
         self._hosted: dict[str, Hosted] = {}
         self._opening: dict[str, asyncio.Task[Hosted | Refused]] = {}
@@ -215,17 +228,11 @@ class Shard:
         return hosted
 
     async def _read(self, name: str) -> Hosted:
-        snapshot = await asyncio.get_running_loop().run_in_executor(None, self._snapshots.read, name)
         database = Database(name, self._access)
-        hosted = Hosted(database)
-        if snapshot is not None:
-            database.tree = Tree(orjson.loads(snapshot.data))
-            database.sequence = snapshot.sequence
-            database.restore(snapshot.sessions)
-            hosted.snapshot_bytes = len(snapshot.data)
-        for sequence, body in self._journal.records(name, database.sequence):
-            database.replay(sequence, orjson.loads(body))
-            hosted.unsaved_bytes += len(body)
+        hosted = Hosted(database, self._graveyard.bury)
+        hosted.snapshot_bytes, hosted.unsaved_bytes = await load(
+            database, self._journal, self._snapshots, self._slicer, self._graveyard
+        )
         hosted.used_at = time.monotonic()
         return hosted
 
@@ -262,6 +269,8 @@ class Shard:
                 replied = self._reply(effect)
             elif type(effect) is Revoke:
                 effect.client.revoke(effect)  # type: ignore[attr-defined]
+            elif type(effect) is Drop:
+                self._graveyard.bury(effect.node)
         if before is not None:
             self._profile(hosted, command, out, replied, before)
 
@@ -371,7 +380,7 @@ class Shard:
         writer = self._snapshots.writer(hosted.name, sequence, sessions)
         size = 0
         try:
-            for piece in encode_slices(root, with_priorities=True, slice_bytes=SNAPSHOT_SLICE_BYTES):
+            for piece in encode_slices(root, with_priorities=True):
                 size += len(piece)
                 await loop.run_in_executor(None, writer.write, piece)
             # A snapshot must not hold what the journal may still lose: sequences after it would not join.
@@ -382,6 +391,8 @@ class Shard:
             raise
         finally:
             database.tree.thaw()
+            self._graveyard.bury(root)
+            del root
         hosted.unsaved_bytes -= covered
         hosted.snapshot_bytes = size
         self._journal.covered(hosted.name, sequence)

@@ -28,12 +28,18 @@ Steps = Generator[None, None, Any]
 class Slicer:
     """One a worker."""
 
-    __slots__ = ("_clock", "_is_going", "_works")
+    __slots__ = ("_clock", "_is_going", "_loop", "_works")
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
+        self._loop = asyncio.get_running_loop()
         self._works: deque[_Work] = deque()
         self._is_going = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is done any more, because the loop has ended."""
+        return self._loop.is_closed()
 
     async def run(self, steps: Generator[None, None, Result]) -> Result:
         """What `steps` returns, or raises. Whoever is cancelled while waiting ends the work too."""
@@ -60,7 +66,7 @@ class Slicer:
         self._works.append(work)
         if not self._is_going:
             self._is_going = True
-            asyncio.get_running_loop().call_soon(self._turn)
+            self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
         """A slice of the work that has waited longest."""
@@ -73,7 +79,7 @@ class Slicer:
                     break
         self._is_going = bool(self._works)
         if self._is_going:
-            asyncio.get_running_loop().call_soon(self._turn)
+            self._loop.call_soon(self._turn)
 
 
 class _Work:

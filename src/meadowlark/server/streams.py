@@ -144,7 +144,7 @@ class EventStream(Receiver):
         self._outbox.pause(0.0)
         self._outbox.stalled_at = None
         self._slicing = True
-        slices = FrozenSlices(self._hosted.database.tree, events.event_slices(push, self._root))
+        slices = FrozenSlices(self._hosted, push.value, events.event_slices(push, self._root))
         self._connection.start_writing(slices, self._slices_written)
 
     def _slices_written(self) -> None:

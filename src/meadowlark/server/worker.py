@@ -103,7 +103,7 @@ class Worker:
         self.draining = False
         access: Access = Open() if config.mode == "dev" else Locked()
         databases = Databases(disk, spec.data)
-        self.shard = Shard(self._journal, self._snapshots, databases, access, config, self.now_ms, stopwatch)
+        self.shard = Shard(self._journal, self._snapshots, databases, access, config, self.now_ms, stopwatch, slicer)
         self._observer = Observer(self, spec.index, self._journal, Board(spec.board), loop=self._loop)
         self._to_sweep: list[RealtimeConnection] = []
         """Sessions not yet looked at in this round, which lasts PING_SECONDS, so that no second has all the work."""
