@@ -10,13 +10,14 @@ import pytest
 from meadowlark.engine.client import Client
 from meadowlark.engine.effects import Reply
 from meadowlark.errors import CODES, Code, Refused
-from meadowlark.tree import node_hash
-from meadowlark.wire.answers import ETAG_NODES_MAX, WHOLE_NODES_MAX, answer, cors_headers, preflight, refusal
+from meadowlark.tree import encode, node_hash, plain
+from meadowlark.tree.node import LARGE_NODES
+from meadowlark.wire.answers import ETAG_NODES_MAX, answer, cors_headers, preflight, refusal
 from meadowlark.wire.http import Response
 from meadowlark.wire.rest import parse_rest
 from meadowlark.wire.targets import parse_target
 
-LARGE = {f"key{number}": {"n": number, ".priority": 1} for number in range(WHOLE_NODES_MAX)}
+LARGE = {f"key{number}": {"n": number, ".priority": 1} for number in range(LARGE_NODES)}
 
 
 def ask(method: str, query: str, value: Any, *, refused: Refused | None = None, **headers: str) -> Response:
@@ -186,3 +187,13 @@ def test_any_origin_is_answered_by_name() -> None:
     assert dict(cors_headers("http://app.example"))["Access-Control-Allow-Origin"] == "http://app.example"
     assert cors_headers(None) == ()
     assert "X-Firebase-ETag" in headers(preflight())["Access-Control-Allow-Headers"]
+
+
+def test_a_large_update_is_answered_in_slices() -> None:
+    written = {"a": LARGE, "b/c": None, "0": {"0": 1, "1": LARGE}, **{f"n{number}": "x" * 100 for number in range(2_000)}}
+    response = ask("PATCH", "", written)
+    assert not isinstance(response.body, bytes)
+    pieces = list(response.body)
+    assert b"".join(pieces) == encode({key: plain(node) for key, node in written.items()})
+    assert 5 < len(pieces) < 30
+    assert ask("PATCH", "print=silent", written).body == b""

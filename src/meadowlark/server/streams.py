@@ -21,9 +21,9 @@ from meadowlark.server.families import Connected, Operation
 from meadowlark.server.frozen import FrozenSlices
 from meadowlark.server.outbox import Outbox
 from meadowlark.server.shard import Hosted, Receiver
-from meadowlark.tree import Path, node_count_up_to
+from meadowlark.tree import Path, is_large
 from meadowlark.wire import events
-from meadowlark.wire.answers import WHOLE_NODES_MAX, refusal
+from meadowlark.wire.answers import refusal
 from meadowlark.wire.http import Response
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class EventStream(Receiver):
         """Only while nothing waits: slices are written past the outbox."""
         if self._slicing or push.merge or self._connection is None or self._connection.pipe.is_paused:
             return False
-        return not events.is_encoded(push, self._root) and node_count_up_to(push.value, WHOLE_NODES_MAX) > WHOLE_NODES_MAX
+        return not events.is_encoded(push, self._root) and is_large(push.value)
 
     def _start_slices(self, push: Push) -> None:
         """Later events wait in the outbox, paused without counting as stalled: the connection watches its client meanwhile."""

@@ -16,13 +16,20 @@ import orjson
 
 from meadowlark.engine.effects import Reply
 from meadowlark.errors import Code, Refused
-from meadowlark.tree import Node, child_count, children, encode, encode_slices, node_count_up_to, node_hash, plain, shallow
+from meadowlark.tree import (
+    Node,
+    child_count,
+    children,
+    encode,
+    encode_slices,
+    is_large,
+    node_count_up_to,
+    node_hash,
+    plain,
+    shallow,
+)
 from meadowlark.wire.http import JSON_TYPE, Body, Response
 from meadowlark.wire.rest import NULL_ETAG, Action, RestRequest
-
-WHOLE_NODES_MAX = 2_000
-"""Values of up to this many nodes are encoded at once, in about a millisecond; larger ones in slices. Only the former are
-indented for print=pretty."""
 
 ETAG_NODES_MAX = 20_000
 """A larger value gets no ETag: hashing it would hold up everyone else for more than a tenth of a second."""
@@ -35,6 +42,7 @@ CORS_SECONDS = 3600
 RETRY_SECONDS = 5
 """After which to try again what the server cannot do now."""
 
+_SLICE_BYTES = 65_536
 _SHALLOW_SLICE_KEYS = 4_096
 _UNSAFE_IN_FILE_NAME = re.compile(r"[^A-Za-z0-9._ ()+-]")
 
@@ -51,11 +59,10 @@ def answer(request: RestRequest, reply: Reply, pushed: str = "") -> Response:
         return _answer_get(request, reply.value)
     if request.action is Action.PUSH:
         body: Body = encode({"name": pushed})
-    elif request.action is Action.UPDATE and type(reply.value) is dict:
-        # The reply has what now stands at each path that was written: an object however its keys look, never an array.
-        body = encode({key: plain(node) for key, node in reply.value.items()})
     elif request.silent:
         body = b""
+    elif request.action is Action.UPDATE and type(reply.value) is dict:
+        body = _update_body(reply.value)
     else:
         body = _value_body(request, reply.value)
     etag_shown = request.etag_wanted or request.if_match is not None
@@ -121,9 +128,30 @@ def _show(request: RestRequest, status: int, body: Body, headers: Headers) -> Re
 def _value_body(request: RestRequest, node: Node | None) -> Body:
     if request.shallow:
         return _encode_shallow(node, request.pretty)
-    if node_count_up_to(node, WHOLE_NODES_MAX) > WHOLE_NODES_MAX:
+    if is_large(node):  # Then it is not indented for print=pretty.
         return encode_slices(node, with_priorities=request.export)
     return _dumps(node if request.export else plain(node), request.pretty)
+
+
+def _update_body(written: dict[str, Node | None]) -> Body:
+    """What now stands at each path that was written: an object however its keys look, never an array."""
+    if is_large(written):
+        return _update_slices(written)
+    return encode({key: plain(node) for key, node in written.items()})
+
+
+def _update_slices(written: dict[str, Node | None]) -> Iterator[bytes]:
+    buffer = bytearray(b"{")
+    separator = b""
+    for key, node in written.items():
+        buffer += separator + encode(key) + b":"
+        separator = b","
+        for piece in encode_slices(node, with_priorities=False):
+            buffer += piece
+            if len(buffer) >= _SLICE_BYTES:
+                yield bytes(buffer)
+                buffer.clear()
+    yield bytes(buffer) + b"}"
 
 
 def _encode_shallow(node: Node | None, pretty: bool) -> Body:
