@@ -195,5 +195,5 @@ def test_a_large_update_is_answered_in_slices() -> None:
     assert not isinstance(response.body, bytes)
     pieces = list(response.body)
     assert b"".join(pieces) == encode({key: plain(node) for key, node in written.items()})
-    assert 5 < len(pieces) < 30
+    assert 3 < len(pieces) < 30
     assert ask("PATCH", "print=silent", written).body == b""
