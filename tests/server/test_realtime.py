@@ -170,3 +170,55 @@ def test_a_kept_alive_connection_may_name_a_database_of_another_worker(server: S
             body = json.loads(answer.read())
             assert (answer.status, body.get("round")) == (200, round), body
     connection.close()
+
+
+# Messages that are prepared in slices
+
+LARGE = {f"record {number}": {"name": "x" * 20, "at": [number, None, 1.5]} for number in range(20_000)}
+
+
+def test_a_large_write_keeps_its_place_among_what_was_sent(server: Server, ns: str) -> None:
+    one = Socket(server.port, ns)
+    one.ask("q", {"p": "/a", "h": ""})
+    sent = [
+        one.send("p", {"p": "/a", "d": "before"}),
+        one.send("p", {"p": "/a", "d": LARGE}),
+        one.send("p", {"p": "/a/record 7", "d": "after"}),
+        one.send("m", {"p": "/a", "d": {"record 8": LARGE, "record 9": None}}),
+        one.send("p", {"p": "/a", "d": "end"}),
+    ]
+    last = one.answer_to(one.send("g", {"p": "/a", "q": {}}))
+    assert last["d"] == "end"
+    pushes = [push["b"] for push in one.pushes if "a" in push]
+    seen = [push["d"] if isinstance(push["d"], str) else len(push["d"]) for push in pushes]
+    assert seen == ["before", len(LARGE), "after", 2, "end"]
+    assert pushes[3]["d"]["record 8"]["record 5"] == {"name": "x" * 20, "at": {"0": 5, "2": 1.5}}
+    for request in sent[len([push for push in one.pushes if push.get("r") in sent]) :]:
+        assert one.answer_to(request)["s"] == "ok"
+    one.close()
+
+
+def test_a_large_write_that_is_refused_is_answered_and_the_session_goes_on(server: Server, ns: str) -> None:
+    one = Socket(server.port, ns)
+    refused = one.ask("p", {"p": "/a", "d": {**LARGE, "bad.key": 1}})
+    assert (refused["s"], "bad.key" in refused["d"]) == ("failed", True)
+    stale = one.ask("p", {"p": "/a", "d": LARGE, "h": "no such hash"})
+    assert stale["s"] == "datastale"
+    assert one.ask("g", {"p": "/a", "q": {}})["d"] is None
+    one.close()
+
+
+def test_a_client_that_leaves_at_once_has_written_and_then_left(server: Server, ns: str) -> None:
+    witness = Socket(server.port, ns)
+    for is_polite in (True, False):
+        one = Socket(server.port, ns)
+        one.ask("o", {"p": "/online", "d": is_polite})
+        one.send("p", {"p": "/a", "d": LARGE})
+        if is_polite:
+            one.connection.close()
+        else:
+            one.connection.socket.close()
+        eventually(lambda: witness.ask("g", {"p": "/online", "q": {}})["d"] is is_polite, what="the client has left")  # noqa: B023
+        assert len(witness.ask("g", {"p": "/a", "q": {}})["d"]) == len(LARGE)
+        witness.ask("p", {"p": "/", "d": None})
+    witness.close()

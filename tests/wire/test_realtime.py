@@ -10,7 +10,7 @@ import pytest
 
 from meadowlark.engine import Client, Listen, Set, Unlisten
 from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGE_FRAMES_MAX
-from meadowlark.wire import PONG, Answer, Close, Outcome, Session, State
+from meadowlark.wire import PONG, Answer, Close, Long, Outcome, Session, State
 from tests.wire.exchange import read_messages
 
 CLIENT = Client("s1")
@@ -251,3 +251,54 @@ def test_a_view_is_let_go_even_when_refused() -> None:
     count = sys.getrefcount(frame)
     receive(frame)
     assert sys.getrefcount(frame) == count
+
+
+# Long messages, left to the owner to be read in slices
+
+
+def read(message: bytes) -> list[Outcome]:
+    """As an owner does who reads everything in slices."""
+    session = Session(CLIENT, "h", whole_bytes_max=0)
+    [long] = receive(*divided(message), session=session)
+    assert isinstance(long, Long)
+    steps = session.read(long)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return [] if stop.value is None else [stop.value]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        put(b'{"b":[1,2.0,null,"text"],".priority":1}'),
+        put(b'"' + b"x" * 200_000 + b'"'),
+        b'{"t":"d","d":{"r":2,"a":"p","b":{"p":"/a","d":1,"d":{"last":"wins"}}}}',
+        b'{"t":"d","d":{"r":2,"a":"m","b":{"p":"/a","d":{"b/c":{"d":1},"e":null}}}}',
+        b'{"t":"d","d":{"r":2,"a":"m","b":{"p":"/a","d":[1]}}}',
+        b'{"t":"d","d":{"r":2,"a":"o","b":{"p":"/a","d":null}}}',
+        b'{"t":"d","d":{"r":2,"a":"q","b":{"p":"/a","h":""}}}',
+        b'{"t":"d","d":{"r":2,"a":"p","b":{"p":"/a"}}}',
+        b'{"t":"d","d":{"r":2,"a":"p","b":{"p":7,"d":1}}}',
+        b'{"t":"d","d":{"r":2,"a":"nonsense","b":{}}}',
+        b'{"t":"d","d":{"r":2,"a":"s","b":{"c":{"x":1}},"d":2},"d2":[]}',
+        b'{"t":"d","d":{"r":2,"a":"p","b":null}}',
+        b'{"t":"d","d":{"r":2,"a":"p","b":{"p":"/a","d":{"b":1}',
+        b'{"t":"d","d":{"r":2,"a":"p","b":{"p":"/a","d":"\\ud800"}}}',
+        b'{"t":"d","d":{"r":"2","a":"p","b":{"p":"/a","d":1}}}',
+        b'{"t":"d","d":{"a":"p","b":{"p":"/a","d":1}}}',
+        b'{"t":"d","d":[]}',
+        b"[1,2,3]",
+        b"no JSON at all",
+        PING,
+        b'{"t":"c","d":{"t":"n","d":{}}}',
+    ],
+)
+def test_a_message_read_in_slices_asks_the_same(message: bytes) -> None:
+    assert read(message) == receive(*divided(message))
+
+
+def test_a_long_message_that_is_no_json_is_answered_by_its_head() -> None:
+    [event] = read(put(b'{"a":"' + b"x" * 1_000_000))
+    assert told(event)["r"] == 1

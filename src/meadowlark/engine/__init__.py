@@ -15,9 +15,9 @@ from meadowlark.engine.commands import (
     Unlisten,
     Update,
 )
-from meadowlark.engine.database import Database, update_paths
+from meadowlark.engine.database import Database
 from meadowlark.engine.effects import Commit, Drop, Effect, Push, Reply, Revoke
-from meadowlark.engine.records import record_pieces
+from meadowlark.engine.preparing import prepare_write, record_pieces
 
 __all__ = [
     "Access",
@@ -42,6 +42,6 @@ __all__ = [
     "Set",
     "Unlisten",
     "Update",
+    "prepare_write",
     "record_pieces",
-    "update_paths",
 ]

@@ -26,7 +26,7 @@ class Set(msgspec.Struct, frozen=True, gc=False):
     value: Any
     expected: str | None = None
     record: bytes | None = None
-    """The record that this write makes (records.py), where it was prepared too."""
+    """The record that this write makes (preparing.py), where it was prepared too."""
 
 
 class Update(msgspec.Struct, frozen=True, gc=False):

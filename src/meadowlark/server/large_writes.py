@@ -1,4 +1,4 @@
-"""Large writes on their way in: collected, then prepared beside everyone else's work, then written in one step.
+"""Large writes on their way in: collected, read and prepared beside everyone else's work, then written in one step.
 
 Their bytes are bounded for the whole worker, since each client alone may send up to BODY_BYTES_MAX and what is being
 prepared takes several times its bytes.
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
+from functools import partial
+from typing import TypeVar
 
-import msgspec
+from msgspec.structs import replace
 
-from meadowlark.engine import Command, Set, Update
+from meadowlark.engine import Set, Update, prepare_write
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import LARGE_WRITES_BYTES_MAX
 from meadowlark.server.shard import Hosted
@@ -23,8 +25,7 @@ TOO_MANY = f"the server is busy with large writes: more than {LARGE_WRITES_BYTES
 JOIN_BYTES_MAX = 1024 * 1024
 """Joined on the loop; what is larger on another thread: from here on bytes.join lets others have the interpreter meanwhile."""
 
-Preparing = Generator[None, None, tuple[Command, list[bytes] | None]]
-"""Gives a command whose values are prepared, and the pieces of its record if that is known already."""
+Asked = TypeVar("Asked")
 
 
 class LargeWrites:
@@ -46,18 +47,25 @@ class LargeWrites:
     def let_go(self, size: int) -> None:
         self.held_bytes -= size
 
-    async def prepare(self, hosted: Hosted, steps: Preparing, size: int) -> Command:
-        """The command that `steps` make of `size` bytes, ready to be applied at once. Raises what they raise."""
+    async def read(self, reading: Generator[None, None, Asked], size: int) -> Asked:
+        """What `reading` makes of `size` bytes. Raises what it raises."""
         self.held_bytes += size
-        hosted.users += 1
         try:
-            command, pieces = await self._slicer.run(steps)
-            if pieces is None:
-                return command
-            assert isinstance(command, Set | Update)
-            return msgspec.structs.replace(command, record=await _join(pieces))
+            return await self._slicer.run(reading)
         finally:
-            hosted.users -= 1
+            self.held_bytes -= size
+
+    async def prepare(self, hosted: Hosted, command: Set | Update, size: int) -> Set | Update:
+        """The command with its values ready, to be applied to `hosted` at once; `command` is used up.
+
+        Raises Refused where the write cannot be granted.
+        """
+        self.held_bytes += size
+        try:
+            steps = prepare_write(command, partial(hosted.database.check_write, command.client))
+            prepared, pieces = await self._slicer.run(steps)
+            return prepared if pieces is None else replace(prepared, record=await _join(pieces))
+        finally:
             self.held_bytes -= size
 
 

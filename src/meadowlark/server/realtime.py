@@ -3,6 +3,8 @@
 Frames arrive from picows, the session turns them into commands, the shard carries them out, and what this client must
 hear comes back through `deliver` and `send_reply` into the outbox. picows' protocol class is wrapped here and nowhere
 else: it is not part of its documented interface, so the dependency is pinned and this file is the one to change.
+A message too long for one turn of the loop is prepared beside everyone else's work; until it is carried out nothing further is
+read or received, and the end of the connection waits too.
 Invariant: after `closed` nothing refers to the connection any more; no cycle is left behind (workers run without a
 collector).
 """
@@ -18,19 +20,23 @@ from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-de
 
 from meadowlark.auth.identity import NOBODY
 from meadowlark.auth.tokens import Verifier, override
-from meadowlark.engine import Command, Identify, Leave, Push, Reply, Revoke
+from meadowlark.engine import Command, Identify, Leave, Push, Reply, Revoke, Set, Update
 from meadowlark.errors import Code, Refused
-from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, MESSAGE_BYTES_MAX
+from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, LARGE_BYTES, MESSAGE_BYTES_MAX
 from meadowlark.server.families import OPERATIONS, Operation, Transport
+from meadowlark.server.large_writes import LargeWrites
 from meadowlark.server.outbox import Outbox, Turn
 from meadowlark.server.shard import Hosted, Receiver, Shard
 from meadowlark.wire import (
     Answer,
     Authenticate,
     Close,
+    Long,
+    Outcome,
     Session,
     Unauthenticate,
     encode_push,
+    encode_refusal,
     encode_reply,
     encode_revoke,
     encode_shutdown,
@@ -52,6 +58,7 @@ class Host(Protocol):
     verifier: Verifier
     turn: Turn
     sessions: set[RealtimeConnection]
+    large_writes: LargeWrites
 
     def now_ms(self) -> int: ...
 
@@ -59,15 +66,24 @@ class Host(Protocol):
 class RealtimeConnection(Receiver):
     """A client on the realtime socket. One per WebSocket; `adopt` makes it."""
 
-    __slots__ = ("_heard", "_host", "_hosted", "_message_bytes", "_outbox", "_pinged", "_session", "_transport")
+    __slots__ = (
+        "_heard", "_held_frames", "_host", "_hosted", "_is_gone", "_message_bytes", "_outbox", "_pinged", "_reads", "_session",
+        "_transport",
+    )  # fmt: skip
 
     def __init__(self, host: Host, hosted: Hosted, session_id: str, host_name: str) -> None:
         super().__init__(session_id)
         self._host = host
         self._hosted: Hosted | None = hosted
-        self._session: Session | None = Session(self, host_name)
+        self._session: Session | None = Session(self, host_name, LARGE_BYTES)
         self._message_bytes = 0
         """Received of the message that is coming in."""
+        self._held_frames: list[bytes] | None = None
+        """Those that came while a long message is prepared; None while none is."""
+        self._is_gone = False
+        """Whether the connection ended meanwhile."""
+        self._reads = True
+        """Whether further requests are wanted."""
         self._outbox: Outbox | None = None
         self._transport: WSTransport | None = None
         self._heard = True
@@ -91,6 +107,9 @@ class RealtimeConnection(Receiver):
         session, hosted = self._session, self._hosted
         if session is None or hosted is None:
             return
+        if self._held_frames is not None:
+            self._held_frames.append(bytes(payload))
+            return
         stopwatch = self._host.turn.stopwatch
         started_at = stopwatch.clock()
         events: list[Any] = []
@@ -110,7 +129,7 @@ class RealtimeConnection(Receiver):
     def heard(self) -> None:
         self._heard = True
 
-    def _perform(self, event: Any, hosted: Hosted) -> None:
+    def _perform(self, event: Any, hosted: Hosted, read_at: int = 0) -> None:
         kind = type(event)
         if kind is Answer:
             self.send_reply(event.frame)
@@ -121,8 +140,61 @@ class RealtimeConnection(Receiver):
             self._host.shard.apply(hosted, Identify(self, event.request, NOBODY))
         elif kind is Close:
             self.close(WSCloseCode(event.code), event.reason)
+        elif kind is Long:
+            self._begin_long(event, hosted)
         else:
-            self._host.shard.apply(hosted, cast(Command, event))
+            self._host.shard.apply(hosted, cast(Command, event), read_at)
+
+    def _begin_long(self, long: Long, hosted: Hosted) -> None:
+        self._held_frames = []
+        if self._transport is not None:
+            self._transport.underlying_transport.pause_reading()
+        task = asyncio.get_running_loop().create_task(self._carry_out(long, hosted))
+        _tasks.add(task)
+        task.add_done_callback(_finish_task)
+
+    async def _carry_out(self, long: Long, hosted: Hosted) -> None:
+        """Prepares what a long message asks and performs it, then what came behind it."""
+        stopwatch, large_writes = self._host.turn.stopwatch, self._host.large_writes
+        read_at, size = stopwatch.clock(), len(long.text)
+        assert self._session is not None
+        try:
+            event = await large_writes.read(self._session.read(long), size)
+            if isinstance(event, Set | Update):
+                event = await self._prepare(event, hosted, size)
+        except BaseException:
+            self._held_frames = None
+            self._abort()
+            raise
+        started_at = stopwatch.clock()
+        stopwatch.begin(started_at)
+        if event is not None:
+            self._perform(event, hosted, read_at)
+        operation = _OPERATIONS.get(type(event))
+        if operation is None:
+            stopwatch.handled(None)
+        else:
+            stopwatch.called(operation, read_at, started_at, hosted.name, event, size)
+        self._end_long()
+
+    async def _prepare(self, command: Set | Update, hosted: Hosted, size: int) -> Outcome:
+        try:
+            return await self._host.large_writes.prepare(hosted, command, size)
+        except Refused as refused:
+            assert command.request is not None, "a message is answered"
+            return Answer(encode_refusal(command.request, refused), refused.code)
+
+    def _end_long(self) -> None:
+        """What waited for the long message: the frames behind it, or the end of the connection."""
+        frames, self._held_frames = self._held_frames, None
+        self._heard = True
+        if self._is_gone:
+            self.closed()
+            return
+        for frame in frames or ():
+            self.received(frame)
+        if self._held_frames is None and self._reads and self._transport is not None:
+            self._transport.underlying_transport.resume_reading()
 
     def _authenticate(self, event: Authenticate) -> None:
         assert self._hosted is not None
@@ -188,6 +260,7 @@ class RealtimeConnection(Receiver):
 
     def stop_reading(self) -> None:
         """Takes no more requests; what was asked is still answered."""
+        self._reads = False
         if self._transport is not None:
             self._transport.underlying_transport.pause_reading()
 
@@ -196,6 +269,8 @@ class RealtimeConnection(Receiver):
         if self._transport is None or self._outbox is None:
             return
         self._outbox.check_stall(now)
+        if self._held_frames is not None:
+            return  # We do not listen.
         if self._heard:
             self._heard = self._pinged = False
         elif not self._pinged:
@@ -218,15 +293,18 @@ class RealtimeConnection(Receiver):
 
     def closed(self) -> None:
         """The connection is gone, or ends now: runs what it queued for this moment and forgets everything."""
-        hosted, self._hosted = self._hosted, None
-        if hosted is None:
-            return
         outbox, self._outbox = self._outbox, None
         if outbox is not None:
             outbox.close()
-        self._session = None
         self._transport = None
         self._host.sessions.discard(self)
+        if self._held_frames is not None:
+            self._is_gone = True  # What it asked before comes first.
+            return
+        hosted, self._hosted = self._hosted, None
+        if hosted is None:
+            return
+        self._session = None
         hosted.users -= 1
         if hosted.clients.get(self.id) is self:
             del hosted.clients[self.id]
@@ -246,6 +324,16 @@ class RealtimeConnection(Receiver):
         self.closed()
         if transport is not None:
             transport.underlying_transport.abort()
+
+
+_tasks: set[asyncio.Task[None]] = set()
+"""The loop itself holds tasks weakly."""
+
+
+def _finish_task(task: asyncio.Task[None]) -> None:
+    _tasks.discard(task)
+    if not task.cancelled() and task.exception() is not None:
+        log.error("long message failed", exc_info=task.exception())
 
 
 _OPERATIONS: dict[type, Operation] = OPERATIONS | {Authenticate: Operation.AUTH, Unauthenticate: Operation.AUTH}

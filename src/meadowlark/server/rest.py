@@ -7,11 +7,10 @@ call too and then lives on in streams.py.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from meadowlark.auth.identity import Identity
-from meadowlark.engine import Push, Reply, Revoke
+from meadowlark.engine import Command, Push, Reply, Revoke
 from meadowlark.limits import LARGE_BYTES
 from meadowlark.server.families import Operation
 from meadowlark.server.frozen import FrozenSlices
@@ -20,7 +19,7 @@ from meadowlark.server.shard import Hosted, Receiver
 from meadowlark.server.streams import EventStream
 from meadowlark.wire import answers
 from meadowlark.wire.http import Response
-from meadowlark.wire.rest import Action, RestRequest, prepare_command, read_command
+from meadowlark.wire.rest import Action, RestRequest, read_command, read_slices
 
 if TYPE_CHECKING:
     from meadowlark.server.http import HttpConnection
@@ -43,8 +42,7 @@ async def answer(
     call = RestCall(connection, hosted, identity, request, pushed)
     stopwatch = worker.turn.stopwatch
     if len(body) > LARGE_BYTES and request.action in _LARGE_ACTIONS:
-        steps = prepare_command(request, call, body, pushed, partial(hosted.database.check_write, call))
-        command = await worker.large_writes.prepare(hosted, steps, len(body))
+        command = await _read_large(worker, hosted, request, call, body, pushed)
         started_at = stopwatch.clock()
     else:
         started_at = stopwatch.clock()
@@ -52,6 +50,19 @@ async def answer(
     stopwatch.begin(started_at)
     worker.shard.apply(hosted, command, read_at)
     stopwatch.called(_OPERATIONS[request.action], read_at, started_at, hosted.name, command, len(body))
+
+
+async def _read_large(
+    worker: WorkerApi, hosted: Hosted, request: RestRequest, call: RestCall, body: bytes | bytearray, pushed: str
+) -> Command:
+    if request.action is Action.SET:
+        hosted.database.check_write(call, request.path)  # Before any work is done; the others' places are not known yet.
+    hosted.users += 1
+    try:
+        command = await worker.large_writes.read(read_slices(request, call, body, pushed), len(body))
+        return await worker.large_writes.prepare(hosted, command, len(body))
+    finally:
+        hosted.users -= 1
 
 
 _LARGE_ACTIONS = (Action.SET, Action.UPDATE, Action.PUSH)

@@ -1,6 +1,6 @@
 """The wire: protocols as bytes, without I/O. Turns bytes into commands and effects into bytes; knows no sockets."""
 
-from meadowlark.wire.outcomes import Answer, Authenticate, Close, Outcome, Unauthenticate
+from meadowlark.wire.outcomes import Answer, Authenticate, Close, Long, Outcome, Unauthenticate
 from meadowlark.wire.pushes import encode_auth_revoked, encode_push, encode_revoke
 from meadowlark.wire.realtime import Session, State
 from meadowlark.wire.replies import PONG, encode_ok, encode_redirect, encode_refusal, encode_reply, encode_shutdown
@@ -12,6 +12,7 @@ __all__ = [
     "Authenticate",
     "Close",
     "CloseCode",
+    "Long",
     "Outcome",
     "Session",
     "State",

@@ -13,11 +13,14 @@ Source: docs/protocol.md "Messages".
 from __future__ import annotations
 
 import re
+from collections.abc import Generator
 from typing import Annotated, Any
 
 import msgspec
 
+from meadowlark import tree
 from meadowlark.errors import Code, Refused
+from meadowlark.limits import LARGE_BYTES
 
 REQUEST_MAX = 2**53
 """The largest request number: what a JavaScript client can count to."""
@@ -77,6 +80,20 @@ DECODE_ERRORS = (ValueError, RecursionError)
 _decode_loosely = msgspec.json.Decoder(_Loose).decode
 
 
+def decode_slices(text: bytes | bytearray) -> Generator[None, None, Message]:
+    """`decode` for a long message: yields after each millisecond or so."""
+    raw = yield from tree.decode_slices(text)
+    value: Any = msgspec.UNSET
+    inner = raw.get("d") if type(raw) is dict else None
+    body = inner.get("b") if type(inner) is dict else None
+    if type(body) is dict:
+        value = body.pop("d", value)
+    message = msgspec.convert(raw, Message)
+    if message.d.b is not None:
+        message.d.b.d = value
+    return message
+
+
 def malformed(error: Exception) -> Refused:
     """What to tell the client about one of DECODE_ERRORS; never repeats what it sent."""
     if isinstance(error, RecursionError):
@@ -94,12 +111,14 @@ def find_request(payload: bytes | bytearray | memoryview) -> int | None:
     """The number of the request that `payload`, which does not decode, was meant as; None if that cannot be told.
 
     Answering is worth some effort: a client sends a write again after every reconnect until it is answered. Where not even the
-    outline decodes, the head is read, which official clients always write in the same order.
+    outline decodes, or takes long, the head is read, which official clients always write in the same order.
     """
+    head = _HEAD.match(bytes(payload[:_HEAD_BYTES]))
+    if head and len(payload) > LARGE_BYTES:
+        return int(head[1])
     try:
         outline = _decode_loosely(payload)
     except DECODE_ERRORS:
-        head = _HEAD.match(bytes(payload[:_HEAD_BYTES]))
         return int(head[1]) if head else None
     number = outline.d.r
     is_request = outline.t == "d" and type(number) is int and 0 <= number <= REQUEST_MAX

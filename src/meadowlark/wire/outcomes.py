@@ -53,4 +53,11 @@ class Close(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-Outcome = Command | Authenticate | Unauthenticate | Answer | Close
+class Long(msgspec.Struct, frozen=True, gc=False):
+    """A message so long that reading it would take long: `Session.read` says what it asks, and nothing is received before that
+    is done."""
+
+    text: bytearray
+
+
+Outcome = Command | Authenticate | Unauthenticate | Answer | Close | Long

@@ -5,6 +5,8 @@ the order in which they came (or none: control messages that need no answer). CL
 A request that cannot be granted is answered and the session stays open. It closes only where nobody can be answered: bytes
 that are no request, and frames or counts over a limit.
 
+Reading a message longer than a bound is left to the owner, who must have done it before the next frame is received.
+
 Never raises, whatever the bytes. Holds at most one message of limits.MESSAGE_BYTES_MAX.
 Does not know: sockets, the tree, who may do what. Session and rim's client may refer to each other: the rim breaks that.
 Source: docs/protocol.md; tests/wire/test_realtime.py, tests/fuzz/test_session.py. Hot path: bench/session.py.
@@ -13,14 +15,15 @@ Source: docs/protocol.md; tests/wire/test_realtime.py, tests/fuzz/test_session.p
 from __future__ import annotations
 
 import enum
+from collections.abc import Generator
 
 from meadowlark.engine.client import Client
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGE_FRAMES_MAX
 from meadowlark.wire.actions import ACTIONS, refuse_unknown
 from meadowlark.wire.assembly import COUNT_LENGTH_MAX, Assembly, find_count
-from meadowlark.wire.envelope import DECODE_ERRORS, Body, Inner, decode, find_request, malformed
-from meadowlark.wire.outcomes import Answer, Close, Outcome
+from meadowlark.wire.envelope import DECODE_ERRORS, Body, Inner, Message, decode, decode_slices, find_request, malformed
+from meadowlark.wire.outcomes import Answer, Close, Long, Outcome
 from meadowlark.wire.replies import PONG, encode_hello, encode_refusal
 from meadowlark.wire.websocket import CloseCode
 
@@ -36,10 +39,12 @@ class State(enum.IntEnum):
 class Session:
     """One a connection. `receive` is called once a text frame, by one owner."""
 
-    __slots__ = ("_assembly", "client", "host", "reason", "state")
+    __slots__ = ("_assembly", "_whole_bytes_max", "client", "host", "reason", "state")
 
-    def __init__(self, client: Client, host: str) -> None:
+    def __init__(self, client: Client, host: str, whole_bytes_max: int = MESSAGE_BYTES_MAX) -> None:
+        """whole_bytes_max: longer messages are given out as Long, to be `read` in slices."""
         self.client = client
+        self._whole_bytes_max = whole_bytes_max
         self.host = host
         """As the client named us, so that it finds us again."""
         self.state = State.OPEN
@@ -66,6 +71,17 @@ class Session:
         else:
             self._receive_short(payload, events)
 
+    def read(self, long: Long) -> Generator[None, None, Outcome | None]:
+        """What a long message asks, if anything; yields after each millisecond or so of reading it."""
+        events: list[Outcome] = []
+        try:
+            message = yield from decode_slices(long.text)
+        except DECODE_ERRORS as error:
+            self._refuse_message(long.text, malformed(error), CloseCode.PROTOCOL, events)
+        else:
+            self._receive_message(b"", events, message)
+        return events[0] if events else None
+
     def end(self, reason: str) -> None:
         """The connection is over, by the peer's or the rim's will: whatever still comes is ignored. The first reason stays."""
         if self.state is State.OPEN:
@@ -91,17 +107,23 @@ class Session:
         if assembly.is_too_big:
             fault = Refused(Code.TOO_BIG, f"message is larger than {MESSAGE_BYTES_MAX} bytes, which is the limit")
             self._refuse_message(assembly.text, fault, CloseCode.TOO_BIG, events)
+        elif len(assembly.text) > self._whole_bytes_max:
+            events.append(Long(assembly.text))
         else:
             self._receive_message(assembly.text, events)
 
     # Messages
 
-    def _receive_message(self, payload: bytes | bytearray | memoryview, events: list[Outcome]) -> None:
-        try:
-            message = decode(payload)
-        except DECODE_ERRORS as error:
-            self._refuse_message(payload, malformed(error), CloseCode.PROTOCOL, events)
-            return
+    def _receive_message(
+        self, payload: bytes | bytearray | memoryview, events: list[Outcome], message: Message | None = None
+    ) -> None:
+        """message: `payload`, if it is decoded already."""
+        if message is None:
+            try:
+                message = decode(payload)
+            except DECODE_ERRORS as error:
+                self._refuse_message(payload, malformed(error), CloseCode.PROTOCOL, events)
+                return
         inner = message.d
         if message.t != "d" or inner.r is None:
             self._receive_other(message.t, inner, events)

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any
 
 import msgspec
 import orjson
 
-from meadowlark.engine import record_pieces, update_paths
 from meadowlark.engine.client import Client
 from meadowlark.engine.commands import Command, Get, Set, Update
 from meadowlark.errors import Code, Refused
-from meadowlark.tree import PRIORITY, Path, Prepared, check_path, decode_slices, prepare_decoded
+from meadowlark.tree import Path, check_path, decode_slices
 from meadowlark.wire.http import HttpFault
 from meadowlark.wire.targets import Target
 
@@ -112,71 +111,39 @@ def find_credential(parameters: dict[str, str], headers: dict[str, str]) -> str 
 
 def read_command(request: RestRequest, client: Client, body: bytes | bytearray, push_id: str) -> Command:
     """The command that `request` with `body` means. push_id: the key a POST adds. Raises Refused for a bad body."""
-    path = request.path
     match request.action:
         case Action.GET:
-            return Get(client, 0, path)
+            return Get(client, 0, request.path)
         case Action.DELETE:
-            return Set(client, 0, path, None, request.if_match)
-        case Action.SET:
-            return Set(client, 0, path, parse_body(body), request.if_match)
-        case Action.PUSH:
-            path = (*path, push_id)
-            check_path(path)
-            return Set(client, 0, path, parse_body(body))
-        case Action.UPDATE:
-            children = parse_body(body)
-            if children is None:
-                return Set(client, 0, path, None)  # So that `firebase database:remove` works.
-            if not isinstance(children, dict):
-                raise Refused(Code.INVALID_DATA, INVALID_UPDATE)
-            return Update(client, 0, path, children)
+            return Set(client, 0, request.path, None, request.if_match)
+        case _:
+            return _write(request, client, parse_body(body), push_id)
 
 
-Preparing = Generator[None, None, tuple[Command, list[bytes] | None]]
+def read_slices(
+    request: RestRequest, client: Client, body: bytes | bytearray, push_id: str
+) -> Generator[None, None, Set | Update]:
+    """`read_command` for a large body of a write: yields after each millisecond or so."""
+    try:
+        value = yield from decode_slices(body)
+    except orjson.JSONDecodeError:
+        raise Refused(Code.INVALID_DATA, INVALID_DATA) from None
+    return _write(request, client, value, push_id)
 
 
-def prepare_command(
-    request: RestRequest, client: Client, body: bytes | bytearray, push_id: str, check: Callable[[Path], None]
-) -> Preparing:
-    """`read_command` for a large body, yielding every millisecond or so: values are prepared, and the record's pieces come
-    with the command where they are known. check: raises Refused where the client may not write; asked before the work is done.
-    """
+def _write(request: RestRequest, client: Client, value: Any, push_id: str) -> Set | Update:
     path = request.path
-    if request.action is Action.UPDATE:
-        return (yield from _prepare_update(path, client, body, check))
+    if request.action is Action.SET:
+        return Set(client, 0, path, value, request.if_match)
     if request.action is Action.PUSH:
         path = (*path, push_id)
         check_path(path)
-    check(path)
-    raw = yield from _decode(body)
-    if path[-1:] == (PRIORITY,):
-        return Set(client, 0, path, raw, request.if_match), None
-    value = yield from prepare_decoded(raw, len(path))
-    return Set(client, 0, path, value, request.if_match), record_pieces([(path, value)])
-
-
-def _prepare_update(path: Path, client: Client, body: bytes | bytearray, check: Callable[[Path], None]) -> Preparing:
-    children = yield from _decode(body)
-    if children is None:
-        return Set(client, 0, path, None), None
-    if not isinstance(children, dict):
+        return Set(client, 0, path, value)
+    if value is None:
+        return Set(client, 0, path, None)  # So that `firebase database:remove` works.
+    if not isinstance(value, dict):
         raise Refused(Code.INVALID_DATA, INVALID_UPDATE)
-    writes: list[tuple[Path, Prepared]] = []
-    for (key, raw), where in zip(children.items(), update_paths(path, children), strict=True):
-        check(where)
-        if where[-1] != PRIORITY:
-            value = children[key] = yield from prepare_decoded(raw, len(where))
-            writes.append((where, value))
-    is_whole = len(writes) == len(children)
-    return Update(client, 0, path, children), record_pieces(writes) if is_whole else None
-
-
-def _decode(body: bytes | bytearray) -> Generator[None, None, Any]:
-    try:
-        return (yield from decode_slices(body))
-    except orjson.JSONDecodeError:
-        raise Refused(Code.INVALID_DATA, INVALID_DATA) from None
+    return Update(client, 0, path, value)
 
 
 def parse_body(body: bytes | bytearray) -> Any:

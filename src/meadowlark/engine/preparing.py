@@ -1,0 +1,57 @@
+"""Writes made ready before they are commands for a database: their values prepared, and the record that they will make.
+
+A record made here is the one that the database would make itself. That can be known beforehand where something is put at
+every place of the write (removing a value may empty the maps above it) and no server value waits.
+Does not know: the tree that will be written to. Source: `Commit.entries` in effects.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+
+from msgspec.structs import replace
+
+from meadowlark.engine.commands import Set, Update
+from meadowlark.engine.database import update_paths
+from meadowlark.tree import PRIORITY, Path, Prepared, encode, format_path, prepare_decoded
+
+Preparing = Generator[None, None, tuple[Set | Update, list[bytes] | None]]
+"""Gives a command whose values are prepared, and the pieces of its record if that is known already."""
+
+
+def prepare_write(command: Set | Update, check: Callable[[Path], None]) -> Preparing:
+    """Yields after each millisecond or so of work. The value in `command` is used up.
+
+    check: raises Refused where the client may not write; asked before the work is done. Raises what `from_json` raises.
+    """
+    if isinstance(command, Update):
+        return (yield from _prepare_update(command, check))
+    path = command.path
+    check(path)
+    if path[-1:] == (PRIORITY,):
+        return command, None
+    value = yield from prepare_decoded(command.value, len(path))
+    return replace(command, value=value), record_pieces([(path, value)])
+
+
+def _prepare_update(command: Update, check: Callable[[Path], None]) -> Preparing:
+    children = command.children
+    writes: list[tuple[Path, Prepared]] = []
+    for key, path in zip(children, update_paths(command.path, children), strict=True):
+        check(path)
+        if path[-1] != PRIORITY:
+            children[key] = value = yield from prepare_decoded(children[key], len(path))
+            writes.append((path, value))
+    return command, record_pieces(writes) if len(writes) == len(children) else None
+
+
+def record_pieces(writes: list[tuple[Path, Prepared]]) -> list[bytes] | None:
+    """The pieces of the record that puts each value at its path, in order; None if the database must make it."""
+    pieces: list[bytes] = []
+    for path, value in writes:
+        if value.node is None or value.waits:
+            return None
+        pieces.append(b'%b["w",%b,' % (b"," if pieces else b"[", encode(format_path(path))))
+        pieces += value.pieces
+        pieces.append(b"]")
+    return [*pieces, b"]"] if pieces else None
