@@ -103,7 +103,8 @@ class MemoryWorker:
         self.shard = MemoryShard(Open() if is_dev else Locked(), create=is_dev)
         self.verifier: Verifier = DevVerifier() if is_dev else ServeVerifier(ADMIN_CREDENTIAL)
         self.turn = Turn(asyncio.get_running_loop())
-        self.large_writes = LargeWrites(Slicer())
+        self.slicer = Slicer()
+        self.large_writes = LargeWrites(self.slicer)
         self.push_ids = PushIds(lambda bound: 0)
         self.connections: set[Any] = set()
         self.draining = False

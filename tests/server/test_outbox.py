@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from meadowlark.limits import OUTBOX_BYTES_MAX, OUTBOX_STALL_SECONDS
-from meadowlark.server.outbox import Outbox, Turn
+from meadowlark.server.outbox import LARGE_PLACE_BYTES, LARGE_TURN_BYTES, Outbox, Turn
 
 
 class Loop:
@@ -115,12 +115,12 @@ def test_the_turn_works_on_a_real_loop() -> None:
 
 def test_what_comes_after_a_kept_place_waits_for_its_frame(made: Made) -> None:
     made.outbox.put(b"a")
-    made.outbox.hold()
+    place = made.outbox.hold()
     made.outbox.put(b"c")
     made.outbox.put(b"d")
     made.loop.turn()
     assert made.written == [b"a"]
-    made.outbox.release(b"b")
+    made.outbox.release(place, b"b")
     made.loop.turn()
     assert made.written == [b"a", b"bcd"]
     made.outbox.put(b"e")
@@ -128,24 +128,25 @@ def test_what_comes_after_a_kept_place_waits_for_its_frame(made: Made) -> None:
     assert made.written[-1] == b"e"
 
 
-def test_kept_places_are_filled_in_their_order(made: Made) -> None:
-    made.outbox.hold()
+@pytest.mark.parametrize("filled_first", [0, 1])
+def test_kept_places_leave_in_their_order_however_they_are_filled(made: Made, filled_first: int) -> None:
+    places = [made.outbox.hold()]
     made.outbox.put(b"2")
-    made.outbox.hold()
+    places.append(made.outbox.hold())
     made.outbox.put(b"4")
-    made.outbox.release(b"1")
+    made.outbox.release(places[filled_first], b"13"[filled_first : filled_first + 1])
     made.loop.turn()
-    assert made.written == [b"12"]
-    made.outbox.release(b"3")
+    assert made.written == ([b"12"] if filled_first == 0 else [])
+    made.outbox.release(places[1 - filled_first], b"31"[filled_first : filled_first + 1])
     made.loop.turn()
-    assert made.written == [b"12", b"34"]
+    assert b"".join(made.written) == b"1234"
 
 
 def test_an_outbox_that_ended_meanwhile_takes_no_held_frame(made: Made) -> None:
-    made.outbox.hold()
+    place = made.outbox.hold()
     made.outbox.put(b"b")
     made.outbox.close()
-    made.outbox.release(b"a")
+    made.outbox.release(place, b"a")
     made.loop.turn()
     assert made.written == []
 
@@ -158,3 +159,83 @@ def test_what_waits_behind_a_kept_place_is_bounded(made: Made) -> None:
     assert made.reasons == []
     made.outbox.put(frame)
     assert len(made.reasons) == 1
+
+
+class Message:
+    """A large message; `make` makes it."""
+
+    def __init__(self, *parts: bytes) -> None:
+        self.parts: list[bytes] | None = None
+        self._parts = list(parts)
+        self.waiting: list[Callable[[], None]] = []
+
+    def begin(self, ready: Callable[[], None]) -> None:
+        self.waiting.append(ready)
+
+    def make(self) -> None:
+        self.parts = self._parts
+        for ready in self.waiting:
+            ready()
+
+
+def test_a_large_message_keeps_its_place_while_it_is_made(made: Made) -> None:
+    large = Message(b"2", b"3")
+    made.outbox.put(b"1")
+    made.outbox.put_large(large)
+    made.outbox.put(b"4")
+    made.loop.turn()
+    assert made.written == [b"1"]
+    large.make()
+    made.loop.turn()
+    made.loop.turn()
+    assert b"".join(made.written) == b"1234"
+
+
+def test_a_large_message_is_made_when_its_turn_has_come(made: Made) -> None:
+    first, second = Message(b"1"), Message(b"2")
+    place = made.outbox.hold()
+    made.outbox.put_large(first)
+    made.outbox.put_large(second)
+    assert not first.waiting
+    made.outbox.release(place, b"0")
+    assert len(first.waiting) == 1
+    assert not second.waiting
+    first.make()
+    made.loop.turn()
+    assert len(second.waiting) == 1
+    second.make()
+    made.loop.turn()
+    assert b"".join(made.written) == b"012"
+
+
+def test_a_large_message_leaves_a_piece_a_turn_and_stops_while_the_client_is_full(made: Made) -> None:
+    parts = [bytes([number]) * (LARGE_TURN_BYTES // 2) for number in range(10)]
+    large = Message(*parts)
+    made.outbox.put_large(large)
+    large.make()
+    made.outbox.put(b"end")
+    made.loop.turn()
+    assert made.written == parts[:2]
+    made.outbox.pause(now=0.0)
+    made.loop.turn()
+    made.loop.turn()
+    assert made.written == parts[:2]
+    made.outbox.resume()
+    while made.loop.soon:
+        made.loop.turn()
+    assert made.written == [*parts, b"end"]
+
+
+def test_a_client_that_asks_for_more_large_messages_than_it_takes_is_ended(made: Made) -> None:
+    for _ in range(OUTBOX_BYTES_MAX // LARGE_PLACE_BYTES + 2):
+        made.outbox.put_large(Message(b"x"))
+    assert len(made.reasons) == 1
+
+
+def test_a_closed_outbox_is_not_woken_by_a_large_message(made: Made) -> None:
+    large = Message(b"1")
+    made.outbox.put_large(large)
+    made.outbox.close()
+    large.make()
+    made.loop.turn()
+    assert made.written == []

@@ -222,3 +222,39 @@ def test_a_client_that_leaves_at_once_has_written_and_then_left(server: Server, 
         assert len(witness.ask("g", {"p": "/a", "q": {}})["d"]) == len(LARGE)
         witness.ask("p", {"p": "/", "d": None})
     witness.close()
+
+
+def test_all_who_listen_to_a_large_value_hear_it_in_its_place(server: Server, ns: str) -> None:
+    writer, *listeners = (Socket(server.port, ns) for _ in range(4))
+    for listener in listeners:
+        listener.ask("q", {"p": "/a", "h": ""})
+    for number in range(3):
+        writer.send("p", {"p": "/a/n", "d": number})
+        writer.send("p", {"p": "/a/large", "d": LARGE})
+        writer.send("m", {"p": "/a", "d": {"x": LARGE, "large": None}})
+    writer.ask("p", {"p": "/a/n", "d": "end"})
+    for listener in listeners:
+        while not listener.pushes or listener.pushes[-1]["b"]["d"] != "end":
+            message = listener.receive()["d"]
+            if "a" in message:
+                listener.pushes.append(message)
+        seen = [(push["a"], push["b"]["p"], type(push["b"]["d"]).__name__) for push in listener.pushes]
+        assert seen == [("d", "a/n", "int"), ("d", "a/large", "dict"), ("m", "a", "dict")] * 3 + [("d", "a/n", "str")]
+        assert listener.pushes[-2]["b"]["d"]["x"]["record 9"] == {"name": "x" * 20, "at": {"0": 9, "2": 1.5}}
+    for each in (writer, *listeners):
+        each.close()
+
+
+def test_a_large_value_is_told_as_it_was_whatever_happens_meanwhile(server: Server, ns: str) -> None:
+    one = Socket(server.port, ns)
+    one.ask("p", {"p": "/a", "d": LARGE})
+    get, listen = one.send("g", {"p": "/a", "q": {}}), one.send("q", {"p": "/a", "h": ""})
+    one.send("p", {"p": "/a/record 5", "d": "changed"})
+    end = one.send("p", {"p": "/a", "d": None})
+    got = one.answer_to(get)["d"]
+    assert (len(got), got["record 5"]["name"]) == (len(LARGE), "x" * 20)
+    one.answer_to(listen)
+    one.answer_to(end)
+    whole, *changes = (push["b"]["d"] for push in one.pushes if "a" in push)
+    assert (len(whole), whole["record 5"]["name"], changes) == (len(LARGE), "x" * 20, ["changed", None])
+    one.close()

@@ -11,13 +11,12 @@ from meadowlark.engine.client import Client
 from meadowlark.engine.effects import Reply
 from meadowlark.errors import CODES, Code, Refused
 from meadowlark.tree import encode, node_hash, plain
-from meadowlark.tree.node import LARGE_NODES
 from meadowlark.wire.answers import ETAG_NODES_MAX, answer, cors_headers, preflight, refusal
 from meadowlark.wire.http import Response
 from meadowlark.wire.rest import parse_rest
 from meadowlark.wire.targets import parse_target
 
-LARGE = {f"key{number}": {"n": number, ".priority": 1} for number in range(LARGE_NODES)}
+LARGE = {f"key{number}": {"n": number, ".priority": 1} for number in range(3_000)}
 
 
 def ask(method: str, query: str, value: Any, *, refused: Refused | None = None, **headers: str) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from meadowlark.engine.client import Client
 from meadowlark.engine.effects import Push
 from meadowlark.errors import Code, Refused
-from meadowlark.wire import encode_auth_revoked, encode_push, encode_revoke
+from meadowlark.wire import encode_auth_revoked, encode_push, encode_push_slices, encode_revoke
 from tests.wire.exchange import read_messages
 
 LISTENERS = (Client("s1"),)
@@ -69,3 +70,22 @@ def test_the_end_of_a_listen_and_of_a_credential() -> None:
     assert read_messages(encode_auth_revoked(Refused(Code.EXPIRED_TOKEN, "Auth token is expired."))) == [
         '{"t":"d","d":{"a":"ac","b":{"s":"expired_token","d":"Auth token is expired."}}}'
     ]
+
+
+def test_a_large_value_is_left_to_be_encoded_in_slices() -> None:
+    value = {f"ключ{number}": {"n": number, "text": "é" * 40} for number in range(3_000)}
+    for push in (Push((), ("a", "b"), value), Push((), ("a",), {"b/c": value, "d": None}, merge=True)):
+        assert encode_push(push) == b""
+        steps = encode_push_slices(push)
+        count = 0
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                parts = stop.value
+                break
+            count += 1
+        assert count > 3
+        [message] = read_messages(b"".join(parts))
+        action = "m" if push.merge else "d"
+        assert json.loads(message) == {"t": "d", "d": {"a": action, "b": {"p": "/".join(push.path), "d": push.value}}}

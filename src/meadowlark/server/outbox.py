@@ -4,7 +4,8 @@ Frames gather while the loop handles what arrived; at the end of the turn each c
 socket is full is paused: its frames wait as they are (shared with everyone else's outboxes, so they cost nothing twice),
 bounded by OUTBOX_BYTES_MAX behind the message being sent and by OUTBOX_STALL_SECONDS without progress; past either the
 connection is closed with a reason, and the client comes back and resumes by hash.
-A reply that waits for the disk may have a place kept for it (`hold`); what is put later stays behind that place.
+A reply that waits for the disk may have a place kept for it (`hold`); what is put later stays behind that place. So has a
+message of a large value (`put_large`): it is made when its turn has come, and leaves in parts, some a turn.
 Invariant: a frame leaves in the order it was put, a held one in the order of its `hold`; nothing is written while the
 transport is paused.
 """
@@ -12,10 +13,17 @@ transport is paused.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from meadowlark.limits import OUTBOX_BYTES_MAX, OUTBOX_STALL_SECONDS
 from meadowlark.server.stopwatch import Stopwatch
+
+LARGE_TURN_BYTES = 262_144
+"""Of a large message, written in one turn of the loop."""
+LARGE_PLACE_BYTES = 131_072
+"""Counted for a large message that waits behind others, since nobody knows its size yet."""
 
 
 class Turn:
@@ -54,6 +62,29 @@ class Turn:
             stopwatch.slow.report("write", now, now - started_at, size=size)
 
 
+class Large(Protocol):
+    """A message that is made when somebody can send it, and then leaves in parts."""
+
+    @property
+    def parts(self) -> Sequence[bytes] | None: ...
+
+    def begin(self, ready: Callable[[], None]) -> None:
+        """Calls `ready` once `parts` are there."""
+
+
+class Place:
+    """One in the row, kept for a frame, or of a large message."""
+
+    __slots__ = ("frame", "is_begun", "large", "sent_count")
+
+    def __init__(self, large: Large | None = None) -> None:
+        self.frame: bytes | None = None
+        self.large = large
+        self.is_begun = False
+        self.sent_count = 0
+        """Of the large message's parts."""
+
+
 class Outbox:
     """Frames for one client. `overflowed` is called once, with the reason, when the client is too slow."""
 
@@ -67,8 +98,8 @@ class Outbox:
         self._overflowed: Callable[[str], None] | None = overflowed
         self._frames: list[bytes] = []
         self._waiting_bytes = 0
-        self._behind: list[bytes | None] = []
-        """From the first kept place on, in order; None is a kept place. Empty when nothing is held."""
+        self._behind: deque[bytes | Place] = deque()
+        """From the first place on, in order. Empty when nothing is held."""
         self._behind_bytes = 0
         self._paused = False
         self.stalled_at: float | None = None
@@ -81,47 +112,38 @@ class Outbox:
     def put(self, frame: bytes) -> None:
         """Queues `frame`; it leaves at the end of this turn, when the client takes again, or after what is held before it."""
         if self._behind:
-            self._put_behind(frame)
-            return
-        frames = self._frames
-        if not frames:
-            if not self._paused:
-                self._turn.add(self)
-        elif self._waiting_bytes > OUTBOX_BYTES_MAX:
-            self._overflow(f"slow client: {self._waiting_bytes} bytes wait, limit is {OUTBOX_BYTES_MAX}")
-            return
-        frames.append(frame)
-        self._waiting_bytes += len(frame)
+            self._put_behind(frame, len(frame))
+        else:
+            self._put_now(frame)
 
-    def hold(self) -> None:
+    def put_large(self, large: Large) -> None:
+        """Queues a large message."""
+        self._put_behind(Place(large), LARGE_PLACE_BYTES)
+        self._advance()
+
+    def hold(self) -> Place:
         """Keeps a place: what is put from now on leaves after the frame that `release` will bring for it."""
-        self._behind.append(None)
+        place = Place()
+        self._behind.append(place)
+        return place
 
-    def release(self, frame: bytes) -> None:
-        """The oldest kept place is for `frame`; what stood behind it follows, up to the next kept place."""
-        behind = self._behind
-        if not behind:
-            return  # The connection has ended.
-        next_place = behind.index(None, 1) if behind.count(None) > 1 else len(behind)
-        ready, waiting = behind[1:next_place], behind[next_place:]
-        self._behind = []
-        self.put(frame)
-        for following in ready:
-            assert following is not None
-            self._behind_bytes -= len(following)
-            self.put(following)
-        self._behind = waiting
+    def release(self, place: Place, frame: bytes) -> None:
+        """`place` is for `frame`; what stood behind it follows, up to the next place that waits."""
+        place.frame = frame
+        self._advance()
 
     def flush(self) -> int:
         """Writes all that waits, in one call, unless the client is paused or gone; how many bytes that were."""
         frames = self._frames
-        if self._paused or not frames or self._write is None:
+        if self._paused or self._write is None:
             return 0
+        if not frames:
+            return self._flush_large() if self._behind else 0
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         frames.clear()
         self._waiting_bytes = 0
         self._write(data)
-        return len(data)
+        return len(data) + self._flush_large() if self._behind else len(data)
 
     def pause(self, now: float) -> None:
         self._paused = True
@@ -145,18 +167,74 @@ class Outbox:
         self._write = None
         self._overflowed = None
         self._frames = []
-        self._behind = []
+        self._behind = deque()
         self._waiting_bytes = self._behind_bytes = 0
         self._paused = True
         self.stalled_at = None
         self._turn.stalled.discard(self)
 
-    def _put_behind(self, frame: bytes) -> None:
-        if self._behind_bytes > OUTBOX_BYTES_MAX:
-            self._overflow(f"{self._behind_bytes} bytes wait for an answer that waits for the disk, limit is {OUTBOX_BYTES_MAX}")
+    def _put_now(self, frame: bytes) -> None:
+        frames = self._frames
+        if not frames:
+            if not self._paused:
+                self._turn.add(self)
+        elif self._waiting_bytes > OUTBOX_BYTES_MAX:
+            self._overflow(f"slow client: {self._waiting_bytes} bytes wait, limit is {OUTBOX_BYTES_MAX}")
             return
-        self._behind.append(frame)
-        self._behind_bytes += len(frame)
+        frames.append(frame)
+        self._waiting_bytes += len(frame)
+
+    def _put_behind(self, waiting: bytes | Place, size: int) -> None:
+        if self._behind_bytes > OUTBOX_BYTES_MAX:
+            self._overflow(f"{self._behind_bytes} bytes wait for an answer that is not ready, limit is {OUTBOX_BYTES_MAX}")
+            return
+        self._behind.append(waiting)
+        self._behind_bytes += size
+
+    def _advance(self) -> None:
+        """Lets go what is no longer behind a place that waits; the first large message is begun, or written in this turn."""
+        behind = self._behind
+        while behind:
+            first = behind[0]
+            if isinstance(first, bytes):
+                self._behind_bytes -= len(first)
+                behind.popleft()
+                self._put_now(first)
+            elif first.large is not None:
+                self._begin(first, first.large)
+                return
+            elif first.frame is not None:
+                behind.popleft()
+                self._put_now(first.frame)
+            else:
+                return
+
+    def _begin(self, place: Place, large: Large) -> None:
+        if large.parts is not None:
+            if not self._paused:
+                self._turn.add(self)
+        elif not place.is_begun:
+            place.is_begun = True
+            large.begin(self._advance)
+
+    def _flush_large(self) -> int:
+        """Writes some of the large message that is next, if it is made; how many bytes that were."""
+        place, size = self._behind[0], 0
+        if isinstance(place, bytes) or place.large is None or place.large.parts is None or self._write is None:
+            return 0
+        parts = place.large.parts
+        while place.sent_count < len(parts) and size < LARGE_TURN_BYTES and not self._paused:
+            part = parts[place.sent_count]
+            place.sent_count += 1
+            size += len(part)
+            self._write(part)
+        if place.sent_count == len(parts):
+            self._behind.popleft()
+            self._behind_bytes -= LARGE_PLACE_BYTES
+            self._advance()
+        elif not self._paused:
+            self._turn.add(self)
+        return size
 
     def _overflow(self, reason: str) -> None:
         overflowed, self._overflowed = self._overflowed, None

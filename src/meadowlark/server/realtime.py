@@ -24,9 +24,12 @@ from meadowlark.engine import Command, Identify, Leave, Push, Reply, Revoke, Set
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, LARGE_BYTES, MESSAGE_BYTES_MAX
 from meadowlark.server.families import OPERATIONS, Operation, Transport
+from meadowlark.server.large_messages import LargeMessage
 from meadowlark.server.large_writes import LargeWrites
-from meadowlark.server.outbox import Outbox, Turn
+from meadowlark.server.outbox import Outbox, Place, Turn
 from meadowlark.server.shard import Hosted, Receiver, Shard
+from meadowlark.server.slicer import Slicer
+from meadowlark.tree import is_large
 from meadowlark.wire import (
     Answer,
     Authenticate,
@@ -35,7 +38,9 @@ from meadowlark.wire import (
     Outcome,
     Session,
     Unauthenticate,
+    encode_get_slices,
     encode_push,
+    encode_push_slices,
     encode_refusal,
     encode_reply,
     encode_revoke,
@@ -47,6 +52,8 @@ log = structlog.get_logger()
 CLOSE_REASON_BYTES_MAX = 123
 """RFC 6455 section 5.5: a control frame holds 125 bytes, two of them the code."""
 _REALTIME = int(Transport.REALTIME)  # Members of enumerations are slow to look up, and this is for every frame.
+_LARGE = "large"
+"""Key of the message of a large value in `push.encoded`."""
 READ_BUFFER_BYTES = 2048
 """First size of a connection's read buffer; it grows with the frames that come."""
 
@@ -59,6 +66,7 @@ class Host(Protocol):
     turn: Turn
     sessions: set[RealtimeConnection]
     large_writes: LargeWrites
+    slicer: Slicer
 
     def now_ms(self) -> int: ...
 
@@ -219,13 +227,33 @@ class RealtimeConnection(Receiver):
 
     def deliver(self, push: Push) -> None:
         if self._outbox is not None:
-            self._outbox.put(encode_push(push))
+            frames = encode_push(push)
+            if frames:
+                self._outbox.put(frames)
+            else:
+                self._outbox.put_large(self._find_large(push))
+
+    def _find_large(self, push: Push) -> LargeMessage:
+        """The message of a large value: one for all who listen."""
+        large: LargeMessage | None = push.encoded.get(_LARGE)
+        if large is None:
+            assert self._hosted is not None
+            slicer = self._host.slicer
+            large = push.encoded[_LARGE] = LargeMessage(slicer, self._hosted, push.value, encode_push_slices(push))
+        return large
 
     def encode_reply(self, reply: Reply) -> Any:
+        if reply.detail == "get" and self._hosted is not None and reply.request is not None and is_large(reply.value):
+            making = encode_get_slices(reply.request, reply.value)
+            return LargeMessage(self._host.slicer, self._hosted, reply.value, making)
         return encode_reply(reply)
 
     def send_reply(self, encoded: Any) -> None:
-        if self._outbox is not None:
+        if self._outbox is None:
+            return
+        if type(encoded) is LargeMessage:
+            self._outbox.put_large(encoded)
+        else:
             self._outbox.put(encoded)
 
     def revoke(self, effect: Revoke) -> None:
@@ -237,13 +265,12 @@ class RealtimeConnection(Receiver):
         """
         if self._outbox is None:
             return self
-        self._outbox.hold()
-        return _Held(self)
+        return _Held(self, self._outbox.hold())
 
-    def release(self, frame: bytes) -> None:
-        """The oldest reply that the rest waits for is `frame`."""
+    def release(self, place: Place, frame: bytes) -> None:
+        """The reply that the rest waits for at `place` is `frame`."""
         if self._outbox is not None:
-            self._outbox.release(frame)
+            self._outbox.release(place, frame)
 
     def abandon(self, reason: str) -> None:
         self.close(WSCloseCode.INTERNAL_ERROR, reason)
@@ -343,17 +370,18 @@ _OPERATIONS: dict[type, Operation] = OPERATIONS | {Authenticate: Operation.AUTH,
 class _Held(Receiver):
     """Where a reply goes that has a place kept in a connection's outbox."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_place")
 
-    def __init__(self, connection: RealtimeConnection) -> None:
+    def __init__(self, connection: RealtimeConnection, place: Place) -> None:
         super().__init__(connection.id)
         self._connection = connection
+        self._place = place
 
     def encode_reply(self, reply: Reply) -> Any:
         return encode_reply(reply)
 
     def send_reply(self, encoded: Any) -> None:
-        self._connection.release(encoded)
+        self._connection.release(self._place, encoded)
 
 
 class _Socket(WSListener):

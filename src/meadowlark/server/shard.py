@@ -292,7 +292,8 @@ class Shard:
         sent = len(body) if isinstance(body, bytes) else 0
         for effect in out:
             if type(effect) is Push and effect.encoded:
-                sent += max(map(len, effect.encoded.values())) * len(effect.listeners)
+                sizes = [len(made) for made in effect.encoded.values() if isinstance(made, bytes)]
+                sent += max(sizes) * len(effect.listeners)
         hosted.profile.record(
             getattr(command, "path", ()),
             OPERATIONS[type(command)].name.lower(),

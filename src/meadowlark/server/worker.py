@@ -95,15 +95,15 @@ class Worker:
         stopwatch = Stopwatch(slow_seconds=config.slow_operation_seconds)
         self._metrics = stopwatch.metrics
         self.turn = Turn(self._loop, stopwatch)
-        slicer = Slicer()
-        self.large_writes = LargeWrites(slicer)
+        self.slicer = Slicer()
+        self.large_writes = LargeWrites(self.slicer)
         self.push_ids = PushIds(random.SystemRandom().randrange)
         self.connections: set[HttpConnection] = set()
         self.sessions: set[RealtimeConnection] = set()
         self.draining = False
         access: Access = Open() if config.mode == "dev" else Locked()
         databases = Databases(disk, spec.data)
-        self.shard = Shard(self._journal, self._snapshots, databases, access, config, self.now_ms, stopwatch, slicer)
+        self.shard = Shard(self._journal, self._snapshots, databases, access, config, self.now_ms, stopwatch, self.slicer)
         self._observer = Observer(self, spec.index, self._journal, Board(spec.board), loop=self._loop)
         self._to_sweep: list[RealtimeConnection] = []
         """Sessions not yet looked at in this round, which lasts PING_SECONDS, so that no second has all the work."""

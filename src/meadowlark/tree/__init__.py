@@ -1,7 +1,7 @@
 """The tree: paths, orders, node values, writes, hashes and the ways in and out. Knows nobody who listens or asks."""
 
 from meadowlark.tree.decode import decode_slices
-from meadowlark.tree.export import encode, encode_slices, plain, shallow
+from meadowlark.tree.export import encode, encode_slices, is_large, plain, shallow
 from meadowlark.tree.hashes import matches, node_hash
 from meadowlark.tree.node import (
     Leaf,
@@ -12,7 +12,6 @@ from meadowlark.tree.node import (
     children,
     find,
     from_json,
-    is_large,
     is_leaf,
     node_count_up_to,
     priority_from_json,

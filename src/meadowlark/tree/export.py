@@ -20,6 +20,12 @@ encode = orjson.dumps
 
 Form = Callable[[Node | None], Any]
 
+LARGE_WEIGHT = 65_536
+"""About the bytes from which on a value is encoded in slices."""
+
+_FEW_ENTRIES = 64
+_SHORT_TEXT = 256
+
 _ENTRY_WEIGHT = 16
 """Bytes that an entry is taken to need beside its key and text, when the size of JSON is estimated."""
 
@@ -114,6 +120,20 @@ def _entries(node: dict[str, Node], form: Form, length: int | None) -> Iterable[
 def _encode_group(group: dict[str, Any], length: int | None) -> bytes:
     """The entries without the brackets around them."""
     return encode(group if length is None else list(group.values()))[1:-1]
+
+
+def is_large(node: Node | None) -> bool:
+    """Whether encoding `node`, or freeing it, takes a good part of a millisecond. Quick for records, which mostly are not."""
+    if type(node) is not dict:
+        return False
+    if len(node) <= _FEW_ENTRIES:
+        for child in node.values():
+            kind = type(child)
+            if kind is dict or (kind is str and len(child) > _SHORT_TEXT):
+                break
+        else:
+            return False
+    return _weight_up_to(node, LARGE_WEIGHT) > LARGE_WEIGHT
 
 
 def _is_map(node: Node | None) -> bool:

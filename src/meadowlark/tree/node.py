@@ -28,9 +28,6 @@ Leaf = bool | int | float | str
 Node = Any
 """Leaf | dict[str, Node]; a recursive alias costs mypy more than it tells."""
 
-LARGE_NODES = 2_000
-"""Encoded, or freed, in about a millisecond."""
-
 _EXACT_INTEGER_MAX = 2**53
 _INT64_BOUND = 2**63
 
@@ -153,18 +150,6 @@ def child_count(node: Node | None) -> int:
     if type(node) is not dict or VALUE in node:
         return 0
     return len(node) - (PRIORITY in node)
-
-
-def is_large(node: Node | None) -> bool:
-    """Whether `node` has more than LARGE_NODES: then walking through it takes over a millisecond. Quick for small ones."""
-    if type(node) is not dict:
-        return False
-    if len(node) > LARGE_NODES:
-        return True
-    for child in node.values():  # Most maps are records, without a map in them.
-        if type(child) is dict:
-            return node_count_up_to(node, LARGE_NODES) > LARGE_NODES
-    return False
 
 
 def node_count_up_to(node: Node | None, limit: int) -> int:

@@ -1,9 +1,17 @@
 """The wire: protocols as bytes, without I/O. Turns bytes into commands and effects into bytes; knows no sockets."""
 
 from meadowlark.wire.outcomes import Answer, Authenticate, Close, Long, Outcome, Unauthenticate
-from meadowlark.wire.pushes import encode_auth_revoked, encode_push, encode_revoke
+from meadowlark.wire.pushes import encode_auth_revoked, encode_push, encode_push_slices, encode_revoke
 from meadowlark.wire.realtime import Session, State
-from meadowlark.wire.replies import PONG, encode_ok, encode_redirect, encode_refusal, encode_reply, encode_shutdown
+from meadowlark.wire.replies import (
+    PONG,
+    encode_get_slices,
+    encode_ok,
+    encode_redirect,
+    encode_refusal,
+    encode_reply,
+    encode_shutdown,
+)
 from meadowlark.wire.websocket import CloseCode, close_frame, ping_frame, pong_frame, text_frames
 
 __all__ = [
@@ -19,8 +27,10 @@ __all__ = [
     "Unauthenticate",
     "close_frame",
     "encode_auth_revoked",
+    "encode_get_slices",
     "encode_ok",
     "encode_push",
+    "encode_push_slices",
     "encode_redirect",
     "encode_refusal",
     "encode_reply",

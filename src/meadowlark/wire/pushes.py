@@ -8,26 +8,41 @@ Source: docs/protocol.md "Pushes".
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from itertools import chain
+
 from meadowlark.engine.effects import Push
 from meadowlark.errors import Refused
-from meadowlark.tree import Path, encode
-from meadowlark.wire.websocket import text_frames
+from meadowlark.tree import Path, encode, encode_slices, is_large
+from meadowlark.wire.websocket import text_frames, text_frames_slices
 
 REALTIME = "realtime"
 """Key of this protocol's frames in `push.encoded`."""
 
 
 def encode_push(push: Push) -> bytes:
-    """The frames that tell of `push`: `d` puts a value, `m` merges children. Made by the first call, then the same bytes."""
+    """The frames that tell of `push`: `d` puts a value, `m` merges children. Made by the first call, then the same bytes.
+
+    b"" if that would take too long in one go: then `encode_push_slices` makes them.
+    """
     made = push.encoded
     if made is None:
         made = push.encoded = {}
     elif REALTIME in made:
         return made[REALTIME]  # type: ignore[no-any-return]  # Push.encoded is Any; only this function writes the key.
+    if is_large(push.value):
+        made[REALTIME] = b""
+        return b""
     head = b'{"t":"d","d":{"a":"m","b":{"p":' if push.merge else b'{"t":"d","d":{"a":"d","b":{"p":'
     frames = text_frames(b'%b%b,"d":%b}}}' % (head, encode("/".join(push.path)), encode(push.value)))
     made[REALTIME] = frames
     return frames
+
+
+def encode_push_slices(push: Push) -> Generator[None, None, list[bytes]]:
+    """The frames for a large value, in parts, yielding after each; the value must not change meanwhile (freeze the tree)."""
+    head = b'{"t":"d","d":{"a":"%b","b":{"p":%b,"d":' % (b"m" if push.merge else b"d", encode("/".join(push.path)))
+    return (yield from text_frames_slices(chain([head], encode_slices(push.value, with_priorities=True), [b"}}}"])))
 
 
 def encode_revoke(path: Path) -> bytes:

@@ -17,13 +17,15 @@ Source: docs/protocol.md "Answers" and "Control messages".
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from itertools import chain
 from typing import Any
 
 from meadowlark.auth.identity import NOBODY, Identity
 from meadowlark.engine.effects import Reply
 from meadowlark.errors import Refused
-from meadowlark.tree import encode
-from meadowlark.wire.websocket import text_frames
+from meadowlark.tree import Node, encode, encode_slices
+from meadowlark.wire.websocket import text_frames, text_frames_slices
 
 VERSION = "5"
 """Of the protocol, a string; clients warn about any other."""
@@ -49,6 +51,12 @@ def encode_reply(reply: Reply) -> bytes:
     if detail == "get":
         return _answer(request, encode(reply.value))
     return _answer(request, _identity_payload(detail))
+
+
+def encode_get_slices(request: int, node: Node | None) -> Generator[None, None, list[bytes]]:
+    """The answer to a get of a large value, in parts, yielding after each; the value must not change meanwhile."""
+    head = b'{"t":"d","d":{"r":%d,"b":{"s":"ok","d":' % request
+    return (yield from text_frames_slices(chain([head], encode_slices(node, with_priorities=True), [b"}}}"])))
 
 
 def encode_ok(request: int) -> bytes:

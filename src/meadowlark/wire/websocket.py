@@ -11,6 +11,7 @@ Source: RFC 6455 sections 5.2, 5.5 and 7.4; docs/protocol.md "Frames".
 from __future__ import annotations
 
 import enum
+from collections.abc import Generator, Iterable
 
 from meadowlark.limits import FRAME_BYTES_MAX
 
@@ -50,6 +51,19 @@ def text_frames(payload: bytes) -> bytes:
     return _divided(payload)
 
 
+def text_frames_slices(pieces: Iterable[bytes]) -> Generator[None, None, list[bytes]]:
+    """`text_frames` of one long message that comes in pieces, each valid UTF-8: yields after each, gives the frames in parts."""
+    parts = [b""]
+    count = 0
+    for piece in pieces:
+        frames, frame_count = _pieces(piece)
+        parts.append(b"".join(frames))
+        count += frame_count
+        yield
+    parts[0] = text_frames(b"%d" % count)
+    return parts
+
+
 def ping_frame(payload: bytes = b"") -> bytes:
     """A ping; at most 125 bytes. Our keepalive, since the text frame `0` would kill a JavaScript client."""
     return _control_frame(_PING, payload)
@@ -73,6 +87,13 @@ def _control_frame(head: int, payload: bytes) -> bytes:
 
 def _divided(payload: bytes) -> bytes:
     """The count, then the pieces."""
+    frames, frame_count = _pieces(payload)
+    count = b"%d" % frame_count
+    return b"".join([_SHORT_TEXT[len(count)], count, *frames])
+
+
+def _pieces(payload: bytes) -> tuple[list[bytes | memoryview], int]:
+    """Heads and payloads of the frames that `payload` is divided into, and how many frames that are."""
     view = memoryview(payload)
     parts: list[bytes | memoryview] = []
     start = 0
@@ -82,8 +103,7 @@ def _divided(payload: bytes) -> bytes:
         parts.append(_SHORT_TEXT[size] if size <= _SHORT_BYTES_MAX else b"\x81\x7e" + size.to_bytes(2, "big"))
         parts.append(view[start:end])
         start = end
-    count = b"%d" % (len(parts) // 2)
-    return b"".join([_SHORT_TEXT[len(count)], count, *parts])
+    return parts, len(parts) // 2
 
 
 def _cut(text: bytes, place: int) -> int:
