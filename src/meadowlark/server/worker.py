@@ -108,6 +108,7 @@ class Worker:
         self._to_sweep: list[RealtimeConnection] = []
         """Sessions not yet looked at in this round, which lasts PING_SECONDS, so that no second has all the work."""
         self._sweep_share = 1
+        self._next_round_at = 0.0
         self._front: Front | None = None
         self._peers: Peers | None = None
 
@@ -177,7 +178,8 @@ class Worker:
         self._front.sweep(now)
         for connection in list(self.connections):
             connection.sweep(now)
-        if not self._to_sweep:
+        if not self._to_sweep and now >= self._next_round_at:
+            self._next_round_at = now + PING_SECONDS
             self._to_sweep = list(self.sessions)
             self._sweep_share = 1 + int(len(self._to_sweep) / PING_SECONDS)
         for session in self._to_sweep[: self._sweep_share]:
