@@ -27,7 +27,7 @@ class Clock:
 
 def run(scenario: Callable[[Slicer], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        await asyncio.wait_for(scenario(Slicer(Clock())), 10)
+        await asyncio.wait_for(scenario(Slicer(clock=Clock())), 10)
 
     asyncio.run(bounded())
 
@@ -114,5 +114,20 @@ def test_work_begun_goes_on_by_itself() -> None:
         slicer.begin(counting("a", 9, done))
         while len(done) < 9:
             await asyncio.sleep(0)
+
+    run(scenario)
+
+
+def test_what_is_due_in_a_turn_goes_first_but_only_once() -> None:
+    async def scenario(_: Slicer) -> None:
+        asked: list[int] = []
+        done: list[str] = []
+
+        def should_wait() -> bool:
+            asked.append(len(done))
+            return True
+
+        await Slicer(should_wait, Clock()).run(counting("a", 6, done))
+        assert asked == [0, 2, 4, 6]
 
     run(scenario)

@@ -45,6 +45,11 @@ class Turn:
             self.stopwatch.is_stopped_later = True
         self._ready.append(outbox)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether something will be written when this loop turn ends."""
+        return bool(self._ready)
+
     def waiting_bytes(self) -> int:
         """What waits for clients that do not take it; the rest leaves at the end of the turn."""
         return sum(outbox.waiting_bytes for outbox in self.stalled)

@@ -1,8 +1,8 @@
 """Long work beside everyone else: a little of it in each turn of the loop, one piece of work after the other.
 
 Work is a generator that yields often, after a millisecond or so, and returns its result. However much work waits, a turn
-does about SLICE_SECONDS of it; what arrives meanwhile is handled before the next. So whoever asked for something large waits, and
-for others a turn is longer by one slice.
+does about SLICE_SECONDS of it, and what arrives meanwhile is handled, and answered, before the next. So whoever asked for
+something large waits, and for others a turn is longer by one slice.
 Does not know: what the work is.
 """
 
@@ -18,7 +18,7 @@ import structlog
 
 log = structlog.get_logger()
 
-SLICE_SECONDS = 0.001
+SLICE_SECONDS = 0.0005
 """Steps that are shorter share a turn."""
 
 Result = TypeVar("Result")
@@ -28,9 +28,12 @@ Steps = Generator[None, None, Any]
 class Slicer:
     """One a worker."""
 
-    __slots__ = ("_clock", "_is_going", "_loop", "_works")
+    __slots__ = ("_clock", "_has_stepped_aside", "_is_going", "_loop", "_should_wait", "_works")
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, should_wait: Callable[[], bool] = lambda: False, clock: Callable[[], float] = time.perf_counter) -> None:
+        """should_wait: whether something that takes little time is due in this turn; it goes first."""
+        self._should_wait = should_wait
+        self._has_stepped_aside = False
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._works: deque[_Work] = deque()
@@ -70,6 +73,11 @@ class Slicer:
 
     def _turn(self) -> None:
         """A slice of the work that has waited longest."""
+        # Once only, or work would wait for as long as others are busy.
+        self._has_stepped_aside = not self._has_stepped_aside and self._should_wait()
+        if self._has_stepped_aside:
+            self._loop.call_soon(self._turn)
+            return
         work = self._works.popleft()
         if not work.is_over():
             end = self._clock() + SLICE_SECONDS

@@ -95,7 +95,7 @@ class Worker:
         stopwatch = Stopwatch(slow_seconds=config.slow_operation_seconds)
         self._metrics = stopwatch.metrics
         self.turn = Turn(self._loop, stopwatch)
-        self.slicer = Slicer()
+        self.slicer = Slicer(lambda: self.turn.is_due)
         self.large_writes = LargeWrites(self.slicer)
         self.push_ids = PushIds(random.SystemRandom().randrange)
         self.connections: set[HttpConnection] = set()

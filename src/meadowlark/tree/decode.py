@@ -46,7 +46,7 @@ _Container = Any
 """list[Any] | dict[str, Any]"""
 
 
-def decode_slices(data: bytes | bytearray | memoryview, *, slice_bytes: int = 65_536) -> Generator[None, None, Any]:
+def decode_slices(data: bytes | bytearray | memoryview, *, slice_bytes: int = 32_768) -> Generator[None, None, Any]:
     """Yields between slices of about `slice_bytes`; returns what `orjson.loads(data)` gives.
 
     Raises orjson.JSONDecodeError where that does; its position is one in the slice. `data` must not change meanwhile.

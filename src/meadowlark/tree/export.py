@@ -56,7 +56,7 @@ def shallow(node: Node | None) -> Any:
     return {key: True for key, _ in children(node)}
 
 
-def encode_slices(node: Node | None, *, with_priorities: bool, slice_bytes: int = 65_536) -> Iterator[bytes]:
+def encode_slices(node: Node | None, *, with_priorities: bool, slice_bytes: int = 32_768) -> Iterator[bytes]:
     """The JSON of `node` in pieces of about `slice_bytes`, so that a loop can do other work between them.
 
     with_priorities: the export form; otherwise the plain form. The node must not change meanwhile (freeze the tree).
