@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import growth, hot_room, idle, memory, peers, presence, report, rooms, storm
+from bench import growth, hot_room, idle, memory, neighbour, peers, presence, report, rooms, storm
 from bench.harness import main
 from bench.script import bench_of
 
@@ -16,6 +16,7 @@ BENCHES = [
     hot_room.BENCH,
     peers.BENCH,
     storm.BENCH,
+    neighbour.BENCH,
     presence.BENCH,
     growth.BENCH,
     idle.BENCH,
