@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from meadowlark.tree.node import Node, children, is_leaf, value_of, with_priority
+from meadowlark.tree.node import Node, children, is_leaf, is_map, value_of, with_priority
 from meadowlark.tree.paths import PRIORITY, VALUE
 
 encode = orjson.dumps
@@ -79,7 +79,7 @@ def encode_slices(node: Node | None, *, with_priorities: bool, slice_bytes: int 
 
 
 def _parts(node: Node | None, form: Form, part_weight: int) -> Iterator[bytes]:
-    if _is_map(node) and _weight_up_to(node, part_weight) > part_weight:
+    if is_map(node) and _weight_up_to(node, part_weight) > part_weight:
         yield from _parts_of_map(node, form, part_weight)
     else:
         yield encode(form(node))
@@ -98,7 +98,7 @@ def _parts_of_map(node: Node, form: Form, part_weight: int) -> Iterator[bytes]:
             yield separator + _encode_group(group, length)
             separator = b","
             group, group_weight = {}, 0
-        if weight > part_weight and _is_map(child):
+        if weight > part_weight and is_map(child):
             yield separator + (encode(key) + b":" if length is None else b"")
             yield from _parts_of_map(child, form, part_weight)
             separator = b","
@@ -134,10 +134,6 @@ def is_large(node: Node | None) -> bool:
         else:
             return False
     return _weight_up_to(node, LARGE_WEIGHT) > LARGE_WEIGHT
-
-
-def _is_map(node: Node | None) -> bool:
-    return type(node) is dict and VALUE not in node
 
 
 def _weight_up_to(node: Node | None, limit: int) -> int:

@@ -163,6 +163,16 @@ def node_count_up_to(node: Node | None, limit: int) -> int:
     return count
 
 
+def is_map(node: Node | None) -> bool:
+    """Whether `node` has children."""
+    return type(node) is dict and VALUE not in node
+
+
+def find_child(node: Node | None, key: str) -> Node | None:
+    """The child of `node` at `key`, which is no pseudo-key; None if there is none."""
+    return node.get(key) if type(node) is dict and VALUE not in node else None
+
+
 def find(node: Node | None, path: tuple[str, ...]) -> Node | None:
     """What stands at `path` below `node`, or None. A last `.priority` finds the priority."""
     for key in path:
