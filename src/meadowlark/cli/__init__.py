@@ -1,0 +1,12 @@
+"""The command line.
+
+`application` holds the program and how it ends, `options` the flags that commands share; every other module adds commands of
+one kind. Workers never import this package, and what only one command needs is
+imported by that command, so `--help` stays quick.
+Source: docs/operating.md.
+"""
+
+from meadowlark.cli import databases, operating, starting
+from meadowlark.cli.application import EXIT_REFUSED, application, main
+
+__all__ = ["EXIT_REFUSED", "application", "databases", "main", "operating", "starting"]
