@@ -36,6 +36,7 @@ from meadowlark.tree import (
     format_path,
     from_json,
     is_large,
+    is_same_leaf,
     matches,
     node_count_up_to,
     node_hash,
@@ -143,7 +144,7 @@ class Database:
         change = self.tree.set(path, node)
         if change is None:
             return None
-        if type(change.before) is dict and is_large(change.before):
+        if is_large(change.before):
             out.append(Drop(change.before))
         above, spot = self._listeners.reaching(path)
         if above:
@@ -164,7 +165,7 @@ class Database:
             if change is None:
                 continue
             entries.append(["w", format_path(change.settled), node])
-            if type(change.before) is dict and is_large(change.before):
+            if is_large(change.before):
                 below.append(Drop(change.before))
             if base_spot is not None:
                 for _, spot in self._listeners.between(base_spot, path[depth:]):
@@ -186,7 +187,7 @@ class Database:
             # Equal leaves of one type are no change. Maps are not compared: it costs as much as telling, and 1 == True.
             if before is None and after is None:
                 continue
-            if type(before) is type(after) and type(after) is not dict and before == after:
+            if is_same_leaf(before, after):
                 continue
             out.append(Push(lower.clients, change.path + relative, after))
 

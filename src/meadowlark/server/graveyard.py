@@ -34,7 +34,7 @@ class Graveyard:
 
     def bury(self, node: Node | None) -> None:
         """Whoever calls lets go of `node`, at the latest when this turn ends. What is small is left to itself."""
-        if type(node) is dict and is_large(node) and not self._slicer.is_closed:
+        if is_large(node) and not self._slicer.is_closed:
             if not self._waiting:
                 self._slicer.begin(self._empty())
             self._waiting.append(node)

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import orjson
 import structlog
 
 from meadowlark.auth.identity import ADMIN
@@ -45,7 +44,7 @@ from meadowlark.server.loading import load
 from meadowlark.server.profile import Profile
 from meadowlark.server.slicer import Slicer
 from meadowlark.server.stopwatch import Stopwatch
-from meadowlark.tree import Node, encode_slices
+from meadowlark.tree import Node, encode, encode_slices
 
 log = structlog.get_logger()
 
@@ -303,7 +302,7 @@ class Shard:
         )
 
     def _commit(self, hosted: Hosted, commit: Commit, read_at: int) -> None:
-        body = commit.record or orjson.dumps(commit.entries)
+        body = commit.record or encode(commit.entries)
         waiter: Waiter | None = None
         reply = commit.reply
         if reply is not None:

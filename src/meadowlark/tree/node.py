@@ -28,6 +28,8 @@ Leaf = bool | int | float | str
 Node = Any
 """Leaf | dict[str, Node]; a recursive alias costs mypy more than it tells."""
 
+_LEAF_TYPES = frozenset((bool, int, float, str))
+
 _EXACT_INTEGER_MAX = 2**53
 _INT64_BOUND = 2**63
 
@@ -92,8 +94,10 @@ def resolve(node: Node, existing: Node | None, now_ms: int) -> Node:
             VALUE: resolve(node[VALUE], existing, now_ms),
             PRIORITY: resolve(node[PRIORITY], priority_of(existing), now_ms),
         }
-    get = existing.get if type(existing) is dict else {}.get
-    return {key: resolve(child, get(key), now_ms) for key, child in node.items()}
+    return {
+        key: resolve(child, priority_of(existing) if key == PRIORITY else find_child(existing, key), now_ms)
+        for key, child in node.items()
+    }
 
 
 def canonical_number(number: int | float) -> int | float:
@@ -166,6 +170,11 @@ def node_count_up_to(node: Node | None, limit: int) -> int:
 def is_map(node: Node | None) -> bool:
     """Whether `node` has children."""
     return type(node) is dict and VALUE not in node
+
+
+def is_same_leaf(node: Node | None, other: Node | None) -> bool:
+    """Whether both are the same value without a priority; False where telling costs more than one comparison."""
+    return type(node) is type(other) and type(node) in _LEAF_TYPES and bool(node == other)
 
 
 def find_child(node: Node | None, key: str) -> Node | None:
