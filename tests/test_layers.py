@@ -26,7 +26,7 @@ LAYERS: dict[str, set[str] | None] = {
     "auth": {"errors", "limits"},
     "engine": GROUND | {"tree", "query", "rules", "auth.identity"},
     "journal": GROUND,
-    "wire": GROUND | {"tree", "auth.identity", "engine"},
+    "wire": GROUND | {"tree", "auth.identity", "engine", "query"},
     "client": EVERYTHING,
     "cluster": EVERYTHING,
     "server": EVERYTHING,

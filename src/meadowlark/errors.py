@@ -30,6 +30,7 @@ class Code(enum.Enum):
     INVALID_DATA = "invalid_data"
     INVALID_PATH = "invalid_path"
     INVALID_REQUEST = "invalid_request"
+    INDEX_MISSING = "index_missing"
     TOO_BIG = "too_big"
     UNKNOWN_DATABASE = "unknown_database"
     UNSUPPORTED = "unsupported"
@@ -52,6 +53,7 @@ CODES: dict[Code, Policy] = {
     Code.INVALID_DATA: Policy("failed", 400, False),
     Code.INVALID_PATH: Policy("failed", 400, False),
     Code.INVALID_REQUEST: Policy("failed", 400, False),
+    Code.INDEX_MISSING: Policy("failed", 400, False),
     Code.TOO_BIG: Policy("too_big", 400, False),
     Code.UNKNOWN_DATABASE: Policy("failed", 404, False),
     Code.UNSUPPORTED: Policy("failed", 400, False),

@@ -14,6 +14,7 @@ import msgspec
 
 from meadowlark.auth.identity import Identity
 from meadowlark.engine.client import Client
+from meadowlark.query import Query
 from meadowlark.tree import Path
 
 
@@ -40,12 +41,12 @@ class Update(msgspec.Struct, frozen=True, gc=False):
 
 
 class Get(msgspec.Struct, frozen=True, gc=False):
-    """Read once. `query`: the spec as it came; only the empty one is answered so far."""
+    """Read once. `query`: which children, in which order; None: all."""
 
     client: Client
     request: int | None
     path: Path
-    query: dict[str, Any] | None = None
+    query: Query | None = None
 
 
 class Listen(msgspec.Struct, frozen=True, gc=False):
@@ -58,7 +59,7 @@ class Listen(msgspec.Struct, frozen=True, gc=False):
     request: int | None
     path: Path
     hash: str | None = ""
-    query: dict[str, Any] | None = None
+    query: Query | None = None
     tag: int | None = None
 
 
@@ -66,7 +67,7 @@ class Unlisten(msgspec.Struct, frozen=True, gc=False):
     client: Client
     request: int | None
     path: Path
-    query: dict[str, Any] | None = None
+    query: Query | None = None
     tag: int | None = None
 
 

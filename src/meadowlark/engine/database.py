@@ -24,6 +24,7 @@ from meadowlark.engine.listeners import Listeners, Spot, spot_at
 from meadowlark.engine.on_disconnect import DisconnectQueue
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import PATH_DEPTH_MAX, SESSION_LISTENS_MAX, SESSION_ON_DISCONNECTS_MAX
+from meadowlark.query import Query
 from meadowlark.tree import (
     PRIORITY,
     Change,
@@ -372,9 +373,9 @@ def _checked_depth(path: Path) -> Path:
     return path
 
 
-def _check_query(query: dict[str, Any] | None) -> None:
+def _check_query(query: Query | None) -> None:
     """An order alone selects everything; anything else would need an index, which a later version brings."""
-    if query and set(query) - {"i"}:
+    if query is not None and query.filters:
         raise Refused(Code.UNSUPPORTED, "queries with a filter or a limit are not supported yet: read the whole location")
 
 
