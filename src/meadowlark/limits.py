@@ -42,6 +42,10 @@ SESSION_ON_DISCONNECTS_MAX = 10_000
 OUTBOX_BYTES_MAX = 32 * 1024 * 1024
 """Bytes that may wait for one client behind the message being sent, before it is closed as slow."""
 
+OUTBOXES_BYTES_MAX = 512 * 1024 * 1024
+"""Bytes that may wait for all the slow clients of one worker together. Beyond it those that most waits for are closed until an
+eighth is free: sixteen clients at their own bound, or 8,000 that are 64 kB behind."""
+
 OUTBOX_STALL_SECONDS = 60.0
 """A client that takes nothing at all for this long, with bytes waiting, is closed as slow."""
 
@@ -89,6 +93,7 @@ JOURNAL_SEGMENTS_MAX = 4
 """Sealed segments kept before the databases in the oldest are snapshotted so that it can go."""
 
 assert MESSAGE_BYTES_MAX < OUTBOX_BYTES_MAX, "one message of a client must fit another client's outbox"
+assert OUTBOX_BYTES_MAX * 4 <= OUTBOXES_BYTES_MAX, "one slow client must not be what ends the others"
 assert MESSAGE_BYTES_MAX <= MESSAGE_FRAMES_MAX * FRAME_BYTES_MAX, "a full message must be announceable"
 assert STRING_BYTES_MAX < MESSAGE_BYTES_MAX, "the longest string must fit a message"
 assert GROUP_BYTES_MAX + RECORD_BYTES_MAX + SEGMENT_BYTES_MAX < 2**32, "an offset in a segment must fit 32 bits"

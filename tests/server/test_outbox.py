@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from meadowlark.limits import OUTBOX_BYTES_MAX, OUTBOX_STALL_SECONDS
+from meadowlark.limits import OUTBOX_BYTES_MAX, OUTBOX_STALL_SECONDS, OUTBOXES_BYTES_MAX
+from meadowlark.server.families import Slow
 from meadowlark.server.outbox import LARGE_PLACE_BYTES, LARGE_TURN_BYTES, Outbox, Turn
 
 
@@ -99,6 +100,91 @@ def test_a_closed_outbox_takes_and_writes_nothing(made: Made) -> None:
     made.outbox.put(b"b")
     made.loop.turn()
     assert made.written == []
+
+
+class Several:
+    """Outboxes of one worker, that share `turn`."""
+
+    def __init__(self, count: int) -> None:
+        self.loop = Loop()
+        loop: Any = self.loop
+        self.turn = Turn(loop)
+        self.written: list[list[bytes]] = [[] for _ in range(count)]
+        self.closed: list[tuple[int, str]] = []
+        self.outboxes = [
+            Outbox(self.turn, written.append, lambda reason, index=index: self._end(index, reason))  # type: ignore[misc]
+            for index, written in enumerate(self.written)
+        ]
+
+    def _end(self, index: int, reason: str) -> None:
+        self.closed.append((index, reason))
+        self.outboxes[index].close()
+
+
+def test_what_waits_for_all_slow_clients_is_bounded_and_those_that_most_waits_for_go_first() -> None:
+    count = OUTBOXES_BYTES_MAX // OUTBOX_BYTES_MAX + 4
+    made = Several(count)
+    for index, outbox in enumerate(made.outboxes[:-1]):
+        outbox.pause(now=0.0)
+        outbox.put(bytes(OUTBOX_BYTES_MAX - (count - index) * 1024))
+    made.outboxes[-1].put(b"for one who reads")
+    assert made.turn.held_bytes > OUTBOXES_BYTES_MAX
+    made.loop.turn()
+    assert made.written[-1] == [b"for one who reads"]
+    assert OUTBOXES_BYTES_MAX * 3 // 4 < made.turn.held_bytes <= OUTBOXES_BYTES_MAX * 7 // 8
+    assert [index for index, _ in made.closed] == list(range(count - 2, count - 2 - len(made.closed), -1))
+    assert all("all clients of this worker" in reason for _, reason in made.closed)
+    assert made.turn.stopwatch.metrics.slow_closes[Slow.WORKER] == len(made.closed)
+    for outbox in made.outboxes:
+        outbox.close()
+    assert made.turn.held_bytes == 0
+
+
+def test_what_is_held_is_counted_through_every_way_it_can_go() -> None:
+    made = Several(1)
+    outbox, turn = made.outboxes[0], made.turn
+    outbox.put(b"12")
+    assert turn.held_bytes == 0
+    place = outbox.hold()
+    outbox.put(b"345")
+    assert turn.held_bytes == 3
+    outbox.pause(now=0.0)
+    assert turn.held_bytes == 5
+    outbox.release(place, b"6")
+    assert turn.held_bytes == 6
+    outbox.resume()
+    assert turn.held_bytes == 0
+    outbox.put_large(Message(b"x"))
+    outbox.pause(now=0.0)
+    outbox.put(b"7")
+    assert turn.held_bytes == LARGE_PLACE_BYTES + 1
+    outbox.close()
+    assert turn.held_bytes == 0
+    outbox.put(b"8")
+    assert turn.held_bytes == 0
+
+
+def test_much_that_waited_leaves_in_parts_as_it_is_taken(made: Made) -> None:
+    frames = [bytes([number]) * (LARGE_TURN_BYTES // 2) for number in range(6)]
+    made.outbox.pause(now=0.0)
+    for frame in frames:
+        made.outbox.put(frame)
+    made.outbox.resume()
+    assert made.written == [b"".join(frames[:2])]
+    made.outbox.pause(now=1.0)
+    made.loop.turn()
+    assert len(made.written) == 1
+    made.outbox.resume()
+    made.loop.turn()
+    assert made.written == [b"".join(frames[start : start + 2]) for start in (0, 2, 4)]
+
+
+def test_last_words_are_written_whole(made: Made) -> None:
+    frames = [bytes(LARGE_TURN_BYTES)] * 3
+    for frame in frames:
+        made.outbox.put(frame)
+    assert made.outbox.flush_all() == sum(map(len, frames))
+    assert made.outbox.waiting_bytes == 0
 
 
 def test_the_turn_works_on_a_real_loop() -> None:

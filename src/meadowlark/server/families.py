@@ -76,6 +76,17 @@ class Connected(enum.IntEnum):
     STREAM = 2
 
 
+class Slow(enum.IntEnum):
+    """Why a client that does not take what waits for it is closed."""
+
+    FULL = 0
+    """Too much waits for it."""
+    STALLED = 1
+    """It has taken nothing for too long."""
+    WORKER = 2
+    """Too much waits for all clients of the worker, and most of that for this one."""
+
+
 class Family(NamedTuple):
     """One row: a name, with one number (or histogram) for each value of its label."""
 
@@ -139,7 +150,8 @@ FAMILIES: tuple[Family, ...] = (
     _counter("deliveries", "changes told, counted once for each listener"),
     _counter("replies", "requests answered"),
     _counter("refused", "requests refused", "code", tuple(code.value for code in Code)),
-    _counter("slow_closes", "connections closed because their clients did not take what waited for them"),
+    _counter("slow_closes", "connections closed because their clients did not take what waited for them: too much for one, "
+             "nothing taken for too long, or too much for all", "reason", _names(Slow)),
     _counter("slow_operations", "operations and turns slower than `slow_operation_seconds`"),
     _counter("accepted_connections", "connections accepted"),
     _counter("passed_connections", "connections passed on to the worker that owns their database"),

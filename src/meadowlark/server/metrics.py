@@ -15,7 +15,7 @@ from itertools import accumulate
 
 from meadowlark.errors import Code
 from meadowlark.journal import Counters
-from meadowlark.server.families import CELL_COUNT, FAMILIES, Connected, Family, Operation, Transport
+from meadowlark.server.families import CELL_COUNT, FAMILIES, Connected, Family, Operation, Slow, Transport
 from meadowlark.server.histogram import Histogram
 
 _CODE_INDEX = {code: index for index, code in enumerate(Code)}
@@ -41,7 +41,7 @@ class Metrics:
         self.deliveries = 0
         self.replies = 0
         self.refused = [0 for _ in Code]
-        self.slow_closes = 0
+        self.slow_closes = [0 for _ in Slow]
         self.slow_operations = 0
         self.accepted_connections = 0
         self.passed_connections = 0

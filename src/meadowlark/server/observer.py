@@ -75,7 +75,7 @@ class Observer:
         metrics.connections[Connected.REALTIME] = len(worker.sessions)
         metrics.connections[Connected.HTTP] = len(worker.connections)
         metrics.databases = worker.shard.database_count
-        metrics.outbox_bytes = worker.turn.waiting_bytes()
+        metrics.outbox_bytes = worker.turn.held_bytes
         metrics.journal_backlog_bytes = self._journal.backlog_bytes
         metrics.journal_failed = int(worker.shard.failure is not None)
         metrics.memory_bytes = int(os.pread(self._statm, 128, 0).split()[1]) * _PAGE_BYTES

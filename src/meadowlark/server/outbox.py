@@ -1,9 +1,10 @@
 """What waits for one client, and the turn in which all of it leaves.
 
 Frames gather while the loop handles what arrived; at the end of the turn each client gets one write. A client whose
-socket is full is paused: its frames wait as they are (shared with everyone else's outboxes, so they cost nothing twice),
-bounded by OUTBOX_BYTES_MAX behind the message being sent and by OUTBOX_STALL_SECONDS without progress; past either the
-connection is closed with a reason, and the client comes back and resumes by hash.
+socket is full is paused: its frames wait as they are (shared with everyone else's outboxes, so they cost nothing twice), and
+leave in parts as it takes them. Three bounds: OUTBOX_BYTES_MAX behind the message being sent, OUTBOX_STALL_SECONDS without
+progress, and OUTBOXES_BYTES_MAX for all clients of the worker, where those that most waits for go first. Past one of them the
+connection is closed with a reason, and the client comes back and resumes by hash; nobody else waits for it.
 A reply that waits for the disk may have a place kept for it (`hold`); what is put later stays behind that place. So has a
 message of a large value (`put_large`): it is made when its turn has come, and leaves in parts, some a turn.
 Invariant: a frame leaves in the order it was put, a held one in the order of its `hold`; nothing is written while the
@@ -17,11 +18,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from meadowlark.limits import OUTBOX_BYTES_MAX, OUTBOX_STALL_SECONDS
+from meadowlark.limits import OUTBOX_BYTES_MAX, OUTBOX_STALL_SECONDS, OUTBOXES_BYTES_MAX
+from meadowlark.server.families import Slow
 from meadowlark.server.stopwatch import Stopwatch
 
 LARGE_TURN_BYTES = 262_144
-"""Of a large message, written in one turn of the loop."""
+"""Of a large message, or of what waited for a slow client, written in one turn of the loop."""
 LARGE_PLACE_BYTES = 131_072
 """Counted for a large message that waits behind others, since nobody knows its size yet."""
 
@@ -29,7 +31,7 @@ LARGE_PLACE_BYTES = 131_072
 class Turn:
     """The outboxes that have something to write when this loop turn ends; one a worker."""
 
-    __slots__ = ("_loop", "_ready", "stalled", "stopwatch")
+    __slots__ = ("_is_relieving", "_loop", "_ready", "held_bytes", "stalled", "stopwatch")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, stopwatch: Stopwatch | None = None) -> None:
         """stopwatch: stopped when all is written; None: one of its own."""
@@ -38,6 +40,9 @@ class Turn:
         self.stopwatch = stopwatch or Stopwatch()
         self.stalled: set[Outbox] = set()
         """Those whose client does not take what is written."""
+        self.held_bytes = 0
+        """What waits for them, and what waits behind answers that are not ready: all that is not gone by the end of a turn."""
+        self._is_relieving = False
 
     def add(self, outbox: Outbox) -> None:
         if not self._ready:
@@ -50,9 +55,27 @@ class Turn:
         """Whether something will be written when this loop turn ends."""
         return bool(self._ready)
 
-    def waiting_bytes(self) -> int:
-        """What waits for clients that do not take it; the rest leaves at the end of the turn."""
-        return sum(outbox.waiting_bytes for outbox in self.stalled)
+    def hold(self, size: int) -> None:
+        """`size` more bytes wait (less, if it is negative)."""
+        self.held_bytes += size
+        if self.held_bytes > OUTBOXES_BYTES_MAX and not self._is_relieving:
+            self._is_relieving = True
+            self._loop.call_soon(self._relieve)  # Not now: a fan-out may be going through the listeners.
+
+    def check_stalls(self, now: float) -> None:
+        """Closes clients that have taken nothing for too long; for the rim's sweep."""
+        for outbox in list(self.stalled):
+            outbox.check_stall(now)
+
+    def _relieve(self) -> None:
+        """The worker holds too much: those that most waits for are closed, which is what frees most for the fewest."""
+        self._is_relieving = False
+        too_much = self.held_bytes - OUTBOXES_BYTES_MAX * 7 // 8
+        for outbox in sorted(self.stalled, key=_held_bytes, reverse=True):
+            if too_much <= 0:
+                return
+            too_much -= outbox.held_bytes
+            outbox.give_up()
 
     def _flush(self) -> None:
         ready, self._ready = self._ready, []
@@ -65,6 +88,10 @@ class Turn:
         now = stopwatch.stop()
         if now - started_at > stopwatch.slow.threshold:
             stopwatch.slow.report("write", now, now - started_at, size=size)
+
+
+def _held_bytes(outbox: Outbox) -> int:
+    return outbox.held_bytes
 
 
 class Large(Protocol):
@@ -114,6 +141,11 @@ class Outbox:
     def waiting_bytes(self) -> int:
         return self._waiting_bytes
 
+    @property
+    def held_bytes(self) -> int:
+        """Of the worker's `held_bytes`, those for this client."""
+        return self._behind_bytes + (self._waiting_bytes if self._paused else 0)
+
     def put(self, frame: bytes) -> None:
         """Queues `frame`; it leaves at the end of this turn, when the client takes again, or after what is held before it."""
         if self._behind:
@@ -144,31 +176,52 @@ class Outbox:
             return 0
         if not frames:
             return self._flush_large() if self._behind else 0
+        if self._waiting_bytes > LARGE_TURN_BYTES and len(frames) > 1:
+            return self._flush_part()
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         frames.clear()
         self._waiting_bytes = 0
         self._write(data)
         return len(data) + self._flush_large() if self._behind else len(data)
 
+    def flush_all(self) -> int:
+        """`flush`, and not only a part of it: for the last words to a client."""
+        size = self.flush()
+        while self._frames and not self._paused and self._write is not None:
+            size += self.flush()
+        return size
+
     def pause(self, now: float) -> None:
-        self._paused = True
+        if not self._paused:
+            self._paused = True
+            self._turn.hold(self._waiting_bytes)
+            self._turn.stalled.add(self)
         self.stalled_at = now
-        self._turn.stalled.add(self)
 
     def resume(self) -> None:
         """The client took all that was written: what waits follows."""
-        self._paused = False
+        if self._paused:
+            self._paused = False
+            self._turn.hold(-self._waiting_bytes)
+            self._turn.stalled.discard(self)
         self.stalled_at = None
-        self._turn.stalled.discard(self)
         self._turn.stopwatch.metrics.sent_bytes += self.flush()
 
     def check_stall(self, now: float) -> None:
         """Closes a client that has taken nothing for too long; for the rim's sweep."""
         if self.stalled_at is not None and now - self.stalled_at > OUTBOX_STALL_SECONDS:
-            self._overflow(f"slow client: nothing taken for {OUTBOX_STALL_SECONDS:.0f} s")
+            self._overflow(Slow.STALLED, f"slow client: nothing taken for {OUTBOX_STALL_SECONDS:.0f} s")
+
+    def give_up(self) -> None:
+        """Closes a client because too much waits for all the clients of this worker."""
+        self._overflow(
+            Slow.WORKER,
+            f"slow client: {self.held_bytes} bytes wait, and for all clients of this worker more than {OUTBOXES_BYTES_MAX}",
+        )
 
     def close(self) -> None:
         """Forgets what waits and everyone it knows, so that no cycle outlives the connection."""
+        self._turn.hold(-self.held_bytes)
         self._write = None
         self._overflowed = None
         self._frames = []
@@ -184,17 +237,25 @@ class Outbox:
             if not self._paused:
                 self._turn.add(self)
         elif self._waiting_bytes > OUTBOX_BYTES_MAX:
-            self._overflow(f"slow client: {self._waiting_bytes} bytes wait, limit is {OUTBOX_BYTES_MAX}")
+            self._overflow(Slow.FULL, f"slow client: {self._waiting_bytes} bytes wait, limit is {OUTBOX_BYTES_MAX}")
             return
         frames.append(frame)
         self._waiting_bytes += len(frame)
+        if self._paused and self._write is not None:
+            self._turn.hold(len(frame))
 
     def _put_behind(self, waiting: bytes | Place, size: int) -> None:
         if self._behind_bytes > OUTBOX_BYTES_MAX:
-            self._overflow(f"{self._behind_bytes} bytes wait for an answer that is not ready, limit is {OUTBOX_BYTES_MAX}")
+            reason = f"{self._behind_bytes} bytes wait for an answer that is not ready, limit is {OUTBOX_BYTES_MAX}"
+            self._overflow(Slow.FULL, reason)
             return
         self._behind.append(waiting)
-        self._behind_bytes += size
+        self._count_behind(size)
+
+    def _count_behind(self, size: int) -> None:
+        if self._write is not None:
+            self._behind_bytes += size
+            self._turn.hold(size)
 
     def _advance(self) -> None:
         """Lets go what is no longer behind a place that waits; the first large message is begun, or written in this turn."""
@@ -202,7 +263,7 @@ class Outbox:
         while behind:
             first = behind[0]
             if isinstance(first, bytes):
-                self._behind_bytes -= len(first)
+                self._count_behind(-len(first))
                 behind.popleft()
                 self._put_now(first)
             elif first.large is not None:
@@ -222,6 +283,22 @@ class Outbox:
             place.is_begun = True
             large.begin(self._advance)
 
+    def _flush_part(self) -> int:
+        """Writes the first of what waits; the rest is written in later turns, or stays if the client is paused by this much."""
+        assert self._write is not None
+        count = size = 0
+        for frame in self._frames:
+            count, size = count + 1, size + len(frame)
+            if size >= LARGE_TURN_BYTES:
+                break
+        data = b"".join(self._frames[:count])
+        del self._frames[:count]
+        self._waiting_bytes -= size
+        self._write(data)
+        if self._frames and not self._paused:
+            self._turn.add(self)
+        return size
+
     def _flush_large(self) -> int:
         """Writes some of the large message that is next, if it is made; how many bytes that were."""
         place, size = self._behind[0], 0
@@ -235,14 +312,14 @@ class Outbox:
             self._write(part)
         if place.sent_count == len(parts):
             self._behind.popleft()
-            self._behind_bytes -= LARGE_PLACE_BYTES
+            self._count_behind(-LARGE_PLACE_BYTES)
             self._advance()
         elif not self._paused:
             self._turn.add(self)
         return size
 
-    def _overflow(self, reason: str) -> None:
+    def _overflow(self, kind: Slow, reason: str) -> None:
         overflowed, self._overflowed = self._overflowed, None
         if overflowed is not None:
-            self._turn.stopwatch.metrics.slow_closes += 1
+            self._turn.stopwatch.metrics.slow_closes[kind] += 1
             overflowed(reason)

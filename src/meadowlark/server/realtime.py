@@ -293,9 +293,8 @@ class RealtimeConnection(Receiver):
 
     def sweep(self, now: float) -> None:
         """Called every PING_SECONDS: a silent client is asked whether it is there, and closed if it does not answer."""
-        if self._transport is None or self._outbox is None:
+        if self._transport is None:
             return
-        self._outbox.check_stall(now)
         if self._held_frames is not None:
             return  # We do not listen.
         if self._heard:
@@ -313,7 +312,7 @@ class RealtimeConnection(Receiver):
         if transport is None:
             return
         if outbox is not None:
-            self._host.turn.stopwatch.metrics.sent_bytes += outbox.flush()
+            self._host.turn.stopwatch.metrics.sent_bytes += outbox.flush_all()
         self.closed()
         transport.send_close(code, _fitting(reason))
         transport.disconnect(graceful=True)

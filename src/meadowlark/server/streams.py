@@ -140,7 +140,7 @@ class EventStream(Receiver):
     def _start_slices(self, push: Push) -> None:
         """Later events wait in the outbox, paused without counting as stalled: the connection watches its client meanwhile."""
         assert self._connection is not None
-        self._outbox.flush()
+        self._outbox.flush_all()
         self._outbox.pause(0.0)
         self._outbox.stalled_at = None
         self._slicing = True
@@ -156,7 +156,7 @@ class EventStream(Receiver):
         """Says why and closes; the connection then calls `close`."""
         if self._connection is not None:
             self._outbox.put(event)
-            self._outbox.flush()
+            self._outbox.flush_all()
             self._connection.close()
 
     def _too_slow(self, reason: str) -> None:

@@ -176,6 +176,7 @@ class Worker:
         now = self._loop.time()
         assert self._front is not None
         self._front.sweep(now)
+        self.turn.check_stalls(now)
         for connection in list(self.connections):
             connection.sweep(now)
         if not self._to_sweep and now >= self._next_round_at:
