@@ -63,6 +63,10 @@ HEAD_BYTES_MAX = 64 * 1024
 BODY_BYTES_MAX = 256 * 1024 * 1024
 """Bytes of a request body."""
 
+WRITE_BYTES_A_SECOND = 8 * 1024 * 1024
+"""What a core decodes, checks and encodes of a large write in a second, when others are busy too: what `writeSizeLimit` reckons
+with, since it is given as a time."""
+
 LARGE_BYTES = 128 * 1024
 """Bytes of JSON from which on it is decoded, checked and encoded in slices: a millisecond or two in one go."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
+from meadowlark.server.shard import Hosted
 from tests.server.rest_server import ADMIN_CREDENTIAL, Peer, Served, serve
 
 MOCK_USER = "eyJhbGciOiJub25lIiwidHlwZSI6IkpXVCJ9.eyJzdWIiOiJhbGljZSIsImlhdCI6MH0."
@@ -32,6 +34,26 @@ def test_a_post_adds_under_keys_in_order_and_may_store_the_empty_string() -> Non
         names = [json.loads((await peer.ask("POST", "/list.json", '""'))[2])["name"] for _ in range(3)]
         assert sorted(set(names)) == names
         assert json.loads((await peer.ask("GET", "/list.json"))[2]) == dict.fromkeys(names, "")
+
+    serve(test)
+
+
+def test_a_read_that_does_not_begin_within_its_timeout_is_refused() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        assert (await peer.ask("GET", "/a.json?timeout=10s"))[::2] == (200, b"null")
+        loaded = asyncio.Event()
+        real_open = served.worker.shard.open
+
+        async def slow_open(name: str, *, admin: bool = False) -> Hosted:
+            await loaded.wait()
+            return await real_open(name, admin=admin)
+
+        served.worker.shard.open = slow_open  # type: ignore[method-assign]
+        status, _, body = await peer.ask("GET", "/a.json?timeout=5ms")
+        assert (status, json.loads(body)) == (400, {"error": "the read took longer than its timeout of 0.005 s"})
+        loaded.set()
+        assert (await peer.ask("PUT", "/a.json?timeout=5ms", "1"))[0] == 200, "a write is not given up"
 
     serve(test)
 

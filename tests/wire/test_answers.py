@@ -188,6 +188,12 @@ def test_any_origin_is_answered_by_name() -> None:
     assert "X-Firebase-ETag" in headers(preflight())["Access-Control-Allow-Headers"]
 
 
+def test_a_page_may_send_whatever_headers_it_asks_for() -> None:
+    allowed = headers(preflight("x-trace, if-match,x-a:b\r\nc"))["Access-Control-Allow-Headers"].split(", ")
+    assert allowed[-5:] == ["x-trace", "if-match", "x-a", "b", "c"]
+    assert len(headers(preflight("h," * 1_000))["Access-Control-Allow-Headers"]) < 200
+
+
 def test_a_large_update_is_answered_in_slices() -> None:
     written = {"a": LARGE, "b/c": None, "0": {"0": 1, "1": LARGE}, **{f"n{number}": "x" * 100 for number in range(2_000)}}
     response = ask("PATCH", "", written)

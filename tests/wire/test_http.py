@@ -181,6 +181,11 @@ def test_a_head_may_have_so_many_bytes_and_no_more() -> None:
     assert fault_of(longer[:-1]).http_status == 431, "before its end has come"
 
 
+def test_a_first_line_over_the_limit_of_a_head_is_414() -> None:
+    assert fault_of(b"GET /" + b"x" * HEAD_BYTES_MAX).http_status == 414
+    assert fault_of(b"GET /" + b"x" * HEAD_BYTES_MAX + b" HTTP/1.1\r\nHost: h\r\n").http_status == 431, "it has ended"
+
+
 def test_a_body_over_the_limit_is_refused_by_its_announcement() -> None:
     head = b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
     assert head_of(head % BODY_BYTES_MAX).body_bytes == BODY_BYTES_MAX

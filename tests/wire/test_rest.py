@@ -10,7 +10,16 @@ import pytest
 from meadowlark.engine.client import Client
 from meadowlark.engine.commands import Command, Get, Set, Update
 from meadowlark.errors import Code, Refused
-from meadowlark.wire.rest import QUERY_PARAMETERS, Action, RestRequest, parse_body, parse_rest, read_command
+from meadowlark.wire.rest import (
+    QUERY_PARAMETERS,
+    WRITE_SIZES,
+    Action,
+    RestRequest,
+    parse_body,
+    parse_rest,
+    read_command,
+    read_slices,
+)
 from meadowlark.wire.targets import parse_target
 
 ASKER = Client("rest")
@@ -182,6 +191,30 @@ def test_a_parameter_that_cannot_be_observed_is_refused(query: str) -> None:
 
 def test_a_callback_is_for_reading() -> None:
     assert refused("PUT", "/a.json?callback=f", b"1").code is Code.INVALID_REQUEST
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("300ms", 0.3), ("10s", 10.0), ("15min", 900.0)])
+def test_a_timeout_is_a_number_and_a_unit(text: str, seconds: float) -> None:
+    assert parse("GET", f"/a.json?timeout={text}").timeout_seconds == seconds
+    assert parse("GET", "/a.json").timeout_seconds is None
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "POST"])
+def test_a_write_larger_than_the_size_it_was_given_is_refused(method: str) -> None:
+    """What a second, or ten, are enough for; a removal takes no time, and `unlimited` is the bound of every body."""
+    too_big = b'{"a":"' + b"x" * WRITE_SIZES["tiny"] + b'"}'
+    answer = refused(method, "/a.json?writeSizeLimit=tiny", too_big)
+    assert (answer.http_status, answer.text) == (
+        400,
+        "Data to write exceeds the maximum size that can be modified with a single request.",
+    )
+    with pytest.raises(Refused, match="Data to write exceeds"):
+        next(read_slices(parse(method, "/a.json?writeSizeLimit=tiny"), ASKER, too_big, ""))
+    assert parse(method, "/a.json?writeSizeLimit=small").write_bytes_max == 80 << 20
+    assert (
+        parse(method, "/a.json").write_bytes_max == parse(method, "/a.json?writeSizeLimit=unlimited").write_bytes_max == 256 << 20
+    )
+    assert command("DELETE", "/a.json?writeSizeLimit=tiny") == Set(ASKER, 0, ("a",), None)
 
 
 # Conditions

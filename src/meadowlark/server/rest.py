@@ -7,10 +7,12 @@ call too and then lives on in streams.py.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from meadowlark.auth.identity import Identity
 from meadowlark.engine import Command, Push, Reply, Revoke
+from meadowlark.errors import Code, Refused
 from meadowlark.limits import LARGE_BYTES
 from meadowlark.server.families import Operation
 from meadowlark.server.frozen import FrozenSlices
@@ -32,7 +34,7 @@ async def answer(
     """Carries `request` out; the connection gets its response now or when the write is durable. Raises Refused."""
     read_at = connection.read_at
     identity = identify(worker.verifier, request.credential, request.acts_as)
-    hosted = await worker.shard.open(database, admin=identity.admin)
+    hosted = await _open(worker, database, request, identity)
     if request.streams:
         if not connection.is_answering:
             return  # The client went while the database was opened; nobody would ever end the stream.
@@ -50,6 +52,17 @@ async def answer(
     stopwatch.begin(started_at)
     worker.shard.apply(hosted, command, read_at)
     stopwatch.called(_OPERATIONS[request.action], read_at, started_at, hosted.name, command, len(body))
+
+
+async def _open(worker: WorkerApi, database: str, request: RestRequest, identity: Identity) -> Hosted:
+    """The database in memory. Bringing it there is the only part of a read that may take long, so `timeout` bounds that."""
+    opening = worker.shard.open(database, admin=identity.admin)
+    if request.timeout_seconds is None or request.action is not Action.GET:
+        return await opening
+    try:
+        return await asyncio.wait_for(opening, request.timeout_seconds)
+    except TimeoutError:
+        raise Refused(Code.INVALID_REQUEST, f"the read took longer than its timeout of {request.timeout_seconds:g} s") from None
 
 
 async def _read_large(

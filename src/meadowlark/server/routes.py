@@ -54,7 +54,7 @@ async def answer(worker: WorkerApi, exchange: Exchange) -> Response:
     """The answer to a request that is not REST. Raises Refused."""
     method = exchange.head.method
     if method == "OPTIONS":
-        return preflight()
+        return preflight(exchange.head.headers.get("access-control-request-headers", ""))
     segments = exchange.target.segments
     route = _ROUTES.get(segments) or _ROUTES_OF_DATABASES.get(segments[:-1])
     if route is None:

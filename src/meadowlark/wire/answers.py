@@ -36,6 +36,8 @@ ETAG_NODES_MAX = 20_000
 
 CORS_METHODS = "GET, HEAD, PUT, POST, PATCH, DELETE, OPTIONS"
 CORS_HEADERS = "Authorization, Content-Type, If-Match, If-None-Match, X-Firebase-ETag, X-HTTP-Method-Override"
+CORS_WANTED_MAX = 32
+"""Headers beside these that a page may ask for: libraries add theirs, and what they mean is no secret of the browser's."""
 CORS_SECONDS = 3600
 """For which a browser need not ask again."""
 
@@ -44,6 +46,7 @@ RETRY_SECONDS = 5
 
 _SLICE_BYTES = 65_536
 _SHALLOW_SLICE_KEYS = 4_096
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 _UNSAFE_IN_FILE_NAME = re.compile(r"[^A-Za-z0-9._ ()+-]")
 
 Headers = tuple[tuple[str, str], ...]
@@ -86,14 +89,15 @@ def cors_headers(origin: str | None) -> Headers:
     )
 
 
-def preflight() -> Response:
-    """The answer to OPTIONS, beside `cors_headers`."""
+def preflight(wanted: str = "") -> Response:
+    """The answer to OPTIONS, beside `cors_headers`. wanted: the headers that the page wants to send; all may be sent."""
+    allowed = ", ".join(dict.fromkeys([*CORS_HEADERS.split(", "), *_HEADER_NAME.findall(wanted)[:CORS_WANTED_MAX]]))
     return Response(
         200,
         headers=(
             ("Allow", CORS_METHODS),
             ("Access-Control-Allow-Methods", CORS_METHODS),
-            ("Access-Control-Allow-Headers", CORS_HEADERS),
+            ("Access-Control-Allow-Headers", allowed),
             ("Access-Control-Max-Age", str(CORS_SECONDS)),
         ),
     )

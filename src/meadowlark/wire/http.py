@@ -36,8 +36,8 @@ Body = bytes | Iterator[bytes]
 _REASONS = {
     200: "OK", 201: "Created", 204: "No Content", 304: "Not Modified", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden",
     404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout", 409: "Conflict", 412: "Precondition Failed",
-    413: "Content Too Large", 415: "Unsupported Media Type", 421: "Misdirected Request", 426: "Upgrade Required",
-    431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented",
+    413: "Content Too Large", 414: "URI Too Long", 415: "Unsupported Media Type", 421: "Misdirected Request",
+    426: "Upgrade Required", 431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented",
     503: "Service Unavailable", 505: "HTTP Version Not Supported",
 }  # fmt: skip
 
@@ -327,6 +327,8 @@ def _body_bytes(headers: dict[str, str], version: str) -> int:
 def _check_partial_head(buffer: bytearray) -> None:
     """Refuses early what can become no head: too long, or a first line that does not end like one."""
     if len(buffer) >= HEAD_BYTES_MAX:
+        if b"\n" not in buffer:
+            raise HttpFault(414, f"the request's first line has over {HEAD_BYTES_MAX} bytes")
         raise HttpFault(431, f"the request's head has over {HEAD_BYTES_MAX} bytes")
     if buffer.find(b"\n") > 0 and buffer[buffer.find(b"\n") - 1] != 13:
         raise HttpFault(400, "the request is not HTTP/1.1: a line ends without a carriage return")

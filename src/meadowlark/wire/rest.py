@@ -19,6 +19,7 @@ import orjson
 from meadowlark.engine.client import Client
 from meadowlark.engine.commands import Command, Get, Set, Update
 from meadowlark.errors import Code, Refused
+from meadowlark.limits import BODY_BYTES_MAX, WRITE_BYTES_A_SECOND
 from meadowlark.tree import Path, check_path, decode_slices
 from meadowlark.wire.http import HttpFault
 from meadowlark.wire.targets import Target
@@ -30,6 +31,7 @@ APPEND_JSON = "append .json to your request URI to use the REST API"
 INVALID_DATA = "Invalid data; couldn't parse JSON object, array, or value."
 INVALID_UPDATE = "Invalid data; couldn't parse JSON object. Are you sending a JSON object with valid key names?"
 NO_DATA = "Error: No data supplied."
+WRITE_TOO_BIG = "Data to write exceeds the maximum size that can be modified with a single request."
 
 TIMEOUT_SECONDS_MAX = 900.0
 _TIMEOUT = re.compile(r"([0-9]{1,9})(ms|s|min)")
@@ -39,7 +41,15 @@ _CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$.]{0,127}")
 QUERY_PARAMETERS = (
     "orderBy", "startAt", "startAfter", "endAt", "endBefore", "equalTo", "limitToFirst", "limitToLast",
 )  # fmt: skip
-WRITE_SIZES = ("tiny", "small", "medium", "large", "unlimited")
+WRITE_SIZES = {
+    "tiny": WRITE_BYTES_A_SECOND,
+    "small": 10 * WRITE_BYTES_A_SECOND,
+    "medium": 30 * WRITE_BYTES_A_SECOND,
+    "large": BODY_BYTES_MAX,
+    "unlimited": BODY_BYTES_MAX,
+}
+"""Bytes that a write may have for each `writeSizeLimit`. Firebase estimates 1, 10, 30 and 60 seconds of work. A removal is no
+work here, whatever is removed."""
 
 
 class Action(enum.Enum):
@@ -73,6 +83,9 @@ class RestRequest(msgspec.Struct, frozen=True, gc=False):
     if_none_match: str | None = None
     callback: str = ""
     download: str = ""
+    timeout_seconds: float | None = None
+    """After which a read that has not begun is given up. None: the client waits."""
+    write_bytes_max: int = BODY_BYTES_MAX
 
 
 def parse_rest(method: str, target: Target, headers: dict[str, str]) -> RestRequest:
@@ -96,6 +109,8 @@ def parse_rest(method: str, target: Target, headers: dict[str, str]) -> RestRequ
         if_none_match=_parse_if_none_match(action, headers),
         callback=parameters.get("callback", ""),
         download=parameters.get("download", ""),
+        timeout_seconds=_parse_timeout(parameters.get("timeout")),
+        write_bytes_max=WRITE_SIZES[parameters.get("writeSizeLimit", "unlimited")],
     )
 
 
@@ -117,6 +132,7 @@ def read_command(request: RestRequest, client: Client, body: bytes | bytearray, 
         case Action.DELETE:
             return Set(client, 0, request.path, None, request.if_match)
         case _:
+            _check_size(request, body)
             return _write(request, client, parse_body(body), push_id)
 
 
@@ -124,11 +140,17 @@ def read_slices(
     request: RestRequest, client: Client, body: bytes | bytearray, push_id: str
 ) -> Generator[None, None, Set | Update]:
     """`read_command` for a large body of a write: yields after each millisecond or so."""
+    _check_size(request, body)
     try:
         value = yield from decode_slices(body)
     except orjson.JSONDecodeError:
         raise Refused(Code.INVALID_DATA, INVALID_DATA) from None
     return _write(request, client, value, push_id)
+
+
+def _check_size(request: RestRequest, body: bytes | bytearray) -> None:
+    if len(body) > request.write_bytes_max:
+        raise Refused(Code.TOO_BIG, WRITE_TOO_BIG)
 
 
 def _write(request: RestRequest, client: Client, value: Any, push_id: str) -> Set | Update:
@@ -182,8 +204,7 @@ def _check_parameters(action: Action, parameters: dict[str, str]) -> None:
     _check_choice(parameters, "print", ("pretty", "silent"))
     _check_choice(parameters, "shallow", ("true", "false"))
     _check_choice(parameters, "format", ("export",))
-    _check_choice(parameters, "writeSizeLimit", WRITE_SIZES)
-    _check_timeout(parameters.get("timeout"))
+    _check_choice(parameters, "writeSizeLimit", tuple(WRITE_SIZES))
     if parameters.get("shallow") == "true" and parameters.get("format") == "export":
         raise Refused(Code.INVALID_REQUEST, "shallow and format=export cannot be combined")
     callback = parameters.get("callback")
@@ -197,13 +218,14 @@ def _check_choice(parameters: dict[str, str], name: str, choices: tuple[str, ...
         raise Refused(Code.INVALID_REQUEST, f"{name} is {value[:40]!r}, expected {' or '.join(choices)}")
 
 
-def _check_timeout(text: str | None) -> None:
-    """Reads take no time that a client could notice, so only the bounds of the parameter are observed."""
+def _parse_timeout(text: str | None) -> float | None:
     if text is None:
-        return
+        return None
     match = _TIMEOUT.fullmatch(text)
-    if not match or not 0 < int(match[1]) * _TIMEOUT_UNITS[match[2]] <= TIMEOUT_SECONDS_MAX:
+    seconds = int(match[1]) * _TIMEOUT_UNITS[match[2]] if match else 0.0
+    if not 0 < seconds <= TIMEOUT_SECONDS_MAX:
         raise Refused(Code.INVALID_REQUEST, f"timeout is {text[:40]!r}, expected a time like 300ms, 10s or 3min, at most 15min")
+    return seconds
 
 
 def _parse_override(parameters: dict[str, str]) -> Any:
