@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -97,27 +96,22 @@ def test_a_message_that_is_none_harms_only_its_own_connection(server: Server, ns
 
 
 def test_a_client_that_takes_nothing_is_closed_and_the_others_do_not_notice(server: Server, ns: str) -> None:
+    """Each request of the others is answered within its own timeout, and the worker keeps no more than an outbox may hold."""
     piece = {f"k{i}": "x" * 10_000 for i in range(200)}
     lazy = Realtime(server.port, ns)
     lazy._socket.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     before = memory_bytes(server.worker_pids()[0])
-    slowest = 0.0
     with Realtime(server.port, ns) as writer, Realtime(server.port, ns) as reader:
         reader.ask("q", {"p": "/large", "h": ""})
         lazy.send("q", {"p": "/large", "h": ""})
-        pause = threading.Event()
-        # The library reads ahead on a thread of its own until its queue is full; it is 16 messages long.
+        # The library and the kernel take some megabytes before the lazy client stops taking.
         for number in range(60):
-            started = time.monotonic()
             assert writer.ask("p", {"p": "/large", "d": piece | {"n": number}})["s"] == "ok"
             while reader.push()["b"]["d"]["n"] != number:
                 pass
-            slowest = max(slowest, time.monotonic() - started)
-            pause.wait(0.001)
-        grown = memory_bytes(server.worker_pids()[0]) - before
-        assert slowest < 2.0, "a full outbox must not hold up the others"
-        assert grown < 150 * 2**20, f"the worker grew by {grown >> 20} MB: 120 MB were sent to a client that takes nothing"
         eventually(lambda: "slow client" in server.output(), what="the lazy client closed, and a line in the log that says why")
+        grown = memory_bytes(server.worker_pids()[0]) - before
+        assert grown < 90 * 2**20, f"the worker grew by {grown >> 20} MB: 120 MB were sent to a client that takes nothing"
     lazy.vanish()
 
 

@@ -34,7 +34,8 @@ class Made:
         self.written: list[bytes] = []
         self.reasons: list[str] = []
         loop: Any = self.loop
-        self.outbox = Outbox(Turn(loop), self.written.append, self.reasons.append)
+        self.turn = Turn(loop)
+        self.outbox = Outbox(self.turn, self.written.append, self.reasons.append)
 
 
 @pytest.fixture
@@ -154,7 +155,7 @@ def test_what_is_held_is_counted_through_every_way_it_can_go() -> None:
     assert turn.held_bytes == 6
     outbox.resume()
     assert turn.held_bytes == 0
-    outbox.put_large(Message(b"x"))
+    outbox.put_large(Message(b"x"), at_once=False)
     outbox.pause(now=0.0)
     outbox.put(b"7")
     assert turn.held_bytes == LARGE_PLACE_BYTES + 1
@@ -267,7 +268,7 @@ class Message:
 def test_a_large_message_keeps_its_place_while_it_is_made(made: Made) -> None:
     large = Message(b"2", b"3")
     made.outbox.put(b"1")
-    made.outbox.put_large(large)
+    made.outbox.put_large(large, at_once=False)
     made.outbox.put(b"4")
     made.loop.turn()
     assert made.written == [b"1"]
@@ -280,8 +281,8 @@ def test_a_large_message_keeps_its_place_while_it_is_made(made: Made) -> None:
 def test_a_large_message_is_made_when_its_turn_has_come(made: Made) -> None:
     first, second = Message(b"1"), Message(b"2")
     place = made.outbox.hold()
-    made.outbox.put_large(first)
-    made.outbox.put_large(second)
+    made.outbox.put_large(first, at_once=False)
+    made.outbox.put_large(second, at_once=False)
     assert not first.waiting
     made.outbox.release(place, b"0")
     assert len(first.waiting) == 1
@@ -297,7 +298,7 @@ def test_a_large_message_is_made_when_its_turn_has_come(made: Made) -> None:
 def test_a_large_message_leaves_a_piece_a_turn_and_stops_while_the_client_is_full(made: Made) -> None:
     parts = [bytes([number]) * (LARGE_TURN_BYTES // 2) for number in range(10)]
     large = Message(*parts)
-    made.outbox.put_large(large)
+    made.outbox.put_large(large, at_once=False)
     large.make()
     made.outbox.put(b"end")
     made.loop.turn()
@@ -314,13 +315,55 @@ def test_a_large_message_leaves_a_piece_a_turn_and_stops_while_the_client_is_ful
 
 def test_a_client_that_asks_for_more_large_messages_than_it_takes_is_ended(made: Made) -> None:
     for _ in range(OUTBOX_BYTES_MAX // LARGE_PLACE_BYTES + 2):
-        made.outbox.put_large(Message(b"x"))
+        made.outbox.put_large(Message(b"x"), at_once=False)
     assert len(made.reasons) == 1
+
+
+def test_a_large_message_of_a_change_is_made_at_once_and_leaves_in_its_turn(made: Made) -> None:
+    first, second = Message(b"1"), Message(b"2")
+    made.outbox.put_large(first, at_once=True)
+    made.outbox.put_large(second, at_once=True)
+    second.make()
+    made.loop.turn()
+    assert made.written == []
+    first.make()
+    while made.loop.soon:
+        made.loop.turn()
+    assert b"".join(made.written) == b"12"
+    assert made.outbox.held_bytes == 0
+
+
+def test_a_client_that_takes_nothing_is_ended_by_the_bytes_of_large_messages(made: Made) -> None:
+    """One is being sent, and one may pass the bound, as with small messages."""
+    made.outbox.pause(now=0.0)
+    size = OUTBOX_BYTES_MAX // 2 + 1
+    for count in range(1, 6):
+        large = Message(bytes(size))
+        made.outbox.put_large(large, at_once=True)
+        large.make()
+        assert len(made.reasons) == (count > 3), f"after {count}"
+    assert "slow client" in made.reasons[0]
+    made.outbox.close()
+    assert made.turn.held_bytes == 0
+
+
+def test_a_client_may_ask_for_many_large_messages_however_large(made: Made) -> None:
+    larges = [Message(bytes(OUTBOX_BYTES_MAX)) for _ in range(10)]
+    for large in larges:
+        made.outbox.put_large(large, at_once=False)
+    for large in larges:
+        assert len(large.waiting) == 1, "only the next is made"
+        large.make()
+        while made.loop.soon:
+            made.loop.turn()
+    assert len(made.written) == 10
+    assert made.reasons == []
+    assert made.turn.held_bytes == 0
 
 
 def test_a_closed_outbox_is_not_woken_by_a_large_message(made: Made) -> None:
     large = Message(b"1")
-    made.outbox.put_large(large)
+    made.outbox.put_large(large, at_once=False)
     made.outbox.close()
     large.make()
     made.loop.turn()

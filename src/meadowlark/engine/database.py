@@ -216,7 +216,7 @@ class Database:
             self._listeners.add(path, client)
         node = self.tree.get(path)
         if not _has_already(node, command.hash):
-            out.append(Push((client,), path, node))
+            out.append(Push((client,), path, node, asked=True))
         out.append(Reply(client, command.request, detail=[]))
 
     def _unlisten(self, command: c.Unlisten, now_ms: int, out: list[Effect]) -> None:

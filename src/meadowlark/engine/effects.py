@@ -28,6 +28,8 @@ class Push(msgspec.Struct, gc=False):
     merge: bool = False
     encoded: Any = None
     """Room for the protocols' encodings, so that each is made once however many listen. The engine leaves it alone."""
+    asked: bool = False
+    """Whether this is what a listen begins with: the client asked for it, nothing changed."""
 
 
 class Reply(msgspec.Struct, gc=False):

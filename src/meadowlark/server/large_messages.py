@@ -1,7 +1,7 @@
 """A message of a large value, made beside everyone else's work and once for all who hear it.
 
-The value is frozen from when the message was due, so it says what stood there then; it is encoded when the first client can be
-sent it, not before. Does not know: clients, what the message says.
+The value is frozen from when the message was due, so it says what stood there then, until the message is made (`begin`).
+Does not know: clients, what the message says.
 """
 
 from __future__ import annotations

@@ -6,7 +6,9 @@ leave in parts as it takes them. Three bounds: OUTBOX_BYTES_MAX behind the messa
 progress, and OUTBOXES_BYTES_MAX for all clients of the worker, where those that most waits for go first. Past one of them the
 connection is closed with a reason, and the client comes back and resumes by hash; nobody else waits for it.
 A reply that waits for the disk may have a place kept for it (`hold`); what is put later stays behind that place. So has a
-message of a large value (`put_large`): it is made when its turn has come, and leaves in parts, some a turn.
+message of a large value (`put_large`), which leaves in parts, some a turn. One that the client asked for is made when its turn
+has come, so that of all it asks for one is held at a time. One that tells of a change is made at once, and counts with its bytes:
+nobody knows how much more will change before a slow client takes it.
 Invariant: a frame leaves in the order it was put, a held one in the order of its `hold`; nothing is written while the
 transport is paused.
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from meadowlark.limits import OUTBOX_BYTES_MAX, OUTBOX_STALL_SECONDS, OUTBOXES_BYTES_MAX
@@ -25,7 +28,7 @@ from meadowlark.server.stopwatch import Stopwatch
 LARGE_TURN_BYTES = 262_144
 """Of a large message, or of what waited for a slow client, written in one turn of the loop."""
 LARGE_PLACE_BYTES = 131_072
-"""Counted for a large message that waits behind others, since nobody knows its size yet."""
+"""Counted for a large message that is not made yet, or being sent."""
 
 
 class Turn:
@@ -95,7 +98,7 @@ def _held_bytes(outbox: Outbox) -> int:
 
 
 class Large(Protocol):
-    """A message that is made when somebody can send it, and then leaves in parts."""
+    """A message that is made when it is asked for, and then leaves in parts."""
 
     @property
     def parts(self) -> Sequence[bytes] | None: ...
@@ -107,11 +110,13 @@ class Large(Protocol):
 class Place:
     """One in the row, kept for a frame, or of a large message."""
 
-    __slots__ = ("frame", "is_begun", "large", "sent_count")
+    __slots__ = ("counted_bytes", "frame", "is_begun", "large", "sent_count")
 
     def __init__(self, large: Large | None = None) -> None:
         self.frame: bytes | None = None
         self.large = large
+        self.counted_bytes = LARGE_PLACE_BYTES if large is not None else 0
+        """Of what waits behind, for this place."""
         self.is_begun = False
         self.sent_count = 0
         """Of the large message's parts."""
@@ -153,9 +158,12 @@ class Outbox:
         else:
             self._put_now(frame)
 
-    def put_large(self, large: Large) -> None:
-        """Queues a large message."""
-        self._put_behind(Place(large), LARGE_PLACE_BYTES)
+    def put_large(self, large: Large, *, at_once: bool) -> None:
+        """Queues a large message. at_once: it is made now, even if others are before it; else when it is the next."""
+        place = Place(large)
+        self._put_behind(place, place.counted_bytes)
+        if at_once and self._behind and self._behind[-1] is place:
+            self._begin(place, large)
         self._advance()
 
     def hold(self) -> Place:
@@ -246,8 +254,7 @@ class Outbox:
 
     def _put_behind(self, waiting: bytes | Place, size: int) -> None:
         if self._behind_bytes > OUTBOX_BYTES_MAX:
-            reason = f"{self._behind_bytes} bytes wait for an answer that is not ready, limit is {OUTBOX_BYTES_MAX}"
-            self._overflow(Slow.FULL, reason)
+            self._overflow_behind()
             return
         self._behind.append(waiting)
         self._count_behind(size)
@@ -267,6 +274,7 @@ class Outbox:
                 behind.popleft()
                 self._put_now(first)
             elif first.large is not None:
+                self._recount(first, LARGE_PLACE_BYTES)
                 self._begin(first, first.large)
                 return
             elif first.frame is not None:
@@ -276,12 +284,28 @@ class Outbox:
                 return
 
     def _begin(self, place: Place, large: Large) -> None:
+        """Has a large message made if nobody has yet; writes it in this turn if it is the next."""
         if large.parts is not None:
-            if not self._paused:
+            if not self._paused and self._behind[0] is place:
                 self._turn.add(self)
         elif not place.is_begun:
             place.is_begun = True
-            large.begin(self._advance)
+            large.begin(partial(self._made, place))
+
+    def _made(self, place: Place) -> None:
+        """The large message of `place` is there: while others are before it, it counts for what it is."""
+        if self._write is None or place.large is None or place.large.parts is None:
+            return
+        if self._behind[0] is not place:
+            others = self._behind_bytes - place.counted_bytes
+            self._recount(place, sum(map(len, place.large.parts)))
+            if others > OUTBOX_BYTES_MAX:
+                self._overflow_behind()
+        self._advance()
+
+    def _recount(self, place: Place, size: int) -> None:
+        self._count_behind(size - place.counted_bytes)
+        place.counted_bytes = size
 
     def _flush_part(self) -> int:
         """Writes the first of what waits; the rest is written in later turns, or stays if the client is paused by this much."""
@@ -312,11 +336,18 @@ class Outbox:
             self._write(part)
         if place.sent_count == len(parts):
             self._behind.popleft()
-            self._count_behind(-LARGE_PLACE_BYTES)
+            self._count_behind(-place.counted_bytes)
             self._advance()
         elif not self._paused:
             self._turn.add(self)
         return size
+
+    def _overflow_behind(self) -> None:
+        first = self._behind[0]
+        is_answer = isinstance(first, Place) and first.large is None
+        before = "wait for an answer that is not ready" if is_answer else "wait behind a large message"
+        blame = "" if is_answer else "slow client: "
+        self._overflow(Slow.FULL, f"{blame}{self._behind_bytes} bytes {before}, limit is {OUTBOX_BYTES_MAX}")
 
     def _overflow(self, kind: Slow, reason: str) -> None:
         overflowed, self._overflowed = self._overflowed, None

@@ -231,7 +231,7 @@ class RealtimeConnection(Receiver):
             if frames:
                 self._outbox.put(frames)
             else:
-                self._outbox.put_large(self._find_large(push))
+                self._outbox.put_large(self._find_large(push), at_once=not push.asked)
 
     def _find_large(self, push: Push) -> LargeMessage:
         """The message of a large value: one for all who listen."""
@@ -252,7 +252,7 @@ class RealtimeConnection(Receiver):
         if self._outbox is None:
             return
         if type(encoded) is LargeMessage:
-            self._outbox.put_large(encoded)
+            self._outbox.put_large(encoded, at_once=False)
         else:
             self._outbox.put(encoded)
 
