@@ -13,7 +13,8 @@ import pytest
 import uvloop
 
 from meadowlark.server.http import HttpConnection
-from meadowlark.server.realtime import RealtimeConnection, adopt
+from meadowlark.server.realtime import RealtimeConnection
+from meadowlark.server.websocket import adopt
 from tests.server.rest_server import MemoryWorker
 
 ROUNDS = 25
@@ -21,7 +22,7 @@ OF_INTEREST = (
     "RealtimeConnection",
     "WSProtocol",
     "WSTransport",
-    "_Socket",
+    "WebSocketLine",
     "Session",
     "Outbox",
     "HttpConnection",

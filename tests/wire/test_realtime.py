@@ -10,7 +10,7 @@ import pytest
 
 from meadowlark.engine import Client, Listen, Set, Unlisten
 from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGE_FRAMES_MAX
-from meadowlark.wire import PONG, Answer, Close, Long, Outcome, Session, State
+from meadowlark.wire import PONG, Answer, Close, Long, Outcome, Session, State, Switch
 from tests.wire.exchange import read_messages
 
 CLIENT = Client("s1")
@@ -127,11 +127,15 @@ def test_sixteen_megabytes_come_through() -> None:
 # Control
 
 
-@pytest.mark.parametrize("kind", ["a", "n", "o", "h", "", "new"])
+@pytest.mark.parametrize("kind", ["a", "o", "h", "", "new"])
 def test_other_control_messages_are_ignored(kind: str) -> None:
     session = Session(CLIENT, "h")
     assert receive(b'{"t":"c","d":{"t":"%b","d":{}}}' % kind.encode(), session=session) == []
     assert session.state is State.OPEN
+
+
+def test_the_end_of_an_upgrade_is_told() -> None:
+    assert receive(b'{"t":"c","d":{"t":"n","d":{}}}') == [Switch()]
 
 
 # Limits

@@ -215,6 +215,11 @@ class Outbox:
         self.stalled_at = None
         self._turn.stopwatch.metrics.sent_bytes += self.flush()
 
+    def change_writing(self, write: Callable[[bytes], None]) -> None:
+        """What is still here leaves by `write`; only between two messages."""
+        if self._write is not None:
+            self._write = write
+
     def check_stall(self, now: float) -> None:
         """Closes a client that has taken nothing for too long; for the rim's sweep."""
         if self.stalled_at is not None and now - self.stalled_at > OUTBOX_STALL_SECONDS:

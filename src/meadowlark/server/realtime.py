@@ -1,8 +1,8 @@
-"""One realtime connection: a WebSocket, the session machine that reads it, and the outbox that writes it.
+"""One realtime connection: a line, the session machine that reads it, and the outbox that writes it.
 
-Frames arrive from picows, the session turns them into commands, the shard carries them out, and what this client must
-hear comes back through `deliver` and `send_reply` into the outbox. picows' protocol class is wrapped here and nowhere
-else: it is not part of its documented interface, so the dependency is pinned and this file is the one to change.
+Frames arrive from the line, the session turns them into commands, the shard carries them out, and what this client must
+hear comes back through `deliver` and `send_reply` into the outbox. A line is a WebSocket (websocket.py) or a series of long polls
+(long_poll.py), and may change from the second to the first while the connection stays as it is.
 A message too long for one turn of the loop is prepared beside everyone else's work; until it is carried out nothing further is
 read or received, and the end of the connection waits too.
 Invariant: after `closed` nothing refers to the connection any more; no cycle is left behind (workers run without a
@@ -12,17 +12,17 @@ collector).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 import structlog
-from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
-from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-defined]  # not in its stubs: see above
+from picows import WSCloseCode
 
 from meadowlark.auth.identity import NOBODY
 from meadowlark.auth.tokens import Verifier, override
 from meadowlark.engine import Command, Identify, Leave, Push, Reply, Revoke, Set, Update
 from meadowlark.errors import Code, Refused
-from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, LARGE_BYTES, MESSAGE_BYTES_MAX
+from meadowlark.limits import LARGE_BYTES
 from meadowlark.server.families import OPERATIONS, Operation, Transport
 from meadowlark.server.large_messages import LargeMessage
 from meadowlark.server.large_writes import LargeWrites
@@ -37,6 +37,7 @@ from meadowlark.wire import (
     Long,
     Outcome,
     Session,
+    Switch,
     Unauthenticate,
     encode_get_slices,
     encode_push,
@@ -44,18 +45,36 @@ from meadowlark.wire import (
     encode_refusal,
     encode_reply,
     encode_revoke,
-    encode_shutdown,
 )
 
 log = structlog.get_logger()
 
-CLOSE_REASON_BYTES_MAX = 123
-"""RFC 6455 section 5.5: a control frame holds 125 bytes, two of them the code."""
 _REALTIME = int(Transport.REALTIME)  # Members of enumerations are slow to look up, and this is for every frame.
 _LARGE = "large"
 """Key of the message of a large value in `push.encoded`."""
-READ_BUFFER_BYTES = 2048
-"""First size of a connection's read buffer; it grows with the frames that come."""
+
+
+class Line(Protocol):
+    """What carries a connection's frames. What is written has been framed for a WebSocket."""
+
+    @property
+    def write(self) -> Callable[[bytes], Any]: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def ask(self) -> None:
+        """Asks a client that was silent whether it is there."""
+
+    def close(self, code: WSCloseCode, reason: str) -> None:
+        """Says goodbye, after what was written."""
+
+    def abort(self) -> None:
+        """Ends now."""
+
+    def switch(self) -> None:
+        """The client has sent its last frame on this line, and goes on with another."""
 
 
 class Host(Protocol):
@@ -72,11 +91,11 @@ class Host(Protocol):
 
 
 class RealtimeConnection(Receiver):
-    """A client on the realtime socket. One per WebSocket; `adopt` makes it."""
+    """A client of the realtime protocol."""
 
     __slots__ = (
         "_heard", "_held_frames", "_host", "_hosted", "_is_gone", "_message_bytes", "_outbox", "_pinged", "_reads", "_session",
-        "_transport",
+        "line",
     )  # fmt: skip
 
     def __init__(self, host: Host, hosted: Hosted, session_id: str, host_name: str) -> None:
@@ -93,17 +112,18 @@ class RealtimeConnection(Receiver):
         self._reads = True
         """Whether further requests are wanted."""
         self._outbox: Outbox | None = None
-        self._transport: WSTransport | None = None
+        self.line: Line | None = None
+        """None before `opened` and after the end."""
         self._heard = True
         self._pinged = False
 
     # Receiving
 
-    def opened(self, transport: WSTransport) -> None:
+    def opened(self, line: Line) -> None:
         assert self._session is not None
         assert self._hosted is not None
-        self._transport = transport
-        self._outbox = Outbox(self._host.turn, transport.underlying_transport.write, self._too_slow)
+        self.line = line
+        self._outbox = Outbox(self._host.turn, line.write, self._too_slow)
         self._hosted.users += 1
         self._hosted.clients[self.id] = self
         self._host.sessions.add(self)
@@ -150,13 +170,16 @@ class RealtimeConnection(Receiver):
             self.close(WSCloseCode(event.code), event.reason)
         elif kind is Long:
             self._begin_long(event, hosted)
+        elif kind is Switch:
+            if self.line is not None:
+                self.line.switch()
         else:
             self._host.shard.apply(hosted, cast(Command, event), read_at)
 
     def _begin_long(self, long: Long, hosted: Hosted) -> None:
         self._held_frames = []
-        if self._transport is not None:
-            self._transport.underlying_transport.pause_reading()
+        if self.line is not None:
+            self.line.pause_reading()
         task = asyncio.get_running_loop().create_task(self._carry_out(long, hosted))
         _tasks.add(task)
         task.add_done_callback(_finish_task)
@@ -201,8 +224,8 @@ class RealtimeConnection(Receiver):
             return
         for frame in frames or ():
             self.received(frame)
-        if self._held_frames is None and self._reads and self._transport is not None:
-            self._transport.underlying_transport.resume_reading()
+        if self._held_frames is None and self._reads and self.line is not None:
+            self.line.resume_reading()
 
     def _authenticate(self, event: Authenticate) -> None:
         assert self._hosted is not None
@@ -272,6 +295,12 @@ class RealtimeConnection(Receiver):
         if self._outbox is not None:
             self._outbox.release(place, frame)
 
+    def change_line(self, line: Line) -> None:
+        """What was not written yet is written to `line`, from which everything comes now."""
+        if self._outbox is not None:
+            self.line = line
+            self._outbox.change_writing(line.write)
+
     def abandon(self, reason: str) -> None:
         self.close(WSCloseCode.INTERNAL_ERROR, reason)
 
@@ -288,12 +317,12 @@ class RealtimeConnection(Receiver):
     def stop_reading(self) -> None:
         """Takes no more requests; what was asked is still answered."""
         self._reads = False
-        if self._transport is not None:
-            self._transport.underlying_transport.pause_reading()
+        if self.line is not None:
+            self.line.pause_reading()
 
     def sweep(self, now: float) -> None:
         """Called every PING_SECONDS: a silent client is asked whether it is there, and closed if it does not answer."""
-        if self._transport is None:
+        if self.line is None:
             return
         if self._held_frames is not None:
             return  # We do not listen.
@@ -301,28 +330,27 @@ class RealtimeConnection(Receiver):
             self._heard = self._pinged = False
         elif not self._pinged:
             self._pinged = True
-            self._transport.send_ping()
+            self.line.ask()
         else:
             log.info("connection lost", session=self.id, reason="no answer to a ping")
             self._abort()
 
     def close(self, code: WSCloseCode, reason: str) -> None:
         """Says goodbye with `code`, after what is in the outbox, and ends the session now."""
-        transport, outbox = self._transport, self._outbox
-        if transport is None:
+        line, outbox = self.line, self._outbox
+        if line is None:
             return
         if outbox is not None:
             self._host.turn.stopwatch.metrics.sent_bytes += outbox.flush_all()
         self.closed()
-        transport.send_close(code, _fitting(reason))
-        transport.disconnect(graceful=True)
+        line.close(code, reason)
 
     def closed(self) -> None:
         """The connection is gone, or ends now: runs what it queued for this moment and forgets everything."""
         outbox, self._outbox = self._outbox, None
         if outbox is not None:
             outbox.close()
-        self._transport = None
+        self.line = None
         self._host.sessions.discard(self)
         if self._held_frames is not None:
             self._is_gone = True  # What it asked before comes first.
@@ -346,10 +374,10 @@ class RealtimeConnection(Receiver):
         asyncio.get_running_loop().call_soon(self._abort)
 
     def _abort(self) -> None:
-        transport = self._transport
+        line = self.line
         self.closed()
-        if transport is not None:
-            transport.underlying_transport.abort()
+        if line is not None:
+            line.abort()
 
 
 _tasks: set[asyncio.Task[None]] = set()
@@ -381,138 +409,3 @@ class _Held(Receiver):
 
     def send_reply(self, encoded: Any) -> None:
         self._connection.release(self._place, encoded)
-
-
-class _Socket(WSListener):
-    """picows' side: whole messages of one WebSocket for one connection."""
-
-    __slots__ = ("_connection", "_parts")
-
-    def __init__(self, connection: RealtimeConnection) -> None:
-        self._connection: RealtimeConnection | None = connection
-        self._parts: list[bytes] | None = None
-        """Of a message in fragments, which no SDK sends."""
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        if self._connection is not None:
-            self._connection.opened(transport)
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        connection = self._connection
-        if connection is None:
-            return
-        if frame.msg_type is WSMsgType.TEXT and frame.fin and self._parts is None:
-            connection.received(frame.get_payload_as_memoryview())
-        else:
-            self._odd_frame(connection, frame)
-
-    def _odd_frame(self, connection: RealtimeConnection, frame: WSFrame) -> None:
-        """Everything but a whole text message: rare."""
-        connection.heard()
-        kind = frame.msg_type
-        if kind in (WSMsgType.TEXT, WSMsgType.CONTINUATION):
-            self._parts = [*(self._parts or ()), frame.get_payload_as_bytes()]
-            if sum(map(len, self._parts)) > MESSAGE_BYTES_MAX:
-                connection.close(WSCloseCode.MESSAGE_TOO_BIG, f"a message has more than {MESSAGE_BYTES_MAX} bytes")
-            elif frame.fin:
-                whole = b"".join(self._parts)
-                self._parts = None
-                connection.received(whole)
-        elif kind is WSMsgType.BINARY:
-            connection.close(WSCloseCode.UNSUPPORTED_DATA, "expected text frames")
-        elif kind is WSMsgType.CLOSE:
-            connection.close(WSCloseCode.OK, "")
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.closed()
-
-    def pause_writing(self) -> None:
-        if self._connection is not None:
-            self._connection.pause()
-
-    def resume_writing(self) -> None:
-        if self._connection is not None:
-            self._connection.resume()
-
-
-class _Farewell(WSListener):
-    """A client that cannot be served at all, told so in the protocol's own words: it does not come back."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        transport.underlying_transport.write(encode_shutdown(self._text))
-        transport.send_close(WSCloseCode.POLICY_VIOLATION, _fitting(self._text))
-        transport.disconnect(graceful=True)
-
-
-class _Quiet:
-    """A logger for picows, which would otherwise make one per connection: its warnings are ours to report."""
-
-    def isEnabledFor(self, level: int) -> bool:
-        return False
-
-    def log(self, *args: Any, **kwargs: Any) -> None: ...
-
-    def debug(self, *args: Any, **kwargs: Any) -> None: ...
-
-    def info(self, *args: Any, **kwargs: Any) -> None: ...
-
-    def warning(self, message: str, *args: Any, **kwargs: Any) -> None:
-        log.debug("websocket", message=message % args if args else message)
-
-    def error(self, message: str, *args: Any, **kwargs: Any) -> None:
-        log.warning("websocket", message=message % args if args else message)
-
-    def exception(self, message: str, *args: Any, **kwargs: Any) -> None:
-        log.exception("websocket", message=message % args if args else message)
-
-
-_quiet = _Quiet()
-
-
-def adopt(transport: asyncio.Transport, connection: RealtimeConnection, replay: bytes) -> None:
-    """Gives `transport`, whose client asked for a WebSocket in `replay` (request head and what followed), to `connection`."""
-    _make_websocket(transport, _Socket(connection), replay)
-
-
-def turn_away(transport: asyncio.Transport, text: str, replay: bytes) -> None:
-    """Makes the WebSocket that the client asked for, says `text` in it, and closes: for names that can never be served."""
-    _make_websocket(transport, _Farewell(text), replay)
-
-
-def _fitting(reason: str) -> bytes:
-    """As much of `reason` as a close frame holds, cut between characters."""
-    return reason.encode()[:CLOSE_REASON_BYTES_MAX].decode(errors="ignore").encode()
-
-
-def _make_websocket(transport: asyncio.Transport, listener: WSListener, replay: bytes) -> None:
-    protocol = WSProtocol(
-        None,  # host and path: only a client needs them
-        None,
-        False,  # is_client_side
-        lambda request: listener,
-        _quiet,
-        True,  # disconnect_on_exception
-        10.0,  # handshake timeout, over at once since the head is here
-        False,  # enable_auto_ping: one sweep for all connections instead of a task each
-        None,
-        None,
-        WSAutoPingStrategy.PING_WHEN_IDLE,
-        True,  # enable_auto_pong
-        CLIENT_FRAME_BYTES_MAX,
-        None,  # extra headers
-        READ_BUFFER_BYTES,
-    )
-    transport.set_protocol(protocol)
-    protocol.connection_made(transport)
-    rest = memoryview(replay)
-    while rest and not transport.is_closing():
-        buffer = protocol.get_buffer(-1)
-        count = min(len(buffer), len(rest))
-        buffer[:count] = rest[:count]
-        protocol.buffer_updated(count)
-        rest = rest[count:]

@@ -46,7 +46,7 @@ from meadowlark.server.logs import set_up_logs
 from meadowlark.server.observer import Observer
 from meadowlark.server.outbox import Turn
 from meadowlark.server.peers import Passed, Peers
-from meadowlark.server.realtime import RealtimeConnection, adopt, turn_away
+from meadowlark.server.realtime import RealtimeConnection
 from meadowlark.server.relay import RelaySide, make_pair
 from meadowlark.server.routing import owner_of
 from meadowlark.server.shard import Hosted, Shard
@@ -54,6 +54,7 @@ from meadowlark.server.slicer import Slicer
 from meadowlark.server.spec import SPEC_VARIABLE, WorkerSpec
 from meadowlark.server.stopwatch import Stopwatch
 from meadowlark.server.tls import make_context
+from meadowlark.server.websocket import adopt, turn_away
 
 log = structlog.get_logger()
 

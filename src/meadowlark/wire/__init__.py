@@ -1,6 +1,6 @@
 """The wire: protocols as bytes, without I/O. Turns bytes into commands and effects into bytes; knows no sockets."""
 
-from meadowlark.wire.outcomes import Answer, Authenticate, Close, Long, Outcome, Unauthenticate
+from meadowlark.wire.outcomes import Answer, Authenticate, Close, Long, Outcome, Switch, Unauthenticate
 from meadowlark.wire.pushes import encode_auth_revoked, encode_push, encode_push_slices, encode_revoke
 from meadowlark.wire.realtime import Session, State
 from meadowlark.wire.replies import (
@@ -24,6 +24,7 @@ __all__ = [
     "Outcome",
     "Session",
     "State",
+    "Switch",
     "Unauthenticate",
     "close_frame",
     "encode_auth_revoked",

@@ -60,4 +60,8 @@ class Long(msgspec.Struct, frozen=True, gc=False):
     text: bytearray
 
 
-Outcome = Command | Authenticate | Unauthenticate | Answer | Close | Long
+class Switch(msgspec.Struct, frozen=True, gc=False):
+    """The client has sent its last message this way; the next ones come on the other connection that it has opened."""
+
+
+Outcome = Command | Authenticate | Unauthenticate | Answer | Close | Long | Switch

@@ -23,12 +23,13 @@ from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGE
 from meadowlark.wire.actions import ACTIONS, refuse_unknown
 from meadowlark.wire.assembly import COUNT_LENGTH_MAX, Assembly, find_count
 from meadowlark.wire.envelope import DECODE_ERRORS, Body, Inner, Message, decode, decode_slices, find_request, malformed
-from meadowlark.wire.outcomes import Answer, Close, Long, Outcome
+from meadowlark.wire.outcomes import Answer, Close, Long, Outcome, Switch
 from meadowlark.wire.replies import PONG, encode_hello, encode_refusal
 from meadowlark.wire.websocket import CloseCode
 
 _NO_BODY = Body()
 _PONG = Answer(PONG)
+_SWITCH = Switch()
 
 
 class State(enum.IntEnum):
@@ -137,12 +138,14 @@ class Session:
             events.append(Answer(encode_refusal(inner.r, refused), refused.code))
 
     def _receive_other(self, kind: str, inner: Inner, events: list[Outcome]) -> None:
-        """Control messages, of which only the ping wants an answer, and what is neither control nor request."""
+        """Control messages, of which two mean something to a server, and what is neither control nor request."""
         if kind != "c":
             what = "a request has no number: expected 'r'" if kind == "d" else "a message is neither control nor data"
             self._close(CloseCode.PROTOCOL, what, events)
         elif inner.t == "p":
             events.append(_PONG)
+        elif inner.t == "n":
+            events.append(_SWITCH)
 
     def _refuse_message(
         self, payload: bytes | bytearray | memoryview, fault: Refused, code: CloseCode, events: list[Outcome]
