@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import growth, hot_room, idle, memory, neighbour, peers, presence, report, rooms, storm
+from bench import flood, growth, hot_room, idle, memory, neighbour, peers, presence, report, rooms, storm
 from bench.harness import main
 from bench.script import bench_of
 
@@ -17,6 +17,7 @@ BENCHES = [
     peers.BENCH,
     storm.BENCH,
     neighbour.BENCH,
+    flood.BENCH,
     presence.BENCH,
     growth.BENCH,
     idle.BENCH,

@@ -246,6 +246,11 @@ class Process:
         self._process.stdin.write("\n")
         self._process.stdin.flush()
 
+    def kill(self) -> None:
+        """Gone after this, without a report."""
+        self._process.kill()
+        self.end()
+
     def end(self) -> None:
         """Gone after this, its pipes closed; kills it if it still runs."""
         self._late.cancel()

@@ -50,10 +50,18 @@ OUTBOX_STALL_SECONDS = 60.0
 """A client that takes nothing at all for this long, with bytes waiting, is closed as slow."""
 
 HANDSHAKE_SECONDS = 10.0
-"""From accept to a complete request head; slower peers are closed."""
+"""From when a connection is let in to a complete request head; slower peers are closed."""
 
-PING_SECONDS = 30.0
-"""A realtime connection that was silent for one such span is pinged; silent for two, it is closed as lost."""
+ARRIVALS_MAX = 8192
+"""Connections of one worker that wait to be let in. More stay in the kernel's queue, whose end clients do not notice: it drops
+what they send to connect, and they send it again a second later."""
+
+PING_SECONDS = 48.0
+"""A realtime connection that was silent for so long is pinged. SDKs say something every 45 seconds, so those that live are never
+asked: with thousands of idle connections, pings and their answers were most of the cost."""
+
+LOST_SECONDS = 72.0
+"""One that was silent for so long, the ping included, is closed as lost."""
 
 # REST.
 

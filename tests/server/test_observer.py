@@ -134,7 +134,7 @@ def test_the_loop_is_looked_at_often_while_clients_send_and_seldom_while_they_do
     quiet = sum(made.looks.values())
     assert quiet == round(1.0 / QUIET_SECONDS)
     for _ in range(100):
-        made.stopwatch.metrics.received_bytes += 10
+        made.stopwatch.metrics.received_bytes += 1000
         made.loop.run(BUSY_SECONDS)
     assert 80 <= sum(made.looks.values()) - quiet <= 100
 

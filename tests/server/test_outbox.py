@@ -10,7 +10,16 @@ import pytest
 
 from meadowlark.limits import OUTBOX_BYTES_MAX, OUTBOX_STALL_SECONDS, OUTBOXES_BYTES_MAX
 from meadowlark.server.families import Slow
-from meadowlark.server.outbox import LARGE_PLACE_BYTES, LARGE_TURN_BYTES, Outbox, Turn
+from meadowlark.server.lanes import Lane
+from meadowlark.server.outbox import (
+    LARGE_PLACE_BYTES,
+    LARGE_TURN_BYTES,
+    WRITE_NANOSECONDS,
+    WRITES_WHOLE_MAX,
+    Outbox,
+    Turn,
+)
+from meadowlark.server.stopwatch import Stopwatch
 
 
 class Loop:
@@ -101,6 +110,56 @@ def test_a_closed_outbox_takes_and_writes_nothing(made: Made) -> None:
     made.outbox.put(b"b")
     made.loop.turn()
     assert made.written == []
+
+
+class Clock:
+    """Every look at it is a quarter of the time for writes later."""
+
+    def __init__(self) -> None:
+        self.now = 1
+
+    def __call__(self) -> int:
+        self.now += WRITE_NANOSECONDS // 4
+        return self.now
+
+
+def test_many_writes_of_one_database_are_spread_over_turns_and_others_go_first() -> None:
+    loop: Any = Loop()
+    turn = Turn(loop, Stopwatch(Clock()))
+    written: list[str] = []
+
+    def make(name: str, lane: Lane) -> Outbox:
+        return Outbox(turn, lambda data: written.append(f"{name} {data.decode()}"), lambda reason: None, lane)
+
+    large, small = Lane(), Lane()
+    crowd = [make(str(number), large) for number in range(WRITES_WHOLE_MAX + 100)]
+    one = make("one", small)
+    stopwatch = turn.stopwatch
+    stopwatch.begin(1)
+    stopwatch.push_count += 1
+    for outbox in crowd:
+        outbox.put(b"a")
+    one.put(b"a")
+    loop.turn()
+    assert "one a" in written
+    first = len(written)
+    assert first < len(crowd) // 2
+    assert sum(stopwatch.metrics.broadcast.counts) == 0
+    stopwatch.begin(2)
+    stopwatch.push_count += 1
+    for outbox in crowd:
+        outbox.put(b"b")
+    one.put(b"b")
+    loop.turn()
+    assert "one b" in written[first:]
+    while loop.soon:
+        loop.turn()
+    by_client = {name: "".join(line.split()[1] for line in written if line.split()[0] == name) for name in ("one", "0", "150")}
+    assert by_client == {"one": "ab", "0": "ab", "150": "ab"}
+    assert "150 ab" in written, "what comes while a client waits for its turn leaves with the rest"
+    assert sum(stopwatch.metrics.broadcast.counts) == 2
+    assert stopwatch.begun_at == 0
+    assert not turn.is_due
 
 
 class Several:

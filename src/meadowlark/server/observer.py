@@ -1,6 +1,6 @@
 """Watches one worker: how late its loop is, and what it holds at the moment; tells everyone through the board.
 
-A timer every 10 ms, or every 100 ms while nothing is received, measures by how much it is late. A lag over the threshold of
+A timer every 10 ms, or every 100 ms while little is received, measures by how much it is late. A lag over the threshold of
 the slow log that no slow operation explains is logged as "loop": something else held the loop, or the machine gave the core
 to others. Once a second all numbers are published; what is counted by looking (connections, memory) is looked at then.
 Does not know: who reads the board.
@@ -22,7 +22,9 @@ from meadowlark.server.shard import Shard
 BUSY_SECONDS = 0.01
 """Between two looks at the loop's lag while clients send."""
 QUIET_SECONDS = 0.1
-"""And while they do not. Waking a sleeping process is what a look costs: a hundred a second took 1.3 % of a core."""
+"""And while they hardly do. Waking a sleeping process is what a look costs: a hundred a second took 1.3 % of a core."""
+BUSY_BYTES_PER_SECOND = 20_000
+"""Received. Less is a few writes, or the keep-alives of thousands of idle connections."""
 PUBLISH_SECONDS = 1.0
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -52,8 +54,8 @@ class Observer:
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._due = 0
         """When the lag's timer should fire, by the stopwatch's clock."""
-        self._received_bytes = 0
-        """Received when it last did."""
+        self._received_bytes = self._looked_at = 0
+        """Received when it last did, and when that was."""
         self._slow_count = 0
         """Slow operations when it last did."""
         self._timers: list[asyncio.TimerHandle] = []
@@ -103,8 +105,9 @@ class Observer:
         self._timers[1] = self._next_look()
 
     def _next_look(self) -> asyncio.TimerHandle:
-        is_busy = self._metrics.received_bytes != self._received_bytes
-        self._received_bytes = self._metrics.received_bytes
-        seconds = BUSY_SECONDS if is_busy else QUIET_SECONDS
-        self._due = self._stopwatch.clock() + int(seconds * 1e9)
+        now, received_bytes = self._stopwatch.clock(), self._metrics.received_bytes
+        rate = (received_bytes - self._received_bytes) * 1e9 / max(1, now - self._looked_at)
+        self._received_bytes, self._looked_at = received_bytes, now
+        seconds = BUSY_SECONDS if rate > BUSY_BYTES_PER_SECOND else QUIET_SECONDS
+        self._due = now + int(seconds * 1e9)
         return self._loop.call_later(seconds, self._look)

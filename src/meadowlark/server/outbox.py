@@ -5,6 +5,8 @@ socket is full is paused: its frames wait as they are (shared with everyone else
 leave in parts as it takes them. Three bounds: OUTBOX_BYTES_MAX behind the message being sent, OUTBOX_STALL_SECONDS without
 progress, and OUTBOXES_BYTES_MAX for all clients of the worker, where those that most waits for go first. Past one of them the
 connection is closed with a reason, and the client comes back and resumes by hash; nobody else waits for it.
+Where one database has so many clients to write to that a turn would be long, its part is written over several turns, after
+everyone else's; what comes meanwhile for a client that has not had its turn leaves with the rest.
 A reply that waits for the disk may have a place kept for it (`hold`); what is put later stays behind that place. So has a
 message of a large value (`put_large`), which leaves in parts, some a turn. One that the client asked for is made when its turn
 has come, so that of all it asks for one is held at a time. One that tells of a change is made at once, and counts with its bytes:
@@ -23,10 +25,15 @@ from typing import Protocol
 
 from meadowlark.limits import OUTBOX_BYTES_MAX, OUTBOX_STALL_SECONDS, OUTBOXES_BYTES_MAX
 from meadowlark.server.families import Slow
-from meadowlark.server.stopwatch import Stopwatch
+from meadowlark.server.lanes import Lane, Lanes
+from meadowlark.server.stopwatch import Begun, Stopwatch
 
 LARGE_TURN_BYTES = 262_144
 """Of a large message, or of what waited for a slow client, written in one turn of the loop."""
+WRITES_WHOLE_MAX = 64
+"""Clients of one database that are written to in a turn without looking at the clock: about half a millisecond."""
+WRITE_NANOSECONDS = 2_000_000
+"""Of one turn, for the writes to clients of databases that have more of them."""
 LARGE_PLACE_BYTES = 131_072
 """Counted for a large message that is not made yet, or being sent."""
 
@@ -34,12 +41,24 @@ LARGE_PLACE_BYTES = 131_072
 class Turn:
     """The outboxes that have something to write when this loop turn ends; one a worker."""
 
-    __slots__ = ("_is_relieving", "_loop", "_ready", "held_bytes", "stalled", "stopwatch")
+    __slots__ = (
+        "_is_due", "_is_relieving", "_late", "_late_count", "_loop", "_ready", "_unfinished", "held_bytes", "lanes", "stalled",
+        "stopwatch",
+    )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, stopwatch: Stopwatch | None = None) -> None:
         """stopwatch: stopped when all is written; None: one of its own."""
         self._loop = loop
+        self.lanes = Lanes(loop)
         self._ready: list[Outbox] = []
+        self._is_due = False
+        """Whether `_flush` is on its way."""
+        self._late: deque[Outbox] = deque()
+        """Those of large databases, that wait for a turn with time for them."""
+        self._late_count = 0
+        """Taken from there so far."""
+        self._unfinished: deque[tuple[int, Begun]] = deque()
+        """What was handled in turns that are not all written: with the `_late_count` at which they are."""
         self.stopwatch = stopwatch or Stopwatch()
         self.stalled: set[Outbox] = set()
         """Those whose client does not take what is written."""
@@ -48,15 +67,19 @@ class Turn:
         self._is_relieving = False
 
     def add(self, outbox: Outbox) -> None:
-        if not self._ready:
-            self._loop.call_soon(self._flush)
-            self.stopwatch.is_stopped_later = True
+        if not self._is_due:
+            self._begin()
         self._ready.append(outbox)
+
+    def _begin(self) -> None:
+        self._is_due = True
+        self._loop.call_soon(self._flush)
+        self.stopwatch.is_stopped_later = True
 
     @property
     def is_due(self) -> bool:
         """Whether something will be written when this loop turn ends."""
-        return bool(self._ready)
+        return self._is_due
 
     def hold(self, size: int) -> None:
         """`size` more bytes wait (less, if it is negative)."""
@@ -82,15 +105,56 @@ class Turn:
 
     def _flush(self) -> None:
         ready, self._ready = self._ready, []
+        self._is_due = False
         stopwatch = self.stopwatch
         started_at = stopwatch.clock()
         size = 0
-        for outbox in ready:
-            size += outbox.flush()
+        if len(ready) <= WRITES_WHOLE_MAX and not self._late:
+            for outbox in ready:
+                size += outbox.flush()
+            now = stopwatch.stop()
+        else:
+            size = self._flush_some(ready, started_at)
+            now = self._stop_some()
         stopwatch.metrics.sent_bytes += size
-        now = stopwatch.stop()
+        self.lanes.settle()
         if now - started_at > stopwatch.slow.threshold:
             stopwatch.slow.report("write", now, now - started_at, size=size)
+
+    def _flush_some(self, ready: list[Outbox], started_at: int) -> int:
+        """Writes for databases with few clients in `ready`, then for the others as long as the time lasts; how many bytes."""
+        late, clock = self._late, self.stopwatch.clock
+        for outbox in ready:
+            outbox.lane.ready_count += 1
+        size = 0
+        for outbox in ready:
+            if outbox.lane.ready_count > WRITES_WHOLE_MAX:
+                late.append(outbox)
+            else:
+                size += outbox.flush()
+        for outbox in ready:
+            outbox.lane.ready_count = 0
+        end = started_at + WRITE_NANOSECONDS
+        while late:
+            size += late.popleft().flush()
+            self._late_count += 1
+            if not self._late_count % 8 and clock() >= end:
+                break
+        return size
+
+    def _stop_some(self) -> int:
+        """Stops the stopwatch for what has been written; the time that it is now."""
+        stopwatch, unfinished = self.stopwatch, self._unfinished
+        if not self._late:
+            while unfinished:
+                stopwatch.finish(unfinished.popleft()[1])
+            return stopwatch.stop()
+        unfinished.append((self._late_count + len(self._late), stopwatch.put_off()))
+        while unfinished[0][0] <= self._late_count:
+            stopwatch.finish(unfinished.popleft()[1])
+        if not self._is_due:
+            self._begin()
+        return stopwatch.clock()
 
 
 def _held_bytes(outbox: Outbox) -> int:
@@ -126,11 +190,16 @@ class Outbox:
     """Frames for one client. `overflowed` is called once, with the reason, when the client is too slow."""
 
     __slots__ = (
-        "_behind", "_behind_bytes", "_frames", "_overflowed", "_paused", "_turn", "_waiting_bytes", "_write", "stalled_at",
+        "_behind", "_behind_bytes", "_frames", "_overflowed", "_paused", "_turn", "_waiting_bytes", "_write", "lane",
+        "stalled_at",
     )  # fmt: skip
 
-    def __init__(self, turn: Turn, write: Callable[[bytes], None], overflowed: Callable[[str], None]) -> None:
+    def __init__(
+        self, turn: Turn, write: Callable[[bytes], None], overflowed: Callable[[str], None], lane: Lane | None = None
+    ) -> None:
+        """lane: the client's database's, which shares the turn's time with others; None: one of its own."""
         self._turn = turn
+        self.lane = lane or Lane()
         self._write: Callable[[bytes], None] | None = write
         self._overflowed: Callable[[str], None] | None = overflowed
         self._frames: list[bytes] = []

@@ -9,6 +9,7 @@ Invariant: a connection is never in two workers' hands and never dropped without
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections import deque
@@ -22,7 +23,7 @@ log = structlog.get_logger()
 MESSAGE_BYTES_MAX = 200_000
 """Of one message, below the kernel's default limit for a sending buffer."""
 WAITING_MAX = 4_096
-"""Connections that may wait for a full inbox; more are closed (their clients come back)."""
+"""Connections that may wait for a full inbox; more are told to come back, and closed."""
 TAKEN_PER_TURN_MAX = 64
 """Connections taken from the inbox before the loop does other work."""
 
@@ -39,8 +40,12 @@ Arrival = Callable[[socket.socket, bytes, Passed], None]
 class Peers:
     """This worker's inbox and the way into everyone else's."""
 
-    def __init__(self, inbox: socket.socket, others: list[socket.socket], arrived: Arrival) -> None:
-        """others: by worker index; the own entry is unused. `arrived` is called with each connection passed here."""
+    def __init__(self, inbox: socket.socket, others: list[socket.socket], arrived: Arrival, refusal: bytes = b"") -> None:
+        """others: by worker index; the own entry is unused. `arrived` is called with each connection passed here.
+
+        refusal: what a connection is told that cannot be passed on because too many wait already.
+        """
+        self._refusal = refusal
         self._inbox = inbox
         self._others = others
         self._arrived = arrived
@@ -82,6 +87,8 @@ class Peers:
             queue = self._waiting[worker] = deque()
             self._loop.add_writer(self._others[worker].fileno(), self._send_waiting, worker)
         if len(queue) >= WAITING_MAX:
+            with contextlib.suppress(OSError):
+                os.write(connection, self._refusal)
             return self._give_up(connection, f"{WAITING_MAX} connections wait for worker {worker} already")
         queue.append((message, connection))
         return True

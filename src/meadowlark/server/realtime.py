@@ -3,8 +3,10 @@
 Frames arrive from the line, the session turns them into commands, the shard carries them out, and what this client must
 hear comes back through `deliver` and `send_reply` into the outbox. A line is a WebSocket (websocket.py) or a series of long polls
 (long_poll.py), and may change from the second to the first while the connection stays as it is.
-A message too long for one turn of the loop is prepared beside everyone else's work; until it is carried out nothing further is
-read or received, and the end of the connection waits too.
+A message too long for one turn of the loop is prepared beside everyone else's work, and frames of a database that has had its
+share of a turn wait for the next (lanes.py); until what came first is carried out nothing further is received, little is read,
+and the end of the connection waits too. A connection's first messages and its end are the door's, not its database's, so that a
+storm of them costs those who stay nothing.
 Invariant: after `closed` nothing refers to the connection any more; no cycle is left behind (workers run without a
 collector).
 """
@@ -12,6 +14,7 @@ collector).
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
@@ -22,7 +25,7 @@ from meadowlark.auth.identity import NOBODY
 from meadowlark.auth.tokens import Verifier, override
 from meadowlark.engine import Command, Identify, Leave, Push, Reply, Revoke, Set, Update
 from meadowlark.errors import Code, Refused
-from meadowlark.limits import LARGE_BYTES
+from meadowlark.limits import LARGE_BYTES, LOST_SECONDS, PING_SECONDS
 from meadowlark.server.families import OPERATIONS, Operation, Transport
 from meadowlark.server.large_messages import LargeMessage
 from meadowlark.server.large_writes import LargeWrites
@@ -52,6 +55,16 @@ log = structlog.get_logger()
 _REALTIME = int(Transport.REALTIME)  # Members of enumerations are slow to look up, and this is for every frame.
 _LARGE = "large"
 """Key of the message of a large value in `push.encoded`."""
+HELD_FRAMES = 4
+"""That wait before a connection is not read any more: most wait for a turn or two, and to stop and go on costs system calls."""
+DOOR_MESSAGES = 4
+"""A client's first, that are the door's: an SDK shows its credential and says again what it listens to."""
+READ_NANOSECONDS = 10_000
+"""Charged for each message beside what is measured: the system call that read it, and taking its frame apart."""
+SWEEP_SECONDS = 12
+"""Between two looks at whether a connection was silent."""
+PING_SWEEPS = int(PING_SECONDS / SWEEP_SECONDS) + 1
+"""Looks that found it silent; the first may come just after it was heard."""
 
 
 class Line(Protocol):
@@ -94,8 +107,8 @@ class RealtimeConnection(Receiver):
     """A client of the realtime protocol."""
 
     __slots__ = (
-        "_heard", "_held_frames", "_host", "_hosted", "_is_gone", "_message_bytes", "_outbox", "_pinged", "_reads", "_session",
-        "line",
+        "_door_messages", "_held_frames", "_host", "_hosted", "_is_gone", "_is_preparing", "_is_reading", "_lane", "_lanes",
+        "_message_bytes", "_outbox", "_reads", "_session", "_silent_sweeps", "line",
     )  # fmt: skip
 
     def __init__(self, host: Host, hosted: Hosted, session_id: str, host_name: str) -> None:
@@ -105,17 +118,26 @@ class RealtimeConnection(Receiver):
         self._session: Session | None = Session(self, host_name, LARGE_BYTES)
         self._message_bytes = 0
         """Received of the message that is coming in."""
-        self._held_frames: list[bytes] | None = None
-        """Those that came while a long message is prepared; None while none is."""
+        self._lanes = host.turn.lanes
+        self._lane = self._lanes.door
+        """Whose share of the loop its messages take."""
+        self._door_messages = DOOR_MESSAGES
+        """Still to come before that is its database's."""
+        self._held_frames: deque[bytes] | None = None
+        """Those that came while a long message is prepared or others of the lane are first; None while they need not wait."""
+        self._is_preparing = False
+        """Whether a long message is."""
         self._is_gone = False
-        """Whether the connection ended meanwhile."""
+        """Whether the connection has ended, but not all that it asked has been carried out."""
+        self._is_reading = True
+        """Whether the line is."""
         self._reads = True
         """Whether further requests are wanted."""
         self._outbox: Outbox | None = None
         self.line: Line | None = None
         """None before `opened` and after the end."""
-        self._heard = True
-        self._pinged = False
+        self._silent_sweeps = 0
+        """Since something was heard."""
 
     # Receiving
 
@@ -123,7 +145,7 @@ class RealtimeConnection(Receiver):
         assert self._session is not None
         assert self._hosted is not None
         self.line = line
-        self._outbox = Outbox(self._host.turn, line.write, self._too_slow)
+        self._outbox = Outbox(self._host.turn, line.write, self._too_slow, self._hosted.lane)
         self._hosted.users += 1
         self._hosted.clients[self.id] = self
         self._host.sessions.add(self)
@@ -131,12 +153,54 @@ class RealtimeConnection(Receiver):
 
     def received(self, payload: memoryview | bytes) -> None:
         """One text frame's payload."""
-        self._heard = True
+        self._silent_sweeps = 0
+        if self._held_frames is not None or self._lane.is_over:
+            self._hold_frame(bytes(payload))
+        else:
+            self._receive(payload)
+
+    def _hold_frame(self, frame: bytes) -> None:
+        """Keeps what cannot be carried out yet; a client that goes on sending is not read meanwhile."""
+        frames = self._held_frames
+        if frames is None:
+            frames = self._held_frames = deque()
+            self._lanes.wait(self._lane, self._go_on)
+        frames.append(frame)
+        if len(frames) >= HELD_FRAMES:
+            self._stop_reading()
+
+    def _go_on(self) -> None:
+        """The lane has time for one more frame of this connection."""
+        frames = self._held_frames
+        if frames:
+            try:
+                self._receive(frames.popleft())
+            except BaseException:
+                self._fail()
+                raise
+        if not self._is_preparing:
+            self._go_on_later()
+
+    def _go_on_later(self) -> None:
+        """One frame after the other, in turn with other connections; after the last, the connection reads again, or its end."""
+        if self._held_frames:
+            self._lanes.wait(self._lane, self._go_on)
+            return
+        self._held_frames = None
+        if self._is_gone:
+            self._leave()
+        elif self._reads and not self._is_reading and self.line is not None:
+            self._is_reading = True
+            self.line.resume_reading()
+
+    def _stop_reading(self) -> None:
+        if self._is_reading and self.line is not None:
+            self._is_reading = False
+            self.line.pause_reading()
+
+    def _receive(self, payload: memoryview | bytes) -> None:
         session, hosted = self._session, self._hosted
         if session is None or hosted is None:
-            return
-        if self._held_frames is not None:
-            self._held_frames.append(bytes(payload))
             return
         stopwatch = self._host.turn.stopwatch
         started_at = stopwatch.clock()
@@ -151,11 +215,16 @@ class RealtimeConnection(Receiver):
         stopwatch.begin(started_at)
         for event in events:
             self._perform(event, hosted)
-        stopwatch.finished(_OPERATIONS.get(type(event)), started_at, hosted.name, event, self._message_bytes)
+        took = stopwatch.finished(_OPERATIONS.get(type(event)), started_at, hosted.name, event, self._message_bytes)
         self._message_bytes = 0
+        self._lanes.spend(self._lane, took + READ_NANOSECONDS)
+        if self._door_messages:
+            self._door_messages -= 1
+            if not self._door_messages:
+                self._lane = hosted.lane
 
     def heard(self) -> None:
-        self._heard = True
+        self._silent_sweeps = 0
 
     def _perform(self, event: Any, hosted: Hosted, read_at: int = 0) -> None:
         kind = type(event)
@@ -177,9 +246,10 @@ class RealtimeConnection(Receiver):
             self._host.shard.apply(hosted, cast(Command, event), read_at)
 
     def _begin_long(self, long: Long, hosted: Hosted) -> None:
-        self._held_frames = []
-        if self.line is not None:
-            self.line.pause_reading()
+        self._is_preparing = True
+        if self._held_frames is None:
+            self._held_frames = deque()
+        self._stop_reading()
         task = asyncio.get_running_loop().create_task(self._carry_out(long, hosted))
         _tasks.add(task)
         task.add_done_callback(_finish_task)
@@ -194,8 +264,7 @@ class RealtimeConnection(Receiver):
             if isinstance(event, Set | Update):
                 event = await self._prepare(event, hosted, size)
         except BaseException:
-            self._held_frames = None
-            self._abort()
+            self._fail()
             raise
         started_at = stopwatch.clock()
         stopwatch.begin(started_at)
@@ -216,16 +285,10 @@ class RealtimeConnection(Receiver):
             return Answer(encode_refusal(command.request, refused), refused.code)
 
     def _end_long(self) -> None:
-        """What waited for the long message: the frames behind it, or the end of the connection."""
-        frames, self._held_frames = self._held_frames, None
-        self._heard = True
-        if self._is_gone:
-            self.closed()
-            return
-        for frame in frames or ():
-            self.received(frame)
-        if self._held_frames is None and self._reads and self.line is not None:
-            self.line.resume_reading()
+        """What waited for the long message goes on: the frames behind it, or the end of the connection."""
+        self._is_preparing = False
+        self._silent_sweeps = 0
+        self._go_on_later()
 
     def _authenticate(self, event: Authenticate) -> None:
         assert self._hosted is not None
@@ -300,6 +363,8 @@ class RealtimeConnection(Receiver):
         if self._outbox is not None:
             self.line = line
             self._outbox.change_writing(line.write)
+            if not self._is_reading:
+                line.pause_reading()
 
     def abandon(self, reason: str) -> None:
         self.close(WSCloseCode.INTERNAL_ERROR, reason)
@@ -317,23 +382,18 @@ class RealtimeConnection(Receiver):
     def stop_reading(self) -> None:
         """Takes no more requests; what was asked is still answered."""
         self._reads = False
-        if self.line is not None:
-            self.line.pause_reading()
+        self._stop_reading()
 
-    def sweep(self, now: float) -> None:
-        """Called every PING_SECONDS: a silent client is asked whether it is there, and closed if it does not answer."""
-        if self.line is None:
-            return
-        if self._held_frames is not None:
-            return  # We do not listen.
-        if self._heard:
-            self._heard = self._pinged = False
-        elif not self._pinged:
-            self._pinged = True
-            self.line.ask()
-        else:
+    def sweep(self) -> None:
+        """Called every SWEEP_SECONDS: a silent client is asked whether it is there, and closed if it does not answer."""
+        if self.line is None or self._held_frames is not None:
+            return  # If frames are held we do not listen.
+        self._silent_sweeps += 1
+        if self._silent_sweeps > LOST_SECONDS / SWEEP_SECONDS:
             log.info("connection lost", session=self.id, reason="no answer to a ping")
             self._abort()
+        elif self._silent_sweeps == PING_SWEEPS:
+            self.line.ask()
 
     def close(self, code: WSCloseCode, reason: str) -> None:
         """Says goodbye with `code`, after what is in the outbox, and ends the session now."""
@@ -346,15 +406,31 @@ class RealtimeConnection(Receiver):
         line.close(code, reason)
 
     def closed(self) -> None:
-        """The connection is gone, or ends now: runs what it queued for this moment and forgets everything."""
+        """The connection is gone, or ends now: runs what it queued for this moment, in its turn, and forgets everything."""
         outbox, self._outbox = self._outbox, None
         if outbox is not None:
             outbox.close()
         self.line = None
         self._host.sessions.discard(self)
-        if self._held_frames is not None:
-            self._is_gone = True  # What it asked before comes first.
+        if self._is_gone:
             return
+        self._is_gone = True
+        if self._held_frames is not None:
+            return  # What it asked before comes first.
+        if self._lanes.door.is_over:
+            self._lanes.wait(self._lanes.door, self._leave)
+        else:
+            self._leave()
+
+    def end_now(self) -> None:
+        """For who takes the session over: what it asked and its end are carried out, unless a long message is being prepared."""
+        while self._held_frames and not self._is_preparing:
+            self._receive(self._held_frames.popleft())
+        if self._is_gone and not self._is_preparing:
+            self._held_frames = None
+            self._leave()
+
+    def _leave(self) -> None:
         hosted, self._hosted = self._hosted, None
         if hosted is None:
             return
@@ -366,12 +442,19 @@ class RealtimeConnection(Receiver):
         started_at = stopwatch.clock()
         stopwatch.begin(started_at)
         self._host.shard.apply(hosted, leave)
-        stopwatch.finished(Operation.LEAVE, started_at, hosted.name, leave)
+        took = stopwatch.finished(Operation.LEAVE, started_at, hosted.name, leave)
+        self._lanes.spend(self._lanes.door, took + READ_NANOSECONDS)
 
     def _too_slow(self, reason: str) -> None:
         log.warning("connection closed", session=self.id, reason=reason)
         # Not now: a fan-out may be going through the listeners of this database.
         asyncio.get_running_loop().call_soon(self._abort)
+
+    def _fail(self) -> None:
+        """A bug of ours: the connection ends, and what still waits of it is not carried out."""
+        self._is_preparing, self._held_frames = False, None
+        self._abort()
+        self._leave()
 
     def _abort(self) -> None:
         line = self.line

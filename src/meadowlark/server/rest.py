@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from meadowlark.server.http import HttpConnection
     from meadowlark.server.worker_api import WorkerApi
 
+HTTP_NANOSECONDS = 100_000
+"""Charged to a call's database for what is done around it: reading its request, writing its answer."""
+CALL_NANOSECONDS = 50_000
+"""Charged beforehand to let a call go on, so that not all that wait do so in one turn."""
+
 
 async def answer(
     worker: WorkerApi, connection: HttpConnection, database: str, request: RestRequest, body: bytes | bytearray
@@ -40,6 +45,13 @@ async def answer(
             return  # The client went while the database was opened; nobody would ever end the stream.
         EventStream(worker, connection, hosted, identity, request.path).start()
         return
+    lanes, lane = worker.turn.lanes, hosted.lane
+    if lane.is_over:
+        hosted.users += 1
+        try:
+            await lanes.enter(lane, CALL_NANOSECONDS)
+        finally:
+            hosted.users -= 1
     pushed = worker.push_ids.make(worker.now_ms()) if request.action is Action.PUSH else ""
     call = RestCall(connection, hosted, identity, request, pushed)
     stopwatch = worker.turn.stopwatch
@@ -51,7 +63,8 @@ async def answer(
         command = read_command(request, call, body, pushed)
     stopwatch.begin(started_at)
     worker.shard.apply(hosted, command, read_at)
-    stopwatch.called(_OPERATIONS[request.action], read_at, started_at, hosted.name, command, len(body))
+    took = stopwatch.called(_OPERATIONS[request.action], read_at, started_at, hosted.name, command, len(body))
+    lanes.spend(lane, took + HTTP_NANOSECONDS)
 
 
 async def _open(worker: WorkerApi, database: str, request: RestRequest, identity: Identity) -> Hosted:

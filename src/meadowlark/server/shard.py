@@ -40,6 +40,7 @@ from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.limits import JOURNAL_BACKLOG_BYTES_MAX, SNAPSHOT_BYTES_MIN
 from meadowlark.server.families import OPERATIONS
 from meadowlark.server.graveyard import Graveyard
+from meadowlark.server.lanes import Lane
 from meadowlark.server.loading import load
 from meadowlark.server.profile import Profile
 from meadowlark.server.slicer import Slicer
@@ -91,7 +92,7 @@ class Hosted:
     """One database in memory, with what the rim keeps about it."""
 
     __slots__ = (
-        "bury", "clients", "database", "name", "profile", "snapshot_bytes", "snapshotting", "stopped", "unsaved_bytes",
+        "bury", "clients", "database", "lane", "name", "profile", "snapshot_bytes", "snapshotting", "stopped", "unsaved_bytes",
         "used_at", "users",
     )  # fmt: skip
 
@@ -100,6 +101,8 @@ class Hosted:
         self.bury = bury
         self.name = database.name
         self.database = database
+        self.lane = Lane()
+        """Its share of the loop."""
         self.clients: dict[str, Receiver] = {}
         """Realtime connections by session id, so that a client that comes back can take over its old session."""
         self.users = 0

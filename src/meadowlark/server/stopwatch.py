@@ -24,6 +24,10 @@ from meadowlark.server.slow_log import SlowLog
 
 SLOW_SECONDS = 0.05
 
+Waiters = list[tuple[Any, Any, Any, int]]
+Begun = tuple[int, list[Operation], int, list[Waiters]]
+"""Of a turn that is not written to its end: when it began, what was handled, the changes told, who was acknowledged."""
+
 
 class Stopwatch:
     """One a worker. Times are nanoseconds of `clock`."""
@@ -42,7 +46,7 @@ class Stopwatch:
         self.push_count = 0
         """Changes told in this turn; whoever tells adds to it. Not timed if nothing was begun."""
         self._handled: list[Operation] = []
-        self._acknowledged: list[list[tuple[Any, Any, Any, int]]] = []
+        self._acknowledged: list[Waiters] = []
 
     def begin(self, now: int) -> None:
         """Something is being handled, read at `now`."""
@@ -56,22 +60,27 @@ class Stopwatch:
         if not self.is_stopped_later:
             self.stop()
 
-    def finished(self, operation: Operation | None, started_at: int, database: str, command: object, size: int = 0) -> None:
-        """`command` is `handled`; if it took too long since `started_at`, that is logged. size: bytes of the message."""
+    def finished(self, operation: Operation | None, started_at: int, database: str, command: object, size: int = 0) -> int:
+        """`command` is `handled`; if it took too long since `started_at`, that is logged. size: bytes of the message.
+
+        Gives what it took.
+        """
         self.handled(operation)
         took = self.clock() - started_at
         if took > self.slow.threshold:
             self._log(operation, took, database, command, size)
+        return took
 
-    def called(self, operation: Operation, read_at: int, started_at: int, database: str, command: object, size: int) -> None:
+    def called(self, operation: Operation, read_at: int, started_at: int, database: str, command: object, size: int) -> int:
         """`finished`, for what was read in an earlier turn, at `read_at`: it is measured from then on, apart from this turn."""
         now = self.clock()
         self.metrics.operation[operation].record(now - read_at)
         self.handled(None)
         if now - started_at > self.slow.threshold:
             self._log(operation, now - started_at, database, command, size)
+        return now - started_at
 
-    def acknowledge(self, waiters: list[tuple[Any, Any, Any, int]]) -> None:
+    def acknowledge(self, waiters: Waiters) -> None:
         """`waiters` are being told that their writes are durable; the last part of each says when its write was read (0: not
         timed)."""
         self._acknowledged.append(waiters)
@@ -83,28 +92,47 @@ class Stopwatch:
         now = self.clock()
         self.is_stopped_later = False
         if self.begun_at:
-            self._record_turn(now - self.begun_at)
+            self._record_turn(now - self.begun_at, self._handled, self.push_count)
+            self._handled.clear()
         self.begun_at = self.push_count = 0
         if self._acknowledged:
             groups, self._acknowledged = self._acknowledged, []
-            record = self.metrics.acknowledged.record
-            for waiters in groups:
-                for waiter in waiters:
-                    if waiter[3]:
-                        record(now - waiter[3])
+            self._record_acknowledged(now, groups)
         return now
 
-    def _record_turn(self, nanoseconds: int) -> None:
+    def put_off(self) -> Begun:
+        """The turn is over, and not all is written yet: what to `finish` when it is."""
+        begun = (self.begun_at, self._handled, self.push_count, self._acknowledged)
+        self.is_stopped_later = False
+        self.begun_at = self.push_count = 0
+        self._handled, self._acknowledged = [], []
+        return begun
+
+    def finish(self, begun: Begun) -> None:
+        """All that `begun` caused has been handed to transports."""
+        begun_at, handled, push_count, acknowledged = begun
+        now = self.clock()
+        if begun_at:
+            self._record_turn(now - begun_at, handled, push_count)
+        self._record_acknowledged(now, acknowledged)
+
+    def _record_turn(self, nanoseconds: int, handled: list[Operation], push_count: int) -> None:
         bucket = bisect_left(BOUNDS, nanoseconds)
-        for operation in self._handled:
+        for operation in handled:
             histogram = self.metrics.operation[operation]
             histogram.counts[bucket] += 1
             histogram.sum += nanoseconds
-        self._handled.clear()
-        if self.push_count:
+        if push_count:
             broadcast = self.metrics.broadcast
-            broadcast.counts[bucket] += self.push_count
-            broadcast.sum += nanoseconds * self.push_count
+            broadcast.counts[bucket] += push_count
+            broadcast.sum += nanoseconds * push_count
+
+    def _record_acknowledged(self, now: int, groups: list[Waiters]) -> None:
+        record = self.metrics.acknowledged.record
+        for waiters in groups:
+            for waiter in waiters:
+                if waiter[3]:
+                    record(now - waiter[3])
 
     def _log(self, operation: Operation | None, took: int, database: str, command: object, size: int) -> None:
         kind = operation.name.lower() if operation is not None else type(command).__name__.lower()

@@ -44,7 +44,7 @@ class EventStream(Receiver):
         self._connection: HttpConnection | None = connection
         self._hosted = hosted
         self._root = root
-        self._outbox = Outbox(worker.turn, connection.pipe.write, self._too_slow)
+        self._outbox = Outbox(worker.turn, connection.pipe.write, self._too_slow, hosted.lane)
         self._started = False
         """Whether the response has begun; until then the request may still be refused."""
         self._slicing = False
@@ -71,7 +71,8 @@ class EventStream(Receiver):
         started_at = stopwatch.clock()
         stopwatch.begin(started_at)
         self._worker.shard.apply(self._hosted, command)
-        stopwatch.finished(operation, started_at, self._hosted.name, command)
+        took = stopwatch.finished(operation, started_at, self._hosted.name, command)
+        self._worker.turn.lanes.spend(self._hosted.lane, took)
 
     # What the shard tells
 

@@ -34,7 +34,7 @@ from meadowlark.engine import Access, Locked, Open
 from meadowlark.errors import Code, JournalDamaged, MeadowlarkError, Refused
 from meadowlark.ids import PushIds
 from meadowlark.journal import Databases, Journal, Snapshots
-from meadowlark.limits import PING_SECONDS
+from meadowlark.limits import ARRIVALS_MAX
 from meadowlark.server.board import Board, Published
 from meadowlark.server.config import Config
 from meadowlark.server.credential import read_credential
@@ -46,8 +46,9 @@ from meadowlark.server.logs import set_up_logs
 from meadowlark.server.observer import Observer
 from meadowlark.server.outbox import Turn
 from meadowlark.server.peers import Passed, Peers
-from meadowlark.server.realtime import RealtimeConnection
+from meadowlark.server.realtime import SWEEP_SECONDS, RealtimeConnection
 from meadowlark.server.relay import RelaySide, make_pair
+from meadowlark.server.rounds import Round
 from meadowlark.server.routing import owner_of
 from meadowlark.server.shard import Hosted, Shard
 from meadowlark.server.slicer import Slicer
@@ -61,6 +62,8 @@ log = structlog.get_logger()
 DRAIN_CONNECTIONS_SECONDS = 5.0
 """For clients to take what they are owed when the worker stops."""
 TIDY_SECONDS = 5.0
+CONNECTION_SWEEP_SECONDS = 2
+"""Between two looks at an HTTP connection's patience and a stream's keep-alive."""
 SWITCH_SECONDS = 0.0005
 """How long one of the process's threads may keep the interpreter from another: the journal's thread has acknowledgements to
 hand over, and the default of 5 ms would show in their latency."""
@@ -106,10 +109,8 @@ class Worker:
         databases = Databases(disk, spec.data)
         self.shard = Shard(self._journal, self._snapshots, databases, access, config, self.now_ms, stopwatch, self.slicer)
         self._observer = Observer(self, spec.index, self._journal, Board(spec.board), loop=self._loop)
-        self._to_sweep: list[RealtimeConnection] = []
-        """Sessions not yet looked at in this round, which lasts PING_SECONDS, so that no second has all the work."""
-        self._sweep_share = 1
-        self._next_round_at = 0.0
+        self._connection_round = Round(self.connections, CONNECTION_SWEEP_SECONDS)
+        self._session_round = Round(self.sessions, SWEEP_SECONDS)
         self._front: Front | None = None
         self._peers: Peers | None = None
 
@@ -127,11 +128,15 @@ class Worker:
         control.setblocking(False)
         self._loop.add_reader(control.fileno(), self._supervisor_gone, control)
         self._peers = Peers(
-            socket.socket(fileno=self._spec.inbox), [socket.socket(fileno=number) for number in self._spec.others], self._arrived
+            socket.socket(fileno=self._spec.inbox),
+            [socket.socket(fileno=number) for number in self._spec.others],
+            self._arrived,
+            b"" if self._tls else _UNAVAILABLE,
         )
         several = len(self._spec.others) > 1
         listeners = [socket.socket(fileno=number) for number in self._spec.listeners]
-        self._front = Front(listeners, self._metrics, serve=self._serve, pass_on=self._pass_untouched if several else None)
+        pass_on = self._pass_untouched if several else None
+        self._front = Front(listeners, self._metrics, self.turn.lanes, serve=self._serve, pass_on=pass_on)
         self._start(self.shard.recover(self._interrupted()))
         _freeze_heap()
         self._observer.start()
@@ -173,20 +178,15 @@ class Worker:
                 log.exception("periodic work failed", work=work.__name__)
 
     async def _sweep(self) -> None:
-        """Once a second: silent connections, slow clients, keep-alives, and a share of the realtime sessions."""
+        """Once a second: silent connections, slow clients, keep-alives; of connections and sessions a share."""
         now = self._loop.time()
         assert self._front is not None
         self._front.sweep(now)
         self.turn.check_stalls(now)
-        for connection in list(self.connections):
+        for connection in self._connection_round.next():
             connection.sweep(now)
-        if not self._to_sweep and now >= self._next_round_at:
-            self._next_round_at = now + PING_SECONDS
-            self._to_sweep = list(self.sessions)
-            self._sweep_share = 1 + int(len(self._to_sweep) / PING_SECONDS)
-        for session in self._to_sweep[: self._sweep_share]:
-            session.sweep(now)
-        del self._to_sweep[: self._sweep_share]
+        for session in self._session_round.next():
+            session.sweep()
 
     async def _drain(self) -> None:
         """Ends everything in order; what was acknowledged is on disk, what was not is answered or never was."""
@@ -200,11 +200,13 @@ class Worker:
             session.stop_reading()
         for connection in list(self.connections):
             connection.drain()
-        # First the acknowledgements of what was read; then the ends of the sessions, with what they had queued.
+        # First what was read, and its acknowledgements; then the ends of the sessions, with what they had queued.
+        await self._let_waiting_go_on()
         await self._loop.run_in_executor(None, self._journal.drain)
         await asyncio.sleep(0)
         for session in list(self.sessions):
             session.close(WSCloseCode.GOING_AWAY, "the server stops: come back")
+        await self._let_waiting_go_on()
         await self._loop.run_in_executor(None, self._journal.drain)
         deadline = self._loop.time() + DRAIN_CONNECTIONS_SECONDS
         while self.connections and self._loop.time() < deadline:
@@ -212,6 +214,12 @@ class Worker:
         await asyncio.sleep(0)
         self._observer.stop()
         self._journal.close()
+
+    async def _let_waiting_go_on(self) -> None:
+        """What waits for its share of the loop is done; with nothing new coming in that takes a moment."""
+        deadline = self._loop.time() + DRAIN_CONNECTIONS_SECONDS
+        while self.turn.lanes.has_waiting and self._loop.time() < deadline:
+            await asyncio.sleep(0)
 
     # What connections know of their worker
 
@@ -297,6 +305,7 @@ class Worker:
         old = hosted.clients.get(last_session) if last_session else None
         if isinstance(old, RealtimeConnection):
             old.close(WSCloseCode.OK, "the session goes on in another connection")
+            old.end_now()
 
     # Connections
 
@@ -314,8 +323,22 @@ class Worker:
         """Another worker passed `connection` on, of which it had read `consumed`."""
         connection.setblocking(False)
         # A relayed connection is plain between the workers; a passed one that nobody read from still has its TLS to do.
-        plain = passed.secure or bool(consumed)
-        self._start(self._open(connection, consumed, None if plain else self._tls, secure=passed.secure))
+        tls = None if passed.secure or consumed else self._tls
+        assert self._front is not None
+        if self._front.is_full:
+            self._refuse(connection, tls)
+        else:
+            self._front.enter(
+                connection, lambda connection: self._start(self._open(connection, consumed, tls, secure=passed.secure))
+            )
+
+    def _refuse(self, connection: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """So many wait already that this one is told to come back; before a TLS handshake that cannot be said."""
+        log.warning("connection refused", reason=f"{ARRIVALS_MAX} wait to be let in")
+        with contextlib.suppress(OSError):
+            if tls is None:
+                connection.send(_UNAVAILABLE)
+        connection.close()
 
     def _serve(self, connection: socket.socket) -> None:
         self._start(self._open(connection, b"", self._tls, secure=False))

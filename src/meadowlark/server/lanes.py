@@ -1,0 +1,127 @@
+"""Shares of the loop, so that no database, and no storm at the door, takes more of a turn than the others can spare.
+
+Each database has a lane, and the door has one: connections that come and go. What is done for a lane is charged to it in time,
+not in messages. One that has had its share of a turn is *over*: what still comes for it waits, each connection's in its order
+and the connections in the order in which they came, until it has its share of a later turn. Between any two turns everyone
+else is read and answered. What takes longer than a share is a debt, paid by sitting out turns while others wait too.
+Lanes that keep within their share pay an addition a message, and nobody ever looks at them.
+Does not know: connections, databases; what waits is a function that goes on with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+
+log = structlog.get_logger()
+
+SHARE_NANOSECONDS = 2_000_000
+"""Of one turn, for a lane alone; also for all those together that are over. With the time to write, a turn stays under 5 ms."""
+SHARE_NANOSECONDS_MIN = 250_000
+"""For each, however many are over."""
+
+
+class Lane:
+    """One a database, and one for the door."""
+
+    __slots__ = ("is_over", "ready_count", "spent", "waiting")
+
+    def __init__(self) -> None:
+        self.is_over = False
+        """Whether what comes now must wait: it has had its share, or others of it wait already."""
+        self.spent = 0
+        """Nanoseconds of this turn, and what is owed of earlier ones."""
+        self.waiting: deque[Callable[[], object]] = deque()
+        self.ready_count = 0
+        """Clients to be written to; the outboxes' turn counts them (outbox.py)."""
+
+
+class Lanes:
+    """One a worker."""
+
+    __slots__ = ("_is_going", "_loop", "_over", "_spenders", "door")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.door = Lane()
+        """What connections cost that come or go."""
+        self._spenders: list[Lane] = []
+        """Those who spent something in this turn."""
+        self._over: deque[Lane] = deque()
+        """Those who are over, in the order of their shares."""
+        self._is_going = False
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether something waits for its share."""
+        return any(lane.waiting for lane in self._over)
+
+    def spend(self, lane: Lane, nanoseconds: int) -> None:
+        """So much was done for `lane`, or will be in the next turns."""
+        if not lane.spent:
+            self._spenders.append(lane)
+        lane.spent += nanoseconds
+        if lane.spent > SHARE_NANOSECONDS and not lane.is_over:
+            self._hold_back(lane)
+
+    def wait(self, lane: Lane, go_on: Callable[[], object]) -> None:
+        """Calls `go_on` when it is its turn in `lane`; it charges what it does."""
+        lane.waiting.append(go_on)
+        if not lane.is_over:
+            self._hold_back(lane)
+
+    async def enter(self, lane: Lane, nanoseconds: int) -> None:
+        """Returns when something that will take about so long may be done for `lane`."""
+        if lane.is_over:
+            admitted: asyncio.Future[None] = self._loop.create_future()
+
+            def admit() -> None:
+                if not admitted.done():
+                    admitted.set_result(None)
+                    self.spend(lane, nanoseconds)
+
+            self.wait(lane, admit)
+            await admitted
+
+    def settle(self) -> None:
+        """The turn is over: everyone has a new share, and who is over pays by `_go_on`."""
+        for lane in self._spenders:
+            if not lane.is_over:
+                lane.spent = 0
+        self._spenders.clear()
+
+    def _hold_back(self, lane: Lane) -> None:
+        lane.is_over = True
+        self._over.append(lane)
+        if not self._is_going:
+            self._is_going = True
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """A share of this turn for each who is over, as long as there is any left; the rest come first in the next."""
+        over, left = self._over, SHARE_NANOSECONDS
+        share = max(SHARE_NANOSECONDS_MIN, left // len(over))
+        for _ in range(len(over)):
+            lane = over.popleft()
+            lane.spent = max(0, lane.spent - share)
+            owed, waiting = lane.spent, lane.waiting
+            while waiting and lane.spent < share:
+                try:
+                    waiting.popleft()()
+                except Exception:  # Whatever it is, it is one connection's, and the others of the lane go on.
+                    log.exception("what waited for its share failed")
+            left -= lane.spent - owed
+            if waiting or lane.spent >= share:
+                over.append(lane)
+            else:
+                lane.is_over = False
+                lane.spent = 0
+            if left <= 0:
+                break
+        self.settle()
+        self._is_going = bool(over)
+        if over:
+            self._loop.call_soon(self._go_on)
