@@ -128,14 +128,14 @@ def test_one_profile_of_a_database_is_taken_at_a_time_by_an_admin() -> None:
         for seconds in ("0", "-1", "61", "nan", "many", ""):
             assert (await peer.ask("GET", f"{target}?seconds={seconds}", **ADMIN))[0] == 400
         hosted = await served.worker.shard.open("rooms")
-        hosted.profile = Profile()
+        hosted.watchers = (Profile(),)
         assert (await peer.ask("GET", target, **ADMIN))[0] == 409
-        hosted.profile = None
+        hosted.watchers = ()
         taking = asyncio.ensure_future(peer.ask("GET", f"{target}?seconds=0.05", **ADMIN))
         assert (await other.ask("GET", "/.health"))[0] == 200
         status, _, body = await taking
         assert (status, json.loads(body)) == (200, {"database": "rooms", "seconds": 0.05, "paths": []})
-        assert (hosted.profile, hosted.users) == (None, 0)
+        assert (hosted.watchers, hosted.users) == ((), 0)
 
     serve(test, mode="serve")
 
@@ -167,7 +167,6 @@ def test_what_is_not_there_says_what_is() -> None:
         for target, status, word in (
             ("/.lp?start=t&ns=x", 501, "WebSocket"),
             ("/.ws?ns=x", 426, "WebSockets"),
-            ("/.settings/other.json?ns=x", 404, ".json"),
             ("/.inspect/coverage.json?ns=x", 404, ".json"),
             ("/favicon.ico", 404, ".json"),
         ):

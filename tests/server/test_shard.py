@@ -139,12 +139,13 @@ def test_a_profile_sees_every_command_with_what_it_wrote_and_sent() -> None:
         life, writer, listener = Life(files), Caller(), Encoding("two")
         hosted = await life.shard.open("demo")
         life.shard.apply(hosted, Listen(listener, 1, ("a",)))
-        hosted.profile = Profile()
+        profile = Profile()
+        hosted.watchers = (profile,)
         for number in range(3):
             life.shard.apply(hosted, Set(writer, number, ("a",), "x" * 100))
         life.shard.apply(hosted, Get(Encoding("three"), 9, ("a",)))
         life.shard.apply(hosted, Leave(listener))
-        lines = {line["path"]: line for line in hosted.profile.report()}
+        lines = {line["path"]: line for line in profile.report()}
         assert {path: line["operations"] for path, line in lines.items()} == {"/a": {"set": 3, "get": 1}, "/": {"leave": 1}}
         assert 330 < lines["/a"]["written_bytes"] < 400
         assert lines["/a"]["sent_bytes"] == 3 * ENCODED_BYTES + ENCODED_BYTES

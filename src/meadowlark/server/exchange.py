@@ -27,6 +27,11 @@ CREATION = (".meadowlark", "databases")
 PROFILE = (".meadowlark", "profile")
 """Followed by the name of the database to watch, with .json."""
 
+SETTINGS = ".settings"
+"""First segment of what concerns one database without being in it."""
+MANAGEMENT = "v1beta"
+"""First segment of Firebase's management API. Its targets never end in .json, and those of REST always do."""
+
 _OF_SERVER = frozenset([".health", ".inspect", ".lp", ".meadowlark"])
 """First segments of targets that concern the server, not one database."""
 
@@ -34,10 +39,12 @@ _OF_SERVER = frozenset([".health", ".inspect", ".lp", ".meadowlark"])
 class Exchange:
     """`head`, and what is found out about it by `look`."""
 
-    __slots__ = ("database", "head", "keep_alive", "refused", "request", "target")
+    __slots__ = ("body", "database", "head", "keep_alive", "refused", "request", "target")
 
     def __init__(self, head: Head) -> None:
         self.head = head
+        self.body: bytes | bytearray = b""
+        """Of a request for one of the server's own addresses, once it is there."""
         self.keep_alive = head.keep_alive
         """Whether the connection may go on after the answer."""
         self.target = Target((), {})
@@ -61,7 +68,7 @@ class Exchange:
         segments = target.segments
         if not segments or segments == METRICS:
             return
-        if segments[0] in _OF_SERVER:
+        if segments[0] in _OF_SERVER or (segments[0] == MANAGEMENT and not segments[-1].endswith(".json")):
             if segments[:-1] in (CREATION, PROFILE):
                 self.database = check_database_name(segments[-1].removesuffix(".json"))
             return
@@ -69,7 +76,7 @@ class Exchange:
         if segments == SOCKET:
             if head.upgrade != "websocket":
                 raise HttpFault(426, NO_SOCKET)
-        elif segments[0] != ".settings":
+        elif segments[0] != SETTINGS:
             self.request = parse_rest(head.method, target, head.headers)
 
     def _find_database(self, mode: str) -> str:

@@ -16,7 +16,7 @@ import asyncio
 import enum
 from collections.abc import Callable, Coroutine, Iterator
 from email.utils import formatdate
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import structlog
 
@@ -27,7 +27,6 @@ from meadowlark.server.exchange import Exchange
 from meadowlark.server.families import Transport
 from meadowlark.server.patience import Patience, Phase
 from meadowlark.server.pipe import Pipe
-from meadowlark.server.streams import EventStream
 from meadowlark.server.worker_api import WorkerApi
 from meadowlark.wire.answers import cors_headers, refusal
 from meadowlark.wire.http import CHUNKED, CONTINUE, LAST_CHUNK, HttpFault, RequestReader, Response, chunk, serialize_head
@@ -60,6 +59,22 @@ class State(enum.Enum):
     GONE = enum.auto()
 
 
+class Stream(Protocol):
+    """What writes to a connection from its answer on, until one side ends it."""
+
+    def pause(self) -> None:
+        """The client takes nothing for now."""
+
+    def resume(self) -> None:
+        """It takes again."""
+
+    def sweep(self, now: float) -> None:
+        """Called about once a second."""
+
+    def close(self) -> None:
+        """The connection has ended."""
+
+
 class HttpConnection(asyncio.BufferedProtocol):
     """The protocol of one transport."""
 
@@ -82,7 +97,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._has_answered = False
         self._held_bytes = 0
         """Of the body that is coming in, if it is large: as much room is kept for it in the worker."""
-        self._stream: EventStream | None = None
+        self._stream: Stream | None = None
         self._reading_paused = False
         self._patience = Patience()
         self._metrics = worker.turn.stopwatch.metrics
@@ -267,7 +282,12 @@ class HttpConnection(asyncio.BufferedProtocol):
     async def _answer(self, exchange: Exchange, body: bytearray) -> None:
         try:
             if exchange.request is None:
-                self.respond(await routes.answer(self._worker, exchange))
+                exchange.body = body
+                answered = await routes.answer(self._worker, exchange)
+                if isinstance(answered, Response):
+                    self.respond(answered)
+                elif self.is_answering:
+                    answered(self)
             else:
                 assert exchange.database is not None
                 await rest.answer(self._worker, self, exchange.database, exchange.request, body)
@@ -364,7 +384,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Whether a request waits for its answer; not any more when the client has gone."""
         return self._state is State.ANSWERING
 
-    def begin_stream(self, stream: EventStream, response: Response) -> None:
+    def begin_stream(self, stream: Stream, response: Response) -> None:
         """From now on `stream` writes, until the connection ends."""
         assert self._exchange is not None, "a stream begins as the answer to a request"
         self._exchange.keep_alive = False

@@ -12,6 +12,8 @@ import heapq
 from collections.abc import Iterator
 from typing import Any
 
+from meadowlark.server.families import OPERATIONS
+from meadowlark.server.watching import Carried
 from meadowlark.tree import Path, format_path
 
 SIBLINGS_MAX = 25
@@ -32,6 +34,18 @@ class Profile:
     def __init__(self) -> None:
         self._root = _Place()
         self._place_count = 0
+
+    def see(self, carried: Carried) -> None:
+        self.record(
+            carried.path,
+            OPERATIONS[type(carried.command)].name.lower(),
+            written_bytes=carried.written_bytes,
+            sent_bytes=carried.replied_bytes + carried.told_bytes,
+            nanoseconds=carried.took_nanoseconds,
+        )
+
+    def see_connection(self, *, begins: bool) -> None:
+        """Connections are at no path."""
 
     def record(self, path: Path, operation: str, *, written_bytes: int, sent_bytes: int, nanoseconds: int) -> None:
         """One operation at `path` is done."""

@@ -148,6 +148,8 @@ class RealtimeConnection(Receiver):
         self._outbox = Outbox(self._host.turn, line.write, self._too_slow, self._hosted.lane)
         self._hosted.users += 1
         self._hosted.clients[self.id] = self
+        for watcher in self._hosted.watchers:
+            watcher.see_connection(begins=True)
         self._host.sessions.add(self)
         self._outbox.put(self._session.hello(self._host.now_ms()))
 
@@ -436,6 +438,8 @@ class RealtimeConnection(Receiver):
             return
         self._session = None
         hosted.users -= 1
+        for watcher in hosted.watchers:
+            watcher.see_connection(begins=False)
         if hosted.clients.get(self.id) is self:
             del hosted.clients[self.id]
         stopwatch, leave = self._host.turn.stopwatch, Leave(self)

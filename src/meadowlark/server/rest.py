@@ -99,6 +99,7 @@ class RestCall(Receiver):
     """The client that one request is to its database."""
 
     __slots__ = ("_connection", "_hosted", "_pushed", "_request")
+    kind = "rest"
 
     def __init__(self, connection: HttpConnection, hosted: Hosted, identity: Identity, request: RestRequest, pushed: str) -> None:
         super().__init__("rest", identity)

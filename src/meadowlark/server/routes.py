@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from meadowlark import __version__
 from meadowlark.errors import Code, Refused
-from meadowlark.server import exposition
-from meadowlark.server.exchange import CREATION, METRICS, PROFILE, Exchange
+from meadowlark.server import exposition, management, settings
+from meadowlark.server.exchange import CREATION, MANAGEMENT, METRICS, PROFILE, SETTINGS, Exchange
 from meadowlark.server.identities import check_admin
 from meadowlark.server.profile import SECONDS_MAX, Profile
 from meadowlark.tree import encode
@@ -22,6 +22,7 @@ from meadowlark.wire.http import HttpFault, Response
 from meadowlark.wire.rest import APPEND_JSON
 
 if TYPE_CHECKING:
+    from meadowlark.server.http import HttpConnection
     from meadowlark.server.worker_api import WorkerApi
 
 HTML_TYPE = "text/html; charset=utf-8"
@@ -45,18 +46,26 @@ such as <a href="/.json">/.json</a>, or point a Firebase SDK at this address.
 """
 
 
+Answer = Response | Callable[["HttpConnection"], None]
+"""A response, or what begins one that goes on until one side ends it."""
+
+
 class Route(NamedTuple):
     methods: tuple[str, ...]
-    answer: Callable[[WorkerApi, Exchange], Response | Awaitable[Response]]
+    answer: Callable[[WorkerApi, Exchange], Response | Awaitable[Answer]]
 
 
-async def answer(worker: WorkerApi, exchange: Exchange) -> Response:
+async def answer(worker: WorkerApi, exchange: Exchange) -> Answer:
     """The answer to a request that is not REST. Raises Refused."""
     method = exchange.head.method
     if method == "OPTIONS":
         return preflight(exchange.head.headers.get("access-control-request-headers", ""))
     segments = exchange.target.segments
     route = _ROUTES.get(segments) or _ROUTES_OF_DATABASES.get(segments[:-1])
+    if route is None and segments[0] == SETTINGS:
+        route = Route((method,), settings.refuse_unknown)
+    if route is None and segments[0] == MANAGEMENT:
+        route = Route(("GET", "POST"), management.answer)
     if route is None:
         raise HttpFault(404, f"there is nothing at this address; {APPEND_JSON}")
     if method not in route.methods and not (method == "HEAD" and "GET" in route.methods):
@@ -139,15 +148,16 @@ async def _profile(worker: WorkerApi, exchange: Exchange) -> Response:
     assert exchange.database is not None
     seconds = _seconds(exchange.target.parameters.get("seconds", "5"))
     hosted = await worker.shard.open(exchange.database, admin=True)
-    if hosted.profile is not None:
+    if any(isinstance(watcher, Profile) for watcher in hosted.watchers):
         raise HttpFault(409, "this database is being profiled already: try again when that is over")
-    profile = hosted.profile = Profile()
+    profile = Profile()
+    hosted.watchers = (*hosted.watchers, profile)
     hosted.users += 1
     try:
         await asyncio.sleep(seconds)
     finally:
         hosted.users -= 1
-        hosted.profile = None
+        hosted.watchers = tuple(watcher for watcher in hosted.watchers if watcher is not profile)
     return _json({"database": hosted.name, "seconds": seconds, "paths": profile.report()})
 
 
@@ -182,7 +192,9 @@ _ROUTES: dict[tuple[str, ...], Route] = {
     (".inspect", "databases.json"): Route(("GET",), _inspect_databases),
     (".meadowlark", "databases.json"): Route(("GET",), _list_databases),
     (".meadowlark", "metrics.json"): Route(("GET",), _metrics_json),
-    (".settings", "rules.json"): Route(("GET", "PUT"), _rules),
+    (SETTINGS, "rules.json"): Route(("GET", "PUT"), _rules),
+    (SETTINGS, "profile.json"): Route(("GET",), settings.profile),
+    **{(SETTINGS, f"{name}.json"): Route(("GET", "PUT"), settings.show) for name in settings.FIXED},
 }
 """By the segments of the target; a new address adds a row."""
 

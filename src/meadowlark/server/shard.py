@@ -38,13 +38,12 @@ from meadowlark.errors import Code, MeadowlarkError, Refused
 from meadowlark.ids import check_database_name
 from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.limits import JOURNAL_BACKLOG_BYTES_MAX, SNAPSHOT_BYTES_MIN
-from meadowlark.server.families import OPERATIONS
 from meadowlark.server.graveyard import Graveyard
 from meadowlark.server.lanes import Lane
 from meadowlark.server.loading import load
-from meadowlark.server.profile import Profile
 from meadowlark.server.slicer import Slicer
 from meadowlark.server.stopwatch import Stopwatch
+from meadowlark.server.watching import Carried, Told, Watcher
 from meadowlark.tree import Node, encode, encode_slices
 
 log = structlog.get_logger()
@@ -59,6 +58,8 @@ class Receiver(Client):
     """A client that can be told; the rim's connections and calls are such."""
 
     __slots__ = ()
+    kind = "realtime"
+    """How it speaks, for who watches: `realtime`, `rest` or `stream`."""
 
     def deliver(self, push: Push) -> None:
         raise NotImplementedError
@@ -92,8 +93,8 @@ class Hosted:
     """One database in memory, with what the rim keeps about it."""
 
     __slots__ = (
-        "bury", "clients", "database", "lane", "name", "profile", "snapshot_bytes", "snapshotting", "stopped", "unsaved_bytes",
-        "used_at", "users",
+        "bury", "clients", "database", "lane", "name", "snapshot_bytes", "snapshotting", "stopped", "unsaved_bytes", "used_at",
+        "users", "watchers",
     )  # fmt: skip
 
     def __init__(self, database: Database, bury: Callable[[Node | None], None] = _forget) -> None:
@@ -112,8 +113,8 @@ class Hosted:
         """Of records since the last snapshot."""
         self.snapshot_bytes = 0
         self.snapshotting = False
-        self.profile: Profile | None = None
-        """Told of every command, while somebody asks for it."""
+        self.watchers: tuple[Watcher, ...] = ()
+        """Told of every command."""
         self.stopped = False
         """A bug was met; nothing is done here any more."""
 
@@ -250,8 +251,8 @@ class Shard:
         if hosted.stopped:
             self._refuse(command, Refused(Code.UNAVAILABLE, STOPPED))
             return
-        # What a profile needs of before; nothing when there is none.
-        before = None if hosted.profile is None else (self._stopwatch.clock(), hosted.unsaved_bytes)
+        # What watchers need of before; nothing when there are none.
+        before = (self._stopwatch.clock(), hosted.unsaved_bytes) if hosted.watchers else None
         replied: Any = None
         out: list[Effect] = []
         try:
@@ -274,7 +275,7 @@ class Shard:
             elif type(effect) is Drop:
                 self._graveyard.bury(effect.node)
         if before is not None:
-            self._profile(hosted, command, out, replied, before)
+            self._show(hosted, command, out, replied, before, read_at)
 
     def _reply(self, reply: Reply) -> Any:
         """Sends `reply`; the form in which it was sent."""
@@ -286,23 +287,32 @@ class Shard:
             self._metrics.refuse(reply.refused.code)
         return encoded
 
-    def _profile(self, hosted: Hosted, command: Command, out: list[Effect], replied: Any, before: tuple[int, int]) -> None:
-        """Tells the profile of `command`, which had `out`. An answer in slices is not counted: it is made as it leaves."""
-        assert hosted.profile is not None
+    def _show(
+        self, hosted: Hosted, command: Command, out: list[Effect], replied: Any, before: tuple[int, int], read_at: int
+    ) -> None:
+        """Tells the watchers of `command`, which had `out`."""
         started_at, unsaved_bytes = before
         body = getattr(replied, "body", replied)
-        sent = len(body) if isinstance(body, bytes) else 0
+        told = []
+        refused = None
         for effect in out:
             if type(effect) is Push and effect.encoded:
                 sizes = [len(made) for made in effect.encoded.values() if isinstance(made, bytes)]
-                sent += max(sizes) * len(effect.listeners)
-        hosted.profile.record(
-            getattr(command, "path", ()),
-            OPERATIONS[type(command)].name.lower(),
+                told.append(Told(effect.path, len(effect.listeners), max(sizes, default=0)))
+            elif type(effect) is Reply:
+                refused = effect.refused
+        carried = Carried(
+            command,
+            getattr(command.client, "kind", "realtime"),
+            refused,
             written_bytes=hosted.unsaved_bytes - unsaved_bytes,
-            sent_bytes=sent,
-            nanoseconds=self._stopwatch.clock() - started_at,
+            replied_bytes=len(body) if isinstance(body, bytes) else 0,
+            told=tuple(told),
+            waited_nanoseconds=started_at - read_at if read_at else 0,
+            took_nanoseconds=self._stopwatch.clock() - started_at,
         )
+        for watcher in hosted.watchers:
+            watcher.see(carried)
 
     def _commit(self, hosted: Hosted, commit: Commit, read_at: int) -> None:
         body = commit.record or encode(commit.entries)

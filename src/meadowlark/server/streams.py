@@ -37,6 +37,7 @@ class EventStream(Receiver):
     """One stream of changes at `root`; made by a call, then kept by its connection."""
 
     __slots__ = ("_connection", "_hosted", "_kept_alive_at", "_outbox", "_root", "_slicing", "_started", "_worker")
+    kind = "stream"
 
     def __init__(self, worker: WorkerApi, connection: HttpConnection, hosted: Hosted, identity: Identity, root: Path) -> None:
         super().__init__("stream", identity)
