@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conformance.packages import installed
 from tests.harness import Script, Server, fresh_name
 
 NODE_FOLDER = Path(__file__).parent / "node"
-NPM_SECONDS = 540
 
 
 @pytest.fixture(scope="session")
 def node() -> Path:
     """The folder of the Node scripts with the packages of its lock file installed."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("NODE IS MISSING: the official JavaScript clients are NOT tested (install node 20 or newer and npm)")
-    installed = NODE_FOLDER / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < (NODE_FOLDER / "package-lock.json").stat().st_mtime:
-        done = subprocess.run(
-            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-            cwd=NODE_FOLDER,
-            capture_output=True,
-            text=True,
-            timeout=NPM_SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, f"npm ci failed:\n{done.stdout}\n{done.stderr}"
+    installed(NODE_FOLDER)
     return NODE_FOLDER
 
 
