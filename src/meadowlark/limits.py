@@ -84,6 +84,33 @@ LARGE_WRITES_BYTES_MAX = 1024 * 1024 * 1024
 STREAM_KEEPALIVE_SECONDS = 30.0
 """Between keep-alive events of a server-sent event stream."""
 
+# Security rules.
+
+RULES_BYTES_MAX = 1024 * 1024
+"""UTF-8 bytes of one rule set: the largest we know of has 60 kB."""
+
+RULES_MEMBERS_MAX = 50_000
+"""Keys in one rule set: each becomes an object that stays."""
+
+EXPRESSION_LENGTH_MAX = 65_536
+"""Characters of one rule."""
+
+EXPRESSION_DEPTH_MAX = 100
+"""Levels that one expression may nest, since it is checked and evaluated by recursion; the deepest we know of has 20."""
+
+PATTERN_REPEAT_MAX = 1000
+"""Of `{n,m}` in a regular expression, as in the engine that matches it."""
+
+PATTERN_INSTRUCTIONS_MAX = 20_000
+"""Of the compiled form of one regular expression."""
+
+EVALUATION_CHARACTERS_MAX = 16 * 1024 * 1024
+"""Characters that one evaluation of a rule may look at or produce, those in a match weighed by the size of the pattern. One look
+at the longest string fits; some tens of milliseconds."""
+
+OPERATION_RULES_MAX = 200_000
+"""Evaluations of rules for one operation: some tenths of a second. A larger write needs fewer `.validate` rules, or an admin."""
+
 # The journal.
 
 SEGMENT_BYTES_MAX = 64 * 1024 * 1024
@@ -108,6 +135,7 @@ assert MESSAGE_BYTES_MAX < OUTBOX_BYTES_MAX, "one message of a client must fit a
 assert OUTBOX_BYTES_MAX * 4 <= OUTBOXES_BYTES_MAX, "one slow client must not be what ends the others"
 assert MESSAGE_BYTES_MAX <= MESSAGE_FRAMES_MAX * FRAME_BYTES_MAX, "a full message must be announceable"
 assert STRING_BYTES_MAX < MESSAGE_BYTES_MAX, "the longest string must fit a message"
+assert EVALUATION_CHARACTERS_MAX > STRING_BYTES_MAX, "a rule must be able to look at the longest string"
 assert GROUP_BYTES_MAX + RECORD_BYTES_MAX + SEGMENT_BYTES_MAX < 2**32, "an offset in a segment must fit 32 bits"
 assert LARGE_WRITES_BYTES_MAX >= BODY_BYTES_MAX + MESSAGE_BYTES_MAX, "the largest write must fit"
 assert BODY_BYTES_MAX * 2 <= RECORD_BYTES_MAX, "the record of the largest write must be readable again"

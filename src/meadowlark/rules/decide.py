@@ -1,0 +1,175 @@
+"""Decisions: whether rules let somebody read a place, or do writes.
+
+Reading: some `.read` on the way from the root to the place is true. Writing: for each place written, some `.write` on the way
+to it is true, and every `.validate` that is met is true, on the way and below it, wherever something stands afterwards.
+Nothing of the tree is looked at but what rules name: on the way a rule asks a view by path, and below a written place only
+what is written is walked, and only where there are `.validate` rules.
+
+Which rules were asked, and what they saw, is not kept: explain.py decides again, watching.
+Source: docs/rules.md "Reading and writing".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from meadowlark.errors import Code, Refused
+from meadowlark.limits import EVALUATION_CHARACTERS_MAX, OPERATION_RULES_MAX
+from meadowlark.rules.compile import Scope
+from meadowlark.rules.ruleset import Level, Rule, RuleSet
+from meadowlark.rules.values import Failed
+from meadowlark.rules.views import AfterUpdate, Before, Branch, Write, after_writes
+from meadowlark.tree import PRIORITY, Node, Path, children, find_child, is_map
+
+
+def may_read(
+    rules: RuleSet,
+    auth: dict[str, Any] | None,
+    path: Path,
+    root: Node | None,
+    now: int,
+    query: Mapping[str, Any] | None = None,
+) -> bool:
+    """Whether `auth` may read `path` of the tree `root`. query: as rules see it, where there is one."""
+    return Reading(auth, path, root, now, query).decide(rules)
+
+
+def may_write(rules: RuleSet, auth: dict[str, Any] | None, writes: list[Write], root: Node | None, now: int) -> bool:
+    """Whether `auth` may do all `writes`, resolved and none above another, to the tree `root`.
+
+    Raises Refused(TOO_BIG) where that would take more evaluations than one operation may have.
+    """
+    return Writing(auth, writes, root, now).decide(rules)
+
+
+class _Deciding:
+    """One operation being decided. A subclass that explains overrides `holds`, which is asked about each rule once."""
+
+    __slots__ = ("scope",)
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    def holds(self, rule: Rule) -> bool:
+        """Whether `rule` is true at the scope's path."""
+        if rule.constant is not None:
+            return rule.constant
+        scope = self.scope
+        scope.rules_left -= 1
+        if scope.rules_left < 0:
+            raise Refused(Code.TOO_BIG, f"rules would be evaluated more than {OPERATION_RULES_MAX} times for this operation")
+        scope.characters = EVALUATION_CHARACTERS_MAX
+        try:
+            return rule.run(scope) is True
+        except Failed:
+            return False
+
+
+class Reading(_Deciding):
+    __slots__ = ()
+
+    def __init__(
+        self, auth: dict[str, Any] | None, path: Path, root: Node | None, now: int, query: Mapping[str, Any] | None = None
+    ) -> None:
+        view = Before(root)
+        super().__init__(Scope(auth, now, view, view, _bare(path), OPERATION_RULES_MAX))
+        if query is not None:
+            self.scope.query = dict(query)
+
+    def decide(self, rules: RuleSet) -> bool:
+        level: Level | None = rules.root
+        for key in (*self.scope.path, None):
+            assert level is not None
+            if level.read is not None and self.holds(level.read):
+                return True
+            level = level.find(key) if key is not None else None
+            if level is None:
+                break
+        return False
+
+
+class Writing(_Deciding):
+    __slots__ = ("_writes",)
+
+    def __init__(self, auth: dict[str, Any] | None, writes: list[Write], root: Node | None, now: int) -> None:
+        path = _bare(writes[0][0]) if len(writes) == 1 else ()
+        super().__init__(Scope(auth, now, Before(root), after_writes(root, writes), path, OPERATION_RULES_MAX))
+        self._writes = writes
+
+    def decide(self, rules: RuleSet) -> bool:
+        if not self._writes:
+            return True  # Nothing is asked for.
+        after = self.scope.after
+        if isinstance(after, AfterUpdate):
+            return self._update(after.top, rules.root, (), granted=False)
+        path, node = self._writes[0]
+        if path and path[-1] == PRIORITY:
+            node = None  # What stands there is not written: its children are as they were.
+        return self._set(rules.root, self.scope.path, node)
+
+    def _set(self, root: Level, path: Path, node: Node | None) -> bool:
+        """One place. The scope stands at its path all along, since a rule on the way looks at no more than its own keys."""
+        granted = False
+        validates: list[tuple[int, Rule]] = []
+        level: Level | None = root
+        for depth in range(len(path) + 1):
+            assert level is not None
+            if not granted and level.write is not None:
+                granted = self.holds(level.write)
+            if level.validate is not None:
+                validates.append((depth, level.validate))
+            if depth < len(path):
+                level = level.find(path[depth])
+                if level is None:
+                    break
+        if not granted:
+            return False
+        for depth, rule in validates:
+            if self.scope.after.value(path[:depth]) is not None and not self.holds(rule):
+                return False
+        return level is None or node is None or self._below(level, path, node)
+
+    def _below(self, level: Level, path: Path, node: Node) -> bool:
+        """Whether all that is written below `path`, where `level` and `node` are, is valid."""
+        if not level.validates_below or not is_map(node):
+            return True
+        if level.capture is None:
+            for key, child_level in level.children.items():
+                child = find_child(node, key)
+                if child is not None and not self._valid(child_level, (*path, key), child):
+                    return False
+            return True
+        for key, child in children(node):
+            found = level.find(key)
+            assert found is not None, "the capture takes every key"
+            if not self._valid(found, (*path, key), child):
+                return False
+        return True
+
+    def _valid(self, level: Level, path: Path, node: Node) -> bool:
+        if level.validate is not None:
+            self.scope.path = path
+            if not self.holds(level.validate):
+                return False
+        return self._below(level, path, node)
+
+    def _update(self, branch: Branch, level: Level | None, path: Path, *, granted: bool) -> bool:
+        """All that is written at `branch` or below. Rules above several writes are asked once."""
+        if level is None:
+            return granted
+        self.scope.path = path
+        if not granted and level.write is not None:
+            granted = self.holds(level.write)
+        if level.validate is not None and self.scope.after.value(path) is not None and not self.holds(level.validate):
+            return False
+        if branch.is_written:
+            return granted and (branch.node is None or self._below(level, path, branch.node))
+        if branch.writes_priority and not granted:
+            return False
+        return all(self._update(child, level.find(key), (*path, key), granted=granted) for key, child in branch.children.items())
+
+
+def _bare(path: Path) -> Path:
+    """A priority is its node's."""
+    return path[:-1] if path and path[-1] == PRIORITY else path

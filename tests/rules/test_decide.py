@@ -1,0 +1,186 @@
+"""Who may read and write: cascades, validation on the way and below, updates as a whole, and what is looked at."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from meadowlark.errors import Refused
+from meadowlark.rules import may_read, may_write, parse_rules
+from meadowlark.rules.decide import Writing
+from meadowlark.tree import from_json, parse_path
+
+NOW = 1_700_000_000_000
+ANNA = {"uid": "anna", "provider": "custom", "token": {}}
+
+
+def node(value: Any) -> Any:
+    return from_json(value)[0]
+
+
+def reads(rules: Any, path: str, data: Any = None, auth: Any = None) -> bool:
+    return may_read(parse_rules(json.dumps({"rules": rules})), auth, parse_path(path), node(data), NOW)
+
+
+def writes(rules: Any, changes: dict[str, Any], data: Any = None, auth: Any = None) -> bool:
+    made = [(parse_path(path), value if path.endswith(".priority") else node(value)) for path, value in changes.items()]
+    return may_write(parse_rules(json.dumps({"rules": rules})), auth, made, node(data), NOW)
+
+
+@pytest.mark.parametrize(
+    ("rules", "path", "allowed"),
+    [
+        ({}, "a", False),
+        ({".read": True}, "a/b", True),
+        ({".read": True, "a": {".read": False}}, "a", True),
+        ({".read": False, "a": {".read": True}}, "a/b", True),
+        ({"a": {"b": {".read": True}}}, "a", False),
+        ({"$x": {".read": "$x == 'a'"}}, "a/b", True),
+        ({"a": {}, "$x": {".read": True}}, "a", False),
+        ({".read": "auth.uid.length > 3", "a": {".read": True}}, "a", True),
+        ({".read": "root.parent().exists()"}, "", False),
+        ({"a": {".read": "data.val() == 1"}}, "a/b", False),
+        ({".read": "query.orderByKey && query.limitToFirst == null"}, "a", True),
+    ],
+)
+def test_reading(rules, path, allowed):
+    assert reads(rules, path, {"a": {"b": 1}}) is allowed
+
+
+@pytest.mark.parametrize(
+    ("rules", "changes", "allowed"),
+    [
+        ({".write": True}, {"a": 1}, True),
+        ({}, {"a": 1}, False),
+        ({"a": {"b": {".write": True}}}, {"a": {"b": 1}}, False),
+        ({".write": True, "a": {".write": False}}, {"a": 1}, True),
+        # Validation: on the way, at the place and below it, where something stands afterwards.
+        ({".write": True, ".validate": "newData.hasChild('a')"}, {"a/b": 1}, True),
+        ({".write": True, ".validate": "newData.hasChild('x')"}, {"a/b": 1}, False),
+        ({".write": True, "a": {".validate": "newData.hasChildren(['n', 'm'])"}}, {"a/n": None}, False),
+        ({".write": True, "a": {".validate": "newData.hasChildren(['n', 'm'])"}}, {"a": None}, True),
+        ({".write": True, "a": {".validate": False}}, {"a/n": None, "a/m": None}, True),
+        ({".write": True, "a": {"$k": {".validate": "newData.isNumber()"}}}, {"a": {"x": 1, "y": "z"}}, False),
+        ({".write": True, "a": {"$k": {".validate": "newData.isNumber()"}}}, {"a": {"x": 1, "y": 2}}, True),
+        (
+            {".write": True, "b": {"c": {"$k": {"d": {".validate": "$k == newData.val()"}}}}},
+            {"b": {"c": {"x": {"d": "x"}}}},
+            True,
+        ),
+        (
+            {".write": True, "b": {"c": {"$k": {"d": {".validate": "$k == newData.val()"}}}}},
+            {"b": {"c": {"x": {"d": "y"}}}},
+            False,
+        ),
+        ({".write": True, "a": {"n": {}, "$other": {".validate": False}}}, {"a/z": 1}, False),
+        ({".write": True, "a": {"n": {}, "$other": {".validate": False}}}, {"a/n": {"deep": 1}}, True),
+        # What stands beside the write is not asked about.
+        ({".write": True, "a": {"n": {".validate": False}}}, {"a/z": 1}, True),
+        # Before and after.
+        ({"a": {".write": "data.hasChild('n') && !newData.hasChild('n')"}}, {"a/n": None}, True),
+        ({"a": {".write": "newData.parent().child('b').val() == 2 && root.child('b').val() == null"}}, {"a/z": 1, "b": 2}, False),
+        ({"$k": {".write": "newData.parent().child('b').val() == 2 && !root.child('b').exists()"}}, {"a/z": 1, "b": 2}, True),
+        ({"$k": {".write": "newData.val() == now"}}, {"b": NOW}, True),
+        # Updates: each place needs its grant, and one refusal refuses all.
+        ({"a": {".write": True}}, {"a/x": 1, "a/y": 2}, True),
+        ({"a": {".write": True}}, {"a/x": 1, "b": 2}, False),
+        ({"a": {"x": {".write": True}}}, {"a/x": 1, "a/y": 2}, False),
+        ({"a": {"$k": {".write": "newData.parent().child('x').val() == 1"}}}, {"a/x": 1, "a/y": 2}, True),
+        ({".write": False}, {}, True),
+        # Priorities are written with the grant of their place, and ask its own rules and those above.
+        ({"a": {".write": "newData.getPriority() == 3 && data.getPriority() == null"}}, {"a/.priority": 3}, True),
+        ({"a": {".write": True, ".validate": False}}, {"a/.priority": 3}, False),
+        ({"a": {".write": True, "n": {".validate": False}}}, {"a/.priority": 3}, True),
+        ({"b": {".write": True}}, {"a/.priority": 3}, False),
+        ({"b": {".write": True}}, {"a/.priority": 3, "b": 1}, False),
+        ({"a": {".write": "newData.getPriority() == 3"}}, {"a/.priority": 3, "a/q": 1}, True),
+        # Removing what is not there is a write.
+        ({"x": {".write": "!newData.exists()"}}, {"x": None}, True),
+        ({}, {"x": None}, False),
+    ],
+)
+def test_writing(rules, changes, allowed):
+    assert writes(rules, changes, {"a": {"n": 1, "m": 2}}) is allowed
+    if len(changes) == 1:
+        # A set and an update of one place mean the same.
+        assert writes(rules, {**changes, "other": None}, {"a": {"n": 1, "m": 2}}) is (
+            allowed and writes(rules, {"other": None}, {"a": {"n": 1, "m": 2}})
+        )
+
+
+def test_rules_on_the_way_of_an_update_are_asked_once():
+    asked: list[tuple[str, ...]] = []
+
+    class Counting(Writing):
+        def holds(self, rule: Any) -> bool:
+            asked.append((rule.kind, *rule.path))
+            return super().holds(rule)
+
+    rules = parse_rules(
+        '{"rules": {"a": {".write": "auth != null", ".validate": "newData.exists()", "$k": {".validate": "true"}}}}'
+    )
+    changes = [(("a", str(number)), number) for number in range(100)]
+    assert Counting(ANNA, changes, None, NOW).decide(rules)
+    assert asked.count(("write", "a")) == asked.count(("validate", "a")) == 1
+    assert asked.count(("validate", "a", "$k")) == 100
+
+
+def test_only_what_rules_name_is_walked():
+    """A write of many children under rules that name two of them asks about these two."""
+    rules = {".write": True, "a": {"x": {".validate": "newData.isNumber()"}, "y": {"z": {".validate": False}}}}
+    wide = {f"k{number}": number for number in range(1000)}
+    assert writes(rules, {"a": {**wide, "x": 1}})
+    assert not writes(rules, {"a": {**wide, "y": {"z": 1}}})
+
+
+def test_a_write_of_more_places_than_may_be_checked_is_refused(monkeypatch):
+    monkeypatch.setattr("meadowlark.rules.decide.OPERATION_RULES_MAX", 10)
+    rules = {".write": True, "$k": {".validate": "newData.isNumber()"}}
+    assert writes(rules, {"": {str(number): number for number in range(10)}})
+    with pytest.raises(Refused, match="more than 10 times"):
+        writes(rules, {"": {str(number): number for number in range(11)}})
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "auth.uid.contains('n')",
+        "(auth != null ? data : newData).child('n').val() == 1",
+        "(auth == null ? data : newData).child('n').val() == 9",
+        "(auth != null ? newData : newData.parent()).child('n').parent().hasChildren(['n', 'm'])",
+        "newData.child('m/../..').exists() == false",
+        "data.child('').val() == data.val() || data.child('').exists()",
+        "data.child('/n/').val() + '' + (2 * 3 - 1) == '15'",
+        "data.child('.priority').exists() == false && data.child('n/.value').exists() == false",
+        "'abc'['length'] == 3 && 'a' < 'b' && 'A'.toLowerCase() + 'b'.toUpperCase() == 'aB'",
+        "1 / 0 + '' == 'NaN' && !(1 / 0 > 0) && 5 % 3 == 2 && -5 % 3 == -2",
+        "true || auth.nothing.length > 3",
+        "(data.hasChild('n') ? 'a' : 3) == 'a'",
+        "data.val() != null && data.val() != 'x' && !(data.val() == data.val())",
+        "auth.token.list[1] == 'two' && auth.token['deep'].x == true && auth.token.a.b.c == null",
+    ],
+)
+def test_expressions_that_are_true(rule):
+    auth = {"uid": "anna", "token": {"list": ["one", "two"], "deep": {"x": True}}}
+    assert writes({"a": {".write": rule}}, {"a/n": 9}, {"a": {"n": 1, "m": 2}}, auth)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "auth.nothing.length > 3 || true",
+        "!(auth.nothing > 3)",
+        "data.val().length > 0 || true",
+        "data.child(auth.nothing).exists() == false",
+        "data.hasChildren(['zzz', auth.nothing]) == false",
+        "root.parent().exists() == false",
+        "newData.parent().parent().exists() == false",
+        "auth.nothing + 1 == 1 || true",
+        "data.getPriority().length > 0 || true",
+        "$a > 3 || true",
+    ],
+)
+def test_a_rule_that_fails_is_false_whatever_stands_around_the_failure(rule):
+    assert not writes({"$a": {".write": rule}}, {"a/n": 9}, {"a": {"n": 1}}, ANNA)

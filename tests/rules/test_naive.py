@@ -1,0 +1,173 @@
+"""Random rules, trees and operations: the compiled language decides as the naive one does."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import hypothesis.strategies as st
+from hypothesis import HealthCheck, event, given, settings
+
+from meadowlark.engine.database import update_paths
+from meadowlark.errors import Refused
+from meadowlark.rules import RulesInvalid, may_read, may_write, parse_rules
+from meadowlark.tree import find, from_json, resolve
+from tests.rules import naive
+
+NOW = 1_700_000_000_000
+KEYS = st.sampled_from(["a", "b", "c"])
+PATHS = st.lists(KEYS, max_size=3).map(tuple)
+LEAVES = st.sampled_from([1, 0, -2.5, True, False, "", "a", "ab", "B", "😀", NOW])
+VALUES = st.recursive(
+    st.one_of(LEAVES, LEAVES.map(lambda leaf: {".value": leaf, ".priority": 1}), st.just({".sv": "timestamp"})),
+    lambda inner: st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=6,
+)
+AUTHS = st.sampled_from(
+    [None, {}, {"uid": "a"}, {"uid": "b", "token": {"admin": True, "age": 5, "names": ["a"], "deep": {"x": "ab"}}}]
+)
+
+PATH_TEXTS = st.one_of(
+    st.sampled_from(["'a'", "'b'", "'c'", "'a/b'", "'/c/'", "''", "'a.b'", "'.priority'"]),
+    st.sampled_from(["$x", "$y", "auth.uid", "auth.token.deep.x", "data.val()", "newData.val()", "'a/' + auth.uid"]),
+)
+BASES = st.sampled_from(["data", "newData", "root"])
+
+
+def chosen(head: Any, *more: Any) -> Any:
+    return st.one_of(head, *more)
+
+
+SNAPSHOTS = st.recursive(
+    BASES,
+    lambda inner: chosen(
+        st.tuples(inner, PATH_TEXTS).map(lambda made: f"{made[0]}.child({made[1]})"),
+        inner.map(lambda made: f"{made}.parent()"),
+        st.tuples(inner, inner).map(lambda made: f"(auth == null ? {made[0]} : {made[1]})"),
+    ),
+    max_leaves=4,
+)
+PRIMITIVES = chosen(
+    SNAPSHOTS.map(lambda made: f"{made}.val()"),
+    SNAPSHOTS.map(lambda made: f"{made}.val()"),
+    SNAPSHOTS.map(lambda made: f"{made}.getPriority()"),
+    st.sampled_from(["auth", "auth.uid", "auth.token", "auth.token.age", "auth.token['names'][0]", "auth.token.deep.x"]),
+    st.sampled_from(["now", "$x", "$y", "1", "0", "2.5", "'a'", "'ab'", "''", "'b'"]),
+)
+STRINGS = chosen(
+    SNAPSHOTS.map(lambda made: f"{made}.val()"),
+    st.sampled_from(["$x", "'abc'", "'a' + 1", "auth.uid"]),
+    st.tuples(PRIMITIVES, PRIMITIVES).map(lambda made: f"({made[0]} + {made[1]})"),
+)
+NUMBERS = st.recursive(
+    PRIMITIVES,
+    lambda inner: st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "%"]), inner).map(lambda made: f"({' '.join(made)})"),
+    max_leaves=3,
+)
+TESTS = chosen(
+    SNAPSHOTS.flatmap(
+        lambda made: st.sampled_from(["exists", "hasChildren", "isNumber", "isString", "isBoolean"]).map(
+            lambda name: f"{made}.{name}()"
+        )
+    ),
+    st.tuples(SNAPSHOTS, PATH_TEXTS).map(lambda made: f"{made[0]}.hasChild({made[1]})"),
+    st.tuples(SNAPSHOTS, PATH_TEXTS, PATH_TEXTS).map(lambda made: f"{made[0]}.hasChildren([{made[1]}, {made[2]}])"),
+    st.tuples(PRIMITIVES, st.sampled_from(["==", "!=", "===", "!=="]), chosen(PRIMITIVES, st.sampled_from(["null", "true"]))).map(
+        " ".join
+    ),
+    st.tuples(NUMBERS, st.sampled_from(["<", ">", "<=", ">="]), NUMBERS).map(" ".join),
+    st.tuples(STRINGS, st.sampled_from(["contains", "beginsWith", "endsWith"]), PRIMITIVES).map(
+        lambda made: f"{made[0]}.{made[1]}({made[2]})"
+    ),
+    STRINGS.map(lambda made: f"{made}.matches(/^[ab]+$/i)"),
+    STRINGS.map(lambda made: f"{made}.toUpperCase().replace('A', 'x') == 'xB'"),
+    STRINGS.map(lambda made: f"{made}.length <= 2"),
+    st.sampled_from(["true", "false", "auth != null", "auth.token.admin === true"]),
+)
+EXPRESSIONS = st.recursive(
+    TESTS,
+    lambda inner: chosen(
+        st.tuples(inner, inner).map(lambda made: f"({made[0]} && {made[1]})"),
+        st.tuples(inner, inner, inner).map(lambda made: f"({' || '.join(made)})"),
+        inner.map(lambda made: f"!({made})"),
+        st.tuples(inner, inner, inner).map(lambda made: f"({made[0]} ? {made[1]} : {made[2]})"),
+    ),
+    max_leaves=4,
+)
+RULES = st.one_of(st.just(True), EXPRESSIONS, EXPRESSIONS)
+
+
+def levels(captures: tuple[str, ...], kinds: tuple[str, ...]) -> Any:
+    """A place of a tree of rules, with two levels of places below."""
+    own = st.fixed_dictionaries({}, optional=dict.fromkeys(kinds, RULES))
+    if len(captures) == 2:
+        return own
+    name = "$x" if not captures else "$y"
+    below = levels((*captures, name), kinds)
+    return st.tuples(own, st.dictionaries(st.sampled_from(["a", "b", name]), below, max_size=3)).map(
+        lambda made: made[0] | made[1]
+    )
+
+
+def without_captures(rules: Any, bound: tuple[str, ...] = ()) -> Any:
+    """Names that are not bound where they stand become a text, so that nearly every rule is accepted."""
+    if not isinstance(rules, dict):
+        for name in ("$x", "$y"):
+            if isinstance(rules, str) and name not in bound:
+                rules = rules.replace(name, "'a'")
+        return rules
+    return {key: without_captures(inner, (*bound, key) if key.startswith("$") else bound) for key, inner in rules.items()}
+
+
+def parsed(rules: Any) -> Any:
+    try:
+        return parse_rules(json.dumps({"rules": rules}))
+    except RulesInvalid as invalid:
+        event(f"refused: {invalid.faults[0].message[:30]}")
+        return None
+
+
+many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+@many
+@given(levels((), (".read",)).map(without_captures), AUTHS, PATHS, VALUES)
+def test_reading_is_decided_alike(rules, auth, path, value):
+    text = json.loads(json.dumps(rules).replace("newData", "data"))
+    compiled = parsed(text)
+    if compiled is None:
+        return
+    root = resolve(from_json(value)[0], None, NOW)
+    verdict = may_read(compiled, auth, path, root, NOW)
+    event(f"allowed: {verdict}")
+    assert verdict is naive.may_read(text, auth, path, root, NOW)
+
+
+@many
+@given(
+    levels((), (".write", ".validate")).map(without_captures),
+    AUTHS,
+    st.one_of(
+        st.dictionaries(PATHS.map("/".join), st.one_of(st.none(), VALUES), min_size=1, max_size=3),
+        PATHS.map(lambda path: {"/".join((*path, ".priority")): 1}),
+    ),
+    VALUES,
+)
+def test_writing_is_decided_alike(rules, auth, changes, value):
+    compiled = parsed(rules)
+    if compiled is None:
+        return
+    root = resolve(from_json(value)[0], None, NOW)
+    try:
+        paths = [()] if "" in changes else update_paths((), changes)
+    except Refused:
+        return
+    writes = []
+    for path, written in zip(paths, changes.values(), strict=False):
+        node = written if path[-1:] == (".priority",) else resolve(from_json(written, len(path))[0], find(root, path), NOW)
+        writes.append((path, node))
+    before = repr(root)
+    verdict = may_write(compiled, auth, writes, root, NOW)
+    event(f"allowed: {verdict}")
+    assert verdict is naive.may_write(rules, auth, writes, root, NOW)
+    assert repr(root) == before
