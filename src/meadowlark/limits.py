@@ -39,6 +39,18 @@ SESSION_LISTENS_MAX = 50_000
 SESSION_ON_DISCONNECTS_MAX = 10_000
 """Operations that one connection may queue for its disconnection."""
 
+PLACE_ORDERS_MAX = 32
+"""Orders in which the children of one place may be queried at a time: each is an index, of about 300 bytes a child."""
+
+ORDERING_WAITERS_MAX = 10_000
+"""Requests that may wait for the index of one place to be made."""
+
+INDEXES_IDLE_MAX = 32
+"""Indexes of a database that are kept though nobody uses them now."""
+
+INDEX_IDLE_SECONDS = 60
+"""For so long at most: whoever reads with a query now and then does not make its index anew each time."""
+
 OUTBOX_BYTES_MAX = 32 * 1024 * 1024
 """Bytes that may wait for one client behind the message being sent, before it is closed as slow."""
 

@@ -28,7 +28,6 @@ from meadowlark.engine import (
 )
 from meadowlark.engine import database as module
 from meadowlark.errors import Code
-from meadowlark.query import parse_query
 from meadowlark.tree import node_hash
 from tests.engine.asking import NOW, Asking
 
@@ -259,15 +258,6 @@ def test_get_answers_once_and_is_not_told_later(asking: Asking) -> None:
     assert (reply.value, reply.detail) == (1, "get")
     asking.do(Set(one, 3, path("a/b"), 2))
     assert one.take() == []
-
-
-@pytest.mark.parametrize("query", [{"l": 1, "vf": "l"}, {"sp": 1, "i": "x"}, {"ep": None}])
-def test_a_filtering_query_is_refused_not_answered_wrongly(asking: Asking, query: dict[str, Any]) -> None:
-    query = parse_query(query)
-    assert "not supported yet" in asking.refusal(Get(asking.client(), 1, (), query))
-    one = asking.client()
-    assert "not supported yet" in asking.refusal(Listen(one, 1, (), query=query, tag=1))
-    assert not one.listens
 
 
 def test_after_unlisten_nothing_is_heard(asking: Asking) -> None:

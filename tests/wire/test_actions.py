@@ -10,6 +10,7 @@ import pytest
 from meadowlark.engine import commands as c
 from meadowlark.engine.client import Client
 from meadowlark.limits import KEY_BYTES_MAX, PATH_DEPTH_MAX
+from meadowlark.query import parse_query
 from meadowlark.wire import Answer, Authenticate, Outcome, Session, State, Unauthenticate
 from meadowlark.wire.actions import ACTIONS
 from tests.wire.exchange import read_messages
@@ -59,14 +60,14 @@ ASKED = [
     ("q", '{"p":"//a//b/"}', c.Listen(CLIENT, 4, ("a", "b"), "")),
     ("q", '{"p":"/a","h":"x","ch":{"ps":["b"],"hs":["y","z"]}}', c.Listen(CLIENT, 4, ("a",), "x")),
     ("q", '{"p":"/a","h":"","q":{}}', c.Listen(CLIENT, 4, ("a",), "")),
-    ("q", '{"p":"/a","h":"","q":{"i":".value"}}', c.Listen(CLIENT, 4, ("a",), "")),
+    ("q", '{"p":"/a","h":"","q":{"i":".value"}}', c.Listen(CLIENT, 4, ("a",), "", parse_query({"i": ".value"}))),
     ("l", '{"p":"/","h":""}', c.Listen(CLIENT, 4, (), "")),
     ("n", '{"p":"/a"}', c.Unlisten(CLIENT, 4, ("a",))),
     ("n", '{"p":"/a","q":{}}', c.Unlisten(CLIENT, 4, ("a",))),
     ("u", '{"p":"/a"}', c.Unlisten(CLIENT, 4, ("a",))),
     ("g", '{"p":"/a","q":{}}', c.Get(CLIENT, 4, ("a",))),
     ("g", '{"p":"/a"}', c.Get(CLIENT, 4, ("a",))),
-    ("g", '{"p":"/a","q":{"i":"age/years"}}', c.Get(CLIENT, 4, ("a",))),
+    ("g", '{"p":"/a","q":{"i":"age/years"}}', c.Get(CLIENT, 4, ("a",), parse_query({"i": "age/years"}))),
     ("o", '{"p":"/a","d":{".sv":"timestamp"}}', c.OnDisconnectSet(CLIENT, 4, ("a",), {".sv": "timestamp"})),
     ("o", '{"p":"/a","d":null}', c.OnDisconnectSet(CLIENT, 4, ("a",), None)),
     ("om", '{"p":"/a","d":{"b":1}}', c.OnDisconnectUpdate(CLIENT, 4, ("a",), {"b": 1})),
@@ -146,7 +147,6 @@ REFUSED: list[tuple[str, str, str]] = [
     ("fly", "{}", "unknown action 'fly'"),
     ("", "{}", "unknown action ''"),
 ]
-QUERIES = ['{"l":2,"vf":"l"}', '{"sp":null}', '{"ep":1,"i":".value"}', '{"vf":"r"}', '{"i":"a","new":1}']
 
 
 @pytest.mark.parametrize(("action", "body", "text"), REFUSED, ids=[f"{action} {body}"[:60] for action, body, _ in REFUSED])
@@ -156,17 +156,21 @@ def test_what_is_refused_and_why(action: str, body: str, text: str) -> None:
     assert text in why
 
 
-@pytest.mark.parametrize("query", QUERIES)
-@pytest.mark.parametrize("action", ["q", "n", "g"])
-def test_a_query_that_filters_is_refused(action: str, query: str) -> None:
-    status, why = refusal(action, f'{{"p":"/a","h":"","q":{query}}}')
-    assert (status, why[:45]) == ("failed", "queries with a filter are not supported yet: ")
+def test_queries_come_as_one_value() -> None:
+    query = parse_query({"i": "age", "l": 2, "vf": "l"})
+    body = '"p":"/a","q":{"i":"age","l":2,"vf":"l"}'
+    assert outcome_of(request("q", f'{{{body},"t":7,"h":""}}')) == c.Listen(CLIENT, 4, ("a",), "", query, 7)
+    assert outcome_of(request("n", f'{{{body},"t":7}}')) == c.Unlisten(CLIENT, 4, ("a",), query, 7)
+    assert outcome_of(request("g", f"{{{body}}}")) == c.Get(CLIENT, 4, ("a",), query)
 
 
 @pytest.mark.parametrize("query", ["", ',"q":{}', ',"q":{"i":"a"}'])
-@pytest.mark.parametrize("action", ["q", "n"])
-def test_a_tag_is_refused_since_pushes_will_not_carry_it(action: str, query: str) -> None:
-    assert refusal(action, f'{{"p":"/a","h":""{query},"t":1}}')[1].startswith("queries with a filter are not supported yet: ")
+def test_a_tag_without_a_filter_is_refused_since_pushes_will_not_carry_it(query: str) -> None:
+    assert refusal("q", f'{{"p":"/a","h":""{query},"t":1}}')[1].startswith("expected a tag in 't' beside a query that filters")
+
+
+def test_a_filter_without_a_tag_is_refused_since_the_client_could_not_tell_its_pushes() -> None:
+    assert refusal("q", '{"p":"/a","h":"","q":{"l":1}}')[1].startswith("expected a tag in 't' beside a query that filters")
 
 
 @pytest.mark.parametrize("query", ['{"i":5}', '{"i":null}', "[]", '"x"'])

@@ -1,47 +1,58 @@
 """One database as a state machine: commands in, effects out. Knows neither bytes nor sockets, files nor clocks."""
 
-from meadowlark.engine.access import Access, Locked, Open
+from meadowlark.engine.access import Access, Declared, Locked, NothingDeclared, Open
 from meadowlark.engine.client import Client
 from meadowlark.engine.commands import (
+    HOUSEKEEPING,
     Command,
     Get,
     Identify,
+    Indexed,
     Leave,
     Listen,
     OnDisconnectCancel,
     OnDisconnectSet,
     OnDisconnectUpdate,
+    Request,
     Set,
+    Tidy,
     Unlisten,
     Update,
 )
 from meadowlark.engine.database import Database
-from meadowlark.engine.effects import Commit, Drop, Effect, Push, Reply, Revoke
+from meadowlark.engine.effects import Commit, Drop, Effect, Push, Reply, Revoke, Work
 from meadowlark.engine.preparing import prepare_write, record_pieces
 
 __all__ = [
+    "HOUSEKEEPING",
     "Access",
     "Client",
     "Command",
     "Commit",
     "Database",
+    "Declared",
     "Drop",
     "Effect",
     "Get",
     "Identify",
+    "Indexed",
     "Leave",
     "Listen",
     "Locked",
+    "NothingDeclared",
     "OnDisconnectCancel",
     "OnDisconnectSet",
     "OnDisconnectUpdate",
     "Open",
     "Push",
     "Reply",
+    "Request",
     "Revoke",
     "Set",
+    "Tidy",
     "Unlisten",
     "Update",
+    "Work",
     "prepare_write",
     "record_pieces",
 ]

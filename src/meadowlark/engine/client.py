@@ -8,18 +8,23 @@ from __future__ import annotations
 from typing import Any
 
 from meadowlark.auth.identity import NOBODY, Identity
+from meadowlark.query import Query
 from meadowlark.tree import Path
 
 
 class Client:
     """Compared and hashed by identity; one a connection."""
 
-    __slots__ = ("id", "identity", "listens", "on_disconnect_count")
+    __slots__ = ("has_left", "id", "identity", "listens", "on_disconnect_count", "queries")
 
     def __init__(self, id: str, identity: Identity = NOBODY) -> None:
         self.id = id
         """The session id; unique over the server's life, since the journal names it."""
         self.identity = identity
         self.listens: dict[Path, Any] = {}
-        """Paths listened to; owned by the engine."""
+        """Paths listened to as they are; owned by the engine, as is `queries`."""
+        self.queries: dict[tuple[Path, str], tuple[int | None, Query]] = {}
+        """Listens to queries, with their tags, by path and the identity of the query."""
+        self.has_left = False
+        """What it asked and waits for need not be answered any more."""
         self.on_disconnect_count = 0

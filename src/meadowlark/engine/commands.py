@@ -52,7 +52,8 @@ class Get(msgspec.Struct, frozen=True, gc=False):
 class Listen(msgspec.Struct, frozen=True, gc=False):
     """Read, and be told of every change until Unlisten.
 
-    hash: of what the client has already; "" for nothing; None: send it whatever it is.
+    hash: of what the client has already; "" for nothing; None: send it whatever it is. tag: comes back in every push of a
+    listen to a query. Listening to the same again takes the place of the earlier listen.
     """
 
     client: Client
@@ -109,4 +110,19 @@ class Leave(msgspec.Struct, frozen=True, gc=False):
     client: Client
 
 
-Command = Set | Update | Get | Listen | Unlisten | OnDisconnectSet | OnDisconnectUpdate | OnDisconnectCancel | Identify | Leave
+class Indexed(msgspec.Struct, frozen=True, gc=False):
+    """The steps of a Work have been done, and the index of `path` by `order` is there. Asked by the rim, of itself."""
+
+    path: Path
+    order: str
+
+
+class Tidy(msgspec.Struct, frozen=True, gc=False):
+    """Let go what has not been used for long. Asked by the rim, now and then."""
+
+
+Request = Set | Update | Get | Listen | Unlisten | OnDisconnectSet | OnDisconnectUpdate | OnDisconnectCancel | Identify
+Command = Request | Leave | Indexed | Tidy
+
+HOUSEKEEPING = (Leave, Indexed, Tidy)
+"""Commands that are never refused, since nobody waits for an answer."""

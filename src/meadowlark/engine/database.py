@@ -17,14 +17,16 @@ from itertools import pairwise
 from typing import Any
 
 from meadowlark.engine import commands as c
-from meadowlark.engine.access import Access
+from meadowlark.engine.access import Access, Declared, NothingDeclared
 from meadowlark.engine.client import Client
 from meadowlark.engine.effects import Commit, Drop, Effect, Push, Reply, Revoke
 from meadowlark.engine.listeners import Listeners, Spot, spot_at
 from meadowlark.engine.on_disconnect import DisconnectQueue
+from meadowlark.engine.queries import Queries
+from meadowlark.engine.resume import has_already
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import PATH_DEPTH_MAX, SESSION_LISTENS_MAX, SESSION_ON_DISCONNECTS_MAX
-from meadowlark.query import Query
+from meadowlark.query import Query, index_missing
 from meadowlark.tree import (
     PRIORITY,
     Change,
@@ -40,15 +42,10 @@ from meadowlark.tree import (
     is_same_leaf,
     matches,
     node_count_up_to,
-    node_hash,
     parse_path,
     priority_from_json,
     resolve,
 )
-
-HASHED_NODES_MAX = 20_000
-"""A listen on a larger value is answered with the value whatever hash the client has: hashing it would take longer (about
-2 µs a node) than anyone else on this core should wait."""
 
 COMPARED_NODES_MAX = 100_000
 """A transaction must be compared, so beyond this size (a quarter of a second) it is refused rather than guessed."""
@@ -60,17 +57,22 @@ Write = tuple[Path, Node | None]
 class Database:
     """`name` and one JSON tree with all who watch it."""
 
-    __slots__ = ("_listeners", "access", "name", "queues", "sequence", "tree")
+    __slots__ = ("_listeners", "_queries", "access", "indexes", "name", "queues", "sequence", "tree")
 
-    def __init__(self, name: str, access: Access, tree: Tree | None = None, sequence: int = 0) -> None:
+    def __init__(
+        self, name: str, access: Access, tree: Tree | None = None, sequence: int = 0, indexes: Declared | None = None
+    ) -> None:
+        """indexes: those that are declared; None: none are."""
         self.name = name
         self.access = access
+        self.indexes = indexes or NothingDeclared()
         self.tree = tree or Tree()
         self.sequence = sequence
         """Of the last record made or replayed."""
         self.queues: dict[str, DisconnectQueue] = {}
         """By session id; a session without queued operations is not here."""
         self._listeners = Listeners()
+        self._queries = Queries(self.tree, self._listeners)
 
     # Inputs
 
@@ -80,7 +82,7 @@ class Database:
             _HANDLERS[type(command)](self, command, now_ms, out)
         except Refused as refused:
             # A new one without a traceback, which would hold this frame, and so `out`, and so itself: a cycle nobody collects.
-            # Leave is never refused, and everything else has a request.
+            # HOUSEKEEPING is never refused, and everything else has a request.
             out.append(Reply(command.client, command.request, Refused(refused.code, refused.text)))  # type: ignore[union-attr]
 
     def replay(self, sequence: int, entries: list[Entry]) -> list[Node]:
@@ -152,6 +154,8 @@ class Database:
             out.append(Push(above, path, node))
         if spot is not None and spot.children:
             self._push_below(spot, change, out)
+        if self._queries.ordering_count:
+            self._queries.tell([(path, node)], out)
         return ["w", format_path(change.settled), node]
 
     def _merge(self, base: Path, writes: list[Write], out: list[Effect]) -> list[Entry]:
@@ -161,10 +165,12 @@ class Database:
         merged: dict[Spot, list[Write]] = {}
         below: list[Effect] = []
         entries: list[Entry] = []
+        done: list[Write] = []
         for path, node in writes:
             change = self.tree.set(path, node)
             if change is None:
                 continue
+            done.append((path, node))
             entries.append(["w", format_path(change.settled), node])
             if is_large(change.before):
                 below.append(Drop(change.before))
@@ -179,11 +185,15 @@ class Database:
         for spot, group in merged.items():
             out.append(_group_push(spot, group))
         out.extend(below)
+        if done and self._queries.ordering_count:
+            self._queries.tell(done, out)
         return entries
 
     def _push_below(self, spot: Spot, change: Change, out: list[Effect]) -> None:
         """Tells those who listen below a change what stands at their places now, where that may have changed."""
         for relative, lower in self._listeners.below(spot):
+            if not lower.clients:
+                continue
             before, after = find(change.before, relative), find(change.after, relative)
             # Equal leaves of one type are no change. Maps are not compared: it costs as much as telling, and 1 == True.
             if before is None and after is None:
@@ -199,34 +209,102 @@ class Database:
     # Reads
 
     def _get(self, command: c.Get, now_ms: int, out: list[Effect]) -> None:
-        self._check_read(command.client, command.path)
-        _check_query(command.query)
-        out.append(Reply(command.client, command.request, None, self.tree.get(command.path), "get"))
+        client, path, query = command.client, command.path, command.query
+        self._check_read(client, path, query)
+        if query is None:
+            value = self.tree.get(path)
+        else:
+            if not self._is_indexed(path, query):
+                raise index_missing(path, query)
+            if query.filters:
+                is_read, value = self._queries.read(command, now_ms, out)
+                if not is_read:
+                    return
+            else:
+                value = self.tree.get(path)
+        out.append(Reply(client, command.request, None, value, "get"))
 
     def _listen(self, command: c.Listen, now_ms: int, out: list[Effect]) -> None:
-        client, path = command.client, command.path
+        client, path, query = command.client, command.path, command.query
         if path and path[-1] == PRIORITY:
             raise Refused(Code.INVALID_PATH, "a priority cannot be listened to: listen to its location")
-        self._check_read(client, path)
-        _check_query(command.query)
+        self._check_read(client, path, query)
+        if query is not None and query.filters:
+            self._listen_to_query(command, query, now_ms, out)
+            return
         if path not in client.listens:
-            if len(client.listens) >= SESSION_LISTENS_MAX:
-                raise Refused(Code.TOO_BIG, f"a connection may have {SESSION_LISTENS_MAX} listens")
+            self._check_listen_count(client)
             client.listens[path] = None
             self._listeners.add(path, client)
         node = self.tree.get(path)
-        if not _has_already(node, command.hash):
+        if not has_already(node, command.hash):
             out.append(Push((client,), path, node, asked=True))
         out.append(Reply(client, command.request, detail=[]))
 
+    def _listen_to_query(self, command: c.Listen, query: Query, now_ms: int, out: list[Effect]) -> None:
+        """What is not indexed is filtered all the same, with the warning; the SDKs take either, and this sends less."""
+        client, path = command.client, command.path
+        place = (path, query.identity)
+        if place in client.queries:
+            self._forget_query(client, path, query.identity, now_ms, out)
+        self._check_listen_count(client)
+        ordering = self._queries.open(command, out)
+        if ordering is None:
+            return
+        node = self.tree.get(path)
+        view = ordering.view(query, node)
+        assert ordering.index is not None
+        push = view.begin(client, command.tag, path, command.hash, view.whole(ordering.index, node))
+        client.queries[place] = (command.tag, query)
+        if push is not None:
+            out.append(push)
+        out.append(Reply(client, command.request, detail=[] if self._is_indexed(path, query) else ["no_index"]))
+
+    def _check_listen_count(self, client: Client) -> None:
+        if len(client.listens) + len(client.queries) >= SESSION_LISTENS_MAX:
+            raise Refused(Code.TOO_BIG, f"a connection may have {SESSION_LISTENS_MAX} listens")
+
+    def _is_indexed(self, path: Path, query: Query) -> bool:
+        return not query.index or self.indexes.find(path, query)
+
     def _unlisten(self, command: c.Unlisten, now_ms: int, out: list[Effect]) -> None:
-        self._forget_listen(command.client, command.path)
-        out.append(Reply(command.client, command.request))
+        client, path, query = command.client, command.path, command.query
+        if query is None or not query.filters:
+            self._forget_listen(client, path)
+        else:
+            for waiting in self._queries.withdraw(client, path, query, now_ms, out):
+                out.append(Reply(client, waiting.request, detail=[]))
+            tag = client.queries.get((path, query.identity), (None,))[0]
+            # What a client has taken the place of meanwhile goes on.
+            if command.tag is None or command.tag == tag:
+                self._forget_query(client, path, query.identity, now_ms, out)
+        out.append(Reply(client, command.request))
 
     def _forget_listen(self, client: Client, path: Path) -> None:
         if path in client.listens:
             del client.listens[path]
             self._listeners.remove(path, client)
+
+    def _forget_query(self, client: Client, path: Path, identity: str, now_ms: int, out: list[Effect]) -> None:
+        listen = client.queries.pop((path, identity), None)
+        if listen is not None:
+            tag, query = listen
+            self._queries.end(client, path, query, tag, now_ms, out)
+
+    # Housekeeping
+
+    def _indexed(self, command: c.Indexed, now_ms: int, out: list[Effect]) -> None:
+        for waiting in self._queries.indexed(command.path, command.order, out):
+            if not waiting.client.has_left:
+                self.apply(waiting, now_ms, out)
+        self._queries.release(command.path, command.order, now_ms, out)
+
+    def _tidy(self, command: c.Tidy, now_ms: int, out: list[Effect]) -> None:
+        self._queries.sweep(now_ms, out)
+
+    @property
+    def wants_tidying(self) -> bool:
+        return self._queries.has_idle
 
     # Disconnection
 
@@ -268,8 +346,11 @@ class Database:
     def _leave(self, command: c.Leave, now_ms: int, out: list[Effect]) -> None:
         """One record holds all that the session queued and that it ended, so a crash runs the queue exactly once."""
         client = command.client
+        client.has_left = True
         for path in list(client.listens):
             self._forget_listen(client, path)
+        for path, identity in list(client.queries):
+            self._forget_query(client, path, identity, now_ms, out)
         queue = self.queues.pop(client.id, None)
         if queue is None:
             return
@@ -300,15 +381,19 @@ class Database:
         for path in [path for path in client.listens if not self._may_read(client, path)]:
             self._forget_listen(client, path)
             out.append(Revoke(client, path))
+        for (path, identity), (_, query) in list(client.queries.items()):
+            if not self._may_read(client, path, query):
+                self._forget_query(client, path, identity, now_ms, out)
+                out.append(Revoke(client, path, query))
 
-    def _may_read(self, client: Client, path: Path) -> bool:
-        return client.identity.admin or self.access.may_read(client.identity, path)
+    def _may_read(self, client: Client, path: Path, query: Query | None = None) -> bool:
+        return client.identity.admin or self.access.may_read(client.identity, path, query)
 
     def _may_write(self, client: Client, path: Path) -> bool:
         return client.identity.admin or self.access.may_write(client.identity, path)
 
-    def _check_read(self, client: Client, path: Path) -> None:
-        if not self._may_read(client, path):
+    def _check_read(self, client: Client, path: Path, query: Query | None) -> None:
+        if not self._may_read(client, path, query):
             raise Refused(Code.PERMISSION_DENIED, "Permission denied")
 
     def check_write(self, client: Client, path: Path) -> None:
@@ -340,6 +425,7 @@ class Database:
         """Asserts the invariants; for tests."""
         self.tree.check()
         assert all(len(queue) for queue in self.queues.values()), "an empty queue is kept"
+        self._queries.check()
 
 
 def update_paths(base: Path, children: Iterable[str]) -> list[Path]:
@@ -371,19 +457,6 @@ def _checked_depth(path: Path) -> Path:
     if depth > PATH_DEPTH_MAX:
         raise Refused(Code.INVALID_PATH, f"path has {depth} levels, limit is {PATH_DEPTH_MAX}")
     return path
-
-
-def _check_query(query: Query | None) -> None:
-    """An order alone selects everything; anything else would need an index, which a later version brings."""
-    if query is not None and query.filters:
-        raise Refused(Code.UNSUPPORTED, "queries with a filter or a limit are not supported yet: read the whole location")
-
-
-def _has_already(node: Node | None, hash: str | None) -> bool:
-    """Whether a client that sent `hash` need not be sent `node`. Strict, unlike a transaction's check: when in doubt, send."""
-    if node is None or not hash:
-        return node is None and hash == ""
-    return node_count_up_to(node, HASHED_NODES_MAX) <= HASHED_NODES_MAX and node_hash(node) == hash
 
 
 def _merge_push(clients: Any, base: Path, writes: list[Write]) -> Push:
@@ -428,6 +501,8 @@ _HANDLERS: dict[type, Callable[[Database, Any, int, list[Effect]], None]] = {
     c.OnDisconnectCancel: Database._on_disconnect_cancel,
     c.Identify: Database._identify,
     c.Leave: Database._leave,
+    c.Indexed: Database._indexed,
+    c.Tidy: Database._tidy,
 }
 """What each command does; a new command adds a row."""
 

@@ -5,13 +5,15 @@ Values in effects are references into the live tree: whoever performs an effect 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Generator
 from typing import Any
 
 import msgspec
 
 from meadowlark.engine.client import Client
+from meadowlark.engine.commands import Command
 from meadowlark.errors import Refused
+from meadowlark.query import Query
 from meadowlark.tree import Node, Path
 
 
@@ -30,6 +32,10 @@ class Push(msgspec.Struct, gc=False):
     """Room for the protocols' encodings, so that each is made once however many listen. The engine leaves it alone."""
     asked: bool = False
     """Whether this is what a listen begins with: the client asked for it, nothing changed."""
+    tag: int | None = None
+    """What these listeners call their listen to a query."""
+    room: dict[Any, Any] | None = None
+    """Like `encoded`, for all but the tag: shared with the pushes that say the same to listeners with other tags."""
 
 
 class Reply(msgspec.Struct, gc=False):
@@ -65,6 +71,7 @@ class Revoke(msgspec.Struct, gc=False):
 
     client: Client
     path: Path
+    query: Query | None = None
 
 
 class Drop(msgspec.Struct, gc=False):
@@ -73,4 +80,11 @@ class Drop(msgspec.Struct, gc=False):
     node: Node
 
 
-Effect = Push | Reply | Commit | Revoke | Drop
+class Work(msgspec.Struct, gc=False):
+    """`steps` take long: do them beside everything else, a little at a time, and then apply `then`."""
+
+    steps: Generator[None, None, None]
+    then: Command | None
+
+
+Effect = Push | Reply | Commit | Revoke | Drop | Work

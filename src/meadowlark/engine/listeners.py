@@ -8,49 +8,66 @@ Does not know: values, permissions, how anyone is told.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
 from meadowlark.engine.client import Client
 from meadowlark.tree import Path
+
+if TYPE_CHECKING:
+    from meadowlark.engine.views import Ordering
 
 
 class Spot:
     """One place in the trie. `clients` listen exactly here, in the order they came."""
 
-    __slots__ = ("children", "clients")
+    __slots__ = ("children", "clients", "orderings")
 
     def __init__(self) -> None:
         self.clients: dict[Client, None] = {}
         self.children: dict[str, Spot] = {}
+        self.orderings: dict[str, Ordering] | None = None
+        """By order, for the queries of this place (queries.py)."""
 
 
 class Listeners:
     """All listens of one database."""
 
-    __slots__ = ("_root",)
+    __slots__ = ("root",)
 
     def __init__(self) -> None:
-        self._root = Spot()
+        self.root = Spot()
 
     def add(self, path: Path, client: Client) -> None:
-        spot = self._root
+        self.open(path).clients[client] = None
+
+    def remove(self, path: Path, client: Client) -> None:
+        """Forgets one listen, if it is there, and the branches that it leaves empty."""
+        spot = self.find(path)
+        if spot is not None:
+            spot.clients.pop(client, None)
+            self.prune(path)
+
+    def find(self, path: Path) -> Spot | None:
+        return spot_at(self.root, path)
+
+    def open(self, path: Path) -> Spot:
+        """The spot at `path`, made if there is none; something must be put there."""
+        spot = self.root
         for key in path:
             child = spot.children.get(key)
             if child is None:
                 child = spot.children[key] = Spot()
             spot = child
-        spot.clients[client] = None
+        return spot
 
-    def remove(self, path: Path, client: Client) -> None:
-        """Forgets one listen, if it is there, and the branches that it leaves empty."""
-        way = [self._root]
+    def prune(self, path: Path) -> None:
+        """Forgets the spots on the way to `path`, which is there, that have nothing any more."""
+        way = [self.root]
         for key in path:
-            child = way[-1].children.get(key)
-            if child is None:
-                return
-            way.append(child)
-        way[-1].clients.pop(client, None)
+            way.append(way[-1].children[key])
         for depth in range(len(path), 0, -1):
-            if way[depth].clients or way[depth].children:
+            spot = way[depth]
+            if spot.clients or spot.children or spot.orderings:
                 return
             del way[depth - 1].children[path[depth - 1]]
 
@@ -59,7 +76,7 @@ class Listeners:
 
         The collection may be the live one of a spot: it is valid until the next change of listeners.
         """
-        spot: Spot | None = self._root
+        spot: Spot | None = self.root
         found: dict[Client, None] | None = None
         owned = False
         for key in (*path, None):
@@ -88,14 +105,14 @@ class Listeners:
             spot = child
 
     def below(self, start: Spot | None) -> Iterator[tuple[Path, Spot]]:
-        """Spots with clients strictly below `start`: (path relative to start, spot)."""
+        """Spots with clients or orderings strictly below `start`: (path relative to start, spot)."""
         if start is None or not start.children:
             return
         todo: list[tuple[Path, Spot]] = [((), start)]
         while todo:
             path, spot = todo.pop()
             for key, child in spot.children.items():
-                if child.clients:
+                if child.clients or child.orderings is not None:
                     yield (*path, key), child
                 if child.children:
                     todo.append(((*path, key), child))

@@ -345,7 +345,7 @@ class RealtimeConnection(Receiver):
             self._outbox.put(encoded)
 
     def revoke(self, effect: Revoke) -> None:
-        self.send_reply(encode_revoke(effect.path))
+        self.send_reply(encode_revoke(effect.path, effect.query))
 
     def hold(self) -> Receiver:
         """The SDK computes a queued transaction on its own last one, and sends it when that is answered, with the hash of what

@@ -18,6 +18,7 @@ import structlog
 
 from meadowlark.auth.identity import ADMIN
 from meadowlark.engine import (
+    HOUSEKEEPING,
     Access,
     Client,
     Command,
@@ -27,12 +28,16 @@ from meadowlark.engine import (
     Effect,
     Get,
     Identify,
+    Indexed,
     Leave,
     Listen,
     Push,
     Reply,
+    Request,
     Revoke,
+    Tidy,
     Unlisten,
+    Work,
 )
 from meadowlark.errors import Code, MeadowlarkError, Refused
 from meadowlark.ids import check_database_name
@@ -41,7 +46,7 @@ from meadowlark.limits import JOURNAL_BACKLOG_BYTES_MAX, SNAPSHOT_BYTES_MIN
 from meadowlark.server.graveyard import Graveyard
 from meadowlark.server.lanes import Lane
 from meadowlark.server.loading import load
-from meadowlark.server.slicer import Slicer
+from meadowlark.server.slicer import Slicer, Steps
 from meadowlark.server.stopwatch import Stopwatch
 from meadowlark.server.watching import Carried, Told, Watcher
 from meadowlark.tree import Node, encode, encode_slices
@@ -51,7 +56,7 @@ log = structlog.get_logger()
 DISK_BEHIND = "The disk does not keep up with the writes: try again in a moment"
 STOPPED = "This database met an error inside the server and starts again from its journal: try again"
 
-_READING = (Get, Listen, Unlisten, Identify, Leave)
+_READING = (Get, Listen, Unlisten, Identify, *HOUSEKEEPING)
 
 
 class Receiver(Client):
@@ -274,8 +279,18 @@ class Shard:
                 effect.client.revoke(effect)  # type: ignore[attr-defined]
             elif type(effect) is Drop:
                 self._graveyard.bury(effect.node)
-        if before is not None:
+            elif type(effect) is Work:
+                self._slicer.begin(self._work(hosted, effect))
+        if before is not None and not isinstance(command, (Indexed, Tidy)):
             self._show(hosted, command, out, replied, before, read_at)
+
+    def _work(self, hosted: Hosted, work: Work) -> Steps:
+        """What a database asked to be done in slices, and the command that this was for."""
+        yield from work.steps
+        if work.then is not None:
+            self._stopwatch.begin(self._stopwatch.clock())
+            self.apply(hosted, work.then)
+            self._stopwatch.handled(None)
 
     def _reply(self, reply: Reply) -> Any:
         """Sends `reply`; the form in which it was sent."""
@@ -288,7 +303,7 @@ class Shard:
         return encoded
 
     def _show(
-        self, hosted: Hosted, command: Command, out: list[Effect], replied: Any, before: tuple[int, int], read_at: int
+        self, hosted: Hosted, command: Request | Leave, out: list[Effect], replied: Any, before: tuple[int, int], read_at: int
     ) -> None:
         """Tells the watchers of `command`, which had `out`."""
         started_at, unsaved_bytes = before
@@ -343,9 +358,9 @@ class Shard:
             asyncio.get_running_loop().call_soon(client.abandon, STOPPED)
 
     def _refuse(self, command: Command, refused: Refused) -> None:
-        if type(command) is Leave:
+        if isinstance(command, HOUSEKEEPING):
             return
-        self._reply(Reply(command.client, command.request, refused))  # type: ignore[union-attr]
+        self._reply(Reply(command.client, command.request, refused))
 
     # The journal's answers
 
@@ -429,6 +444,8 @@ class Shard:
                 log.error("database pins the journal", database=name, error=refused.text)
         before = time.monotonic() - self._settings.idle_database_seconds
         for hosted in list(self._hosted.values()):
+            if hosted.database.wants_tidying:
+                self.apply(hosted, Tidy())
             if not hosted.users and hosted.used_at < before and not hosted.snapshotting:
                 await self._put_away(hosted)
 

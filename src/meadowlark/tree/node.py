@@ -150,6 +150,14 @@ def children(node: Node | None) -> Iterator[tuple[str, Node]]:
                 yield key, child
 
 
+def make_map(pairs: Iterable[tuple[str, Node]], priority: Leaf | None = None) -> Node | None:
+    """A map of these children, which it shares, or None without any: a selection of another map's, to be read and let go."""
+    made: dict[str, Node] = dict(pairs)
+    if made and priority is not None:
+        made[PRIORITY] = priority
+    return made or None
+
+
 def child_count(node: Node | None) -> int:
     if type(node) is not dict or VALUE in node:
         return 0

@@ -1,8 +1,7 @@
 """The actions of the realtime protocol: what each request asks, as a table from its name to the outcome it becomes.
 
 An entry is a function (client, request number, body) → outcome; it raises Refused where the body cannot mean anything. Values are
-passed on unchecked: the engine knows what may stand in a tree. Queries that filter are refused, since answering them with the
-whole would be wrong; one that only orders selects everything, so it is answered like none.
+passed on unchecked: the engine knows what may stand in a tree. A listen to a query that filters has a tag, and its pushes too.
 
 Does not know: frames, order, state. The session (realtime.py) has those.
 Source: docs/protocol.md "Requests".
@@ -19,6 +18,7 @@ from meadowlark.engine import commands
 from meadowlark.engine.client import Client
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import KEY_BYTES_MAX, PATH_DEPTH_MAX
+from meadowlark.query import Query, parse_query
 from meadowlark.tree import Path, encode, parse_path
 from meadowlark.wire.envelope import Body
 from meadowlark.wire.outcomes import Answer, Authenticate, Outcome, Unauthenticate
@@ -59,21 +59,27 @@ def _on_disconnect_cancel(client: Client, request: int, body: Body) -> Outcome:
 
 
 def _listen(client: Client, request: int, body: Body) -> Outcome:
-    if body.q or body.t is not None:
-        _check_selects_everything(body)
-    return commands.Listen(client, request, _path(body), body.h or "")
+    if not body.q and body.t is None:
+        return commands.Listen(client, request, _path(body), body.h or "")
+    return commands.Listen(client, request, _path(body), body.h or "", _tagged_query(body), body.t)
 
 
 def _unlisten(client: Client, request: int, body: Body) -> Outcome:
-    if body.q or body.t is not None:
-        _check_selects_everything(body)
-    return commands.Unlisten(client, request, _path(body))
+    return commands.Unlisten(client, request, _path(body), parse_query(body.q), body.t)
 
 
 def _get(client: Client, request: int, body: Body) -> Outcome:
-    if body.q or body.t is not None:
-        _check_selects_everything(body)
-    return commands.Get(client, request, _path(body))
+    return commands.Get(client, request, _path(body), parse_query(body.q))
+
+
+def _tagged_query(body: Body) -> Query | None:
+    """The query of a listen. Pushes for one that filters carry its tag, and for any other none."""
+    query = parse_query(body.q)
+    if (query is not None and query.filters) != (body.t is not None):
+        raise Refused(
+            Code.INVALID_REQUEST, "expected a tag in 't' beside a query that filters, and none beside one that only orders"
+        )
+    return query
 
 
 # Identity
@@ -156,18 +162,6 @@ def _children(body: Body) -> dict[str, Any]:
     if type(body.d) is not dict:
         raise Refused(Code.INVALID_DATA, "an update has the wrong form: expected an object of paths and values in 'd'")
     return body.d
-
-
-def _check_selects_everything(body: Body) -> None:
-    """Refuses a query unless it only orders. A tag means that the client will look for pushes that carry it."""
-    query = body.q or {}
-    if body.t is not None or query.keys() - {"i"}:
-        raise Refused(
-            Code.UNSUPPORTED,
-            "queries with a filter are not supported yet: expected no range and no limit; read the whole path and filter it",
-        )
-    if type(query["i"]) is not str:
-        raise Refused(Code.INVALID_REQUEST, "a query has the wrong form: expected the name of an index in 'i'")
 
 
 def _check_authvar(authvar: Any) -> None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from itertools import chain
+from typing import Any
 
 from meadowlark.engine.effects import Push
 from meadowlark.errors import Refused
+from meadowlark.query import Query
 from meadowlark.tree import Path, encode, encode_slices, is_large
 from meadowlark.wire.websocket import text_frames, text_frames_slices
 
@@ -30,24 +32,41 @@ def encode_push(push: Push) -> bytes:
         made = push.encoded = {}
     elif REALTIME in made:
         return made[REALTIME]  # type: ignore[no-any-return]  # Push.encoded is Any; only this function writes the key.
+    body = _body(push) if push.room is None else _shared_body(push, push.room)
+    if body:
+        body = text_frames(body + (b"}}}" if push.tag is None else b',"t":%d}}}' % push.tag))
+    made[REALTIME] = body
+    return body
+
+
+def _shared_body(push: Push, room: dict[Any, Any]) -> bytes:
+    """The tag stands last, so that all before it is made once for the listeners with other tags too."""
+    body: bytes | None = room.get(REALTIME)
+    if body is None:
+        body = room[REALTIME] = _body(push)
+    return body
+
+
+def _body(push: Push) -> bytes:
+    """The message up to what follows the value; b"" if that is large."""
     if is_large(push.value):
-        made[REALTIME] = b""
         return b""
     head = b'{"t":"d","d":{"a":"m","b":{"p":' if push.merge else b'{"t":"d","d":{"a":"d","b":{"p":'
-    frames = text_frames(b'%b%b,"d":%b}}}' % (head, encode("/".join(push.path)), encode(push.value)))
-    made[REALTIME] = frames
-    return frames
+    return b'%b%b,"d":%b' % (head, encode("/".join(push.path)), encode(push.value))
 
 
 def encode_push_slices(push: Push) -> Generator[None, None, list[bytes]]:
     """The frames for a large value, in parts, yielding after each; the value must not change meanwhile (freeze the tree)."""
     head = b'{"t":"d","d":{"a":"%b","b":{"p":%b,"d":' % (b"m" if push.merge else b"d", encode("/".join(push.path)))
-    return (yield from text_frames_slices(chain([head], encode_slices(push.value, with_priorities=True), [b"}}}"])))
+    tail = b"}}}" if push.tag is None else b',"t":%d}}}' % push.tag
+    return (yield from text_frames_slices(chain([head], encode_slices(push.value, with_priorities=True), [tail])))
 
 
-def encode_revoke(path: Path) -> bytes:
-    """The listen at `path` has ended, since it may not read there any more."""
-    return text_frames(b'{"t":"d","d":{"a":"c","b":{"p":%b}}}' % encode("/".join(path)))
+def encode_revoke(path: Path, query: Query | None = None) -> bytes:
+    """The listen at `path`, to `query` if it is one to a query, has ended, since it may not read there any more."""
+    # Clients find the listen by what they sent, so it goes back as it came.
+    spec = b"" if query is None else b',"q":[%b]' % encode(query.spec)
+    return text_frames(b'{"t":"d","d":{"a":"c","b":{"p":%b%b}}}' % (encode("/".join(path)), spec))
 
 
 def encode_auth_revoked(refused: Refused) -> bytes:

@@ -1,0 +1,252 @@
+"""All queries of one database: which orderings of which places are kept, and which of them a write concerns.
+
+Orderings stand in the same trie as the listeners (listeners.py), so a write finds on its way down those whose child it touches,
+and below it those whose place it replaces. Whose index takes long to make is answered later: an effect `Work` has the steps,
+and the command `Indexed` comes back when they are done.
+
+An index that nobody uses any more is kept for a while, since the next to ask may be about to come back; then it goes. So
+reading with the same query again and again costs what the result costs.
+Does not know: permissions, who is told how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from meadowlark.engine.client import Client
+from meadowlark.engine.commands import Get, Indexed, Listen
+from meadowlark.engine.effects import Effect, Work
+from meadowlark.engine.listeners import Listeners, Spot
+from meadowlark.engine.views import INDEX_AT_ONCE_CHILDREN_MAX, Ordering, Room, Write, Writes
+from meadowlark.errors import Code, Refused
+from meadowlark.limits import INDEX_IDLE_SECONDS, INDEXES_IDLE_MAX, ORDERING_WAITERS_MAX, PLACE_ORDERS_MAX
+from meadowlark.query import Index, Query
+from meadowlark.tree import PRIORITY, Node, Path, Tree, child_count, find
+
+
+class Queries:
+    __slots__ = ("_idle", "_listeners", "_tree", "ordering_count")
+
+    def __init__(self, tree: Tree, listeners: Listeners) -> None:
+        self._tree = tree
+        self._listeners = listeners
+        self._idle: dict[Ordering, int] = {}
+        """Orderings that nobody uses, with when that began, the longest idle first."""
+        self.ordering_count = 0
+
+    @property
+    def has_idle(self) -> bool:
+        return bool(self._idle)
+
+    def read(self, command: Get, now_ms: int, out: list[Effect]) -> tuple[bool, Node | None]:
+        """Whether the query of `command` can be answered now, and with what. If not it waits, and `Indexed` will say when."""
+        path, query = command.path, command.query
+        assert query is not None
+        node = self._tree.get(path)
+        ordering = self.find(path, query.order)
+        if ordering is None:
+            ordering = Ordering(path, query)
+            if child_count(node) <= INDEX_AT_ONCE_CHILDREN_MAX:
+                ordering.make_index(self._tree)
+                return True, ordering.read(query, node)
+            self._keep(ordering, out)
+        if ordering.index is None:
+            self._wait(ordering, command)
+            return False, None
+        value = ordering.read(query, node)
+        self._release(ordering, now_ms, out)
+        return True, value
+
+    def open(self, command: Listen, out: list[Effect]) -> Ordering | None:
+        """The ordering that a listen needs; None if its index must be made first: then the listen waits."""
+        path, query = command.path, command.query
+        assert query is not None
+        ordering = self.find(path, query.order)
+        if ordering is None:
+            ordering = Ordering(path, query)
+            self._keep(ordering, out)
+        if ordering.index is None:
+            self._wait(ordering, command)
+            return None
+        self._idle.pop(ordering, None)
+        return ordering
+
+    def find(self, path: Path, order: str) -> Ordering | None:
+        spot = self._listeners.find(path)
+        return None if spot is None or spot.orderings is None else spot.orderings.get(order)
+
+    def end(self, client: Client, path: Path, query: Query, tag: int | None, now_ms: int, out: list[Effect]) -> None:
+        """`client` listens to `query` no longer."""
+        ordering = self.find(path, query.order)
+        view = None if ordering is None else ordering.views.get(query.identity)
+        if ordering is not None and view is not None:
+            view.end(client, tag)
+            if not view.listeners:
+                del ordering.views[query.identity]
+                self._release(ordering, now_ms, out)
+
+    def withdraw(self, client: Client, path: Path, query: Query, now_ms: int, out: list[Effect]) -> list[Listen]:
+        """The listens of `client` to `query` that wait; they do no longer."""
+        ordering = self.find(path, query.order)
+        if ordering is None or not ordering.waiting:
+            return []
+        withdrawn = [
+            command
+            for command in ordering.waiting
+            if type(command) is Listen and command.client is client and command.query == query
+        ]
+        ordering.waiting = [command for command in ordering.waiting if command not in withdrawn]
+        self._release(ordering, now_ms, out)
+        return withdrawn
+
+    def release(self, path: Path, order: str, now_ms: int, out: list[Effect]) -> None:
+        """Whoever waited for an ordering has been answered."""
+        ordering = self.find(path, order)
+        if ordering is not None and ordering.index is not None:
+            self._release(ordering, now_ms, out)
+
+    def _release(self, ordering: Ordering, now_ms: int, out: list[Effect]) -> None:
+        if not ordering.is_used:
+            self._rest(ordering, now_ms, out)
+
+    def sweep(self, now_ms: int, out: list[Effect]) -> None:
+        """Lets go the indexes that have been idle for long."""
+        before = now_ms - INDEX_IDLE_SECONDS * 1000
+        for ordering in [ordering for ordering, since in self._idle.items() if since <= before]:
+            self._drop(ordering, out)
+
+    def indexed(self, path: Path, order: str, out: list[Effect]) -> list[Listen | Get]:
+        """The index of an ordering is there: tells its views what they show, and gives what waited."""
+        ordering = self.find(path, order)
+        if ordering is None or ordering.index is None:
+            return []  # The place was replaced meanwhile: another filling is under way.
+        if ordering.is_behind:
+            ordering.tell_whole(self._tree.get(path), out)
+        waiting, ordering.waiting = ordering.waiting, []
+        return waiting
+
+    # Writes
+
+    def tell(self, writes: Sequence[Write], out: list[Effect]) -> None:
+        """Tells all views of what one command wrote, which the tree has already."""
+        touched: dict[Spot, tuple[Path, Writes]] = {}
+        replaced: dict[Spot, Path] = {}
+        with_priority: dict[Spot, Path] = {}
+        for write in writes:
+            path = write[0]
+            spot: Spot | None = self._listeners.root
+            for depth, key in enumerate(path):
+                assert spot is not None
+                if spot.orderings is not None:
+                    if key == PRIORITY:
+                        with_priority[spot] = path[:depth]
+                    else:
+                        place = touched.get(spot) or touched.setdefault(spot, (path[:depth], {}))
+                        place[1].setdefault(key, []).append(write)
+                spot = spot.children.get(key)
+                if spot is None:
+                    break
+            if spot is not None:
+                if spot.orderings is not None:
+                    replaced[spot] = path
+                for relative, lower in self._listeners.below(spot):
+                    if lower.orderings is not None:
+                        replaced[lower] = path + relative
+        root = self._tree.root
+        rooms: dict[Path, Room] = {}
+        for spot, (path, by_child) in touched.items():
+            node = find(root, path)
+            for ordering in _orderings(spot):
+                ordering.tell(node, by_child, rooms, out)
+        for spot, path in with_priority.items():
+            for ordering in _orderings(spot):
+                ordering.tell_priority(find(root, path), out)
+        for spot, path in replaced.items():
+            for ordering in _orderings(spot):
+                self._replace(ordering, find(root, path), out)
+
+    def _replace(self, ordering: Ordering, node: Node | None, out: list[Effect]) -> None:
+        """The place was written as a whole: the index is made anew, and every view told what it shows now."""
+        old = ordering.index
+        if old is not None and not len(old) and not child_count(node):
+            return
+        steps = ordering.make_index(self._tree)
+        _let_go(old, out)
+        if steps is None:
+            ordering.tell_whole(node, out)
+        else:
+            out.append(Work(steps, Indexed(ordering.path, ordering.order)))
+
+    def check(self) -> None:
+        """Asserts the invariants; for tests."""
+        count = 0
+        todo: list[tuple[Path, Spot]] = [((), self._listeners.root)]
+        while todo:
+            path, spot = todo.pop()
+            for ordering in _orderings(spot):
+                count += 1
+                assert ordering.path == path, "an ordering stands elsewhere"
+                assert ordering.is_used != (ordering in self._idle), "an ordering is neither used nor idle"
+                ordering.check(self._tree.get(path))
+            todo += [((*path, key), child) for key, child in spot.children.items()]
+        assert count == self.ordering_count, "orderings are miscounted"
+
+    # Keeping
+
+    def _keep(self, ordering: Ordering, out: list[Effect]) -> None:
+        self._make_room(ordering.path, out)
+        spot = self._listeners.open(ordering.path)
+        if spot.orderings is None:
+            spot.orderings = {}
+        spot.orderings[ordering.order] = ordering
+        self.ordering_count += 1
+        steps = ordering.make_index(self._tree)
+        if steps is not None:
+            out.append(Work(steps, Indexed(ordering.path, ordering.order)))
+
+    def _make_room(self, path: Path, out: list[Effect]) -> None:
+        """For one more ordering at `path`, in place of one that nobody uses if there are many."""
+        spot = self._listeners.find(path)
+        kept = [] if spot is None else list(_orderings(spot))
+        if len(kept) >= PLACE_ORDERS_MAX:
+            idle = next((ordering for ordering in kept if ordering in self._idle), None)
+            if idle is None:
+                raise Refused(Code.TOO_BIG, f"a location may be queried in {PLACE_ORDERS_MAX} orders at a time")
+            self._drop(idle, out)
+
+    def _wait(self, ordering: Ordering, command: Listen | Get) -> None:
+        if len(ordering.waiting) >= ORDERING_WAITERS_MAX:
+            raise Refused(Code.UNAVAILABLE, "too many wait for the index of this location: try again in a moment")
+        self._idle.pop(ordering, None)
+        ordering.waiting.append(command)
+
+    def _rest(self, ordering: Ordering, now_ms: int, out: list[Effect]) -> None:
+        """Nobody uses `ordering` now. A small index is as soon made as kept."""
+        self._idle.pop(ordering, None)
+        self._idle[ordering] = now_ms
+        index = ordering.index
+        if index is not None and len(index) <= INDEX_AT_ONCE_CHILDREN_MAX:
+            self._drop(ordering, out)
+        elif len(self._idle) > INDEXES_IDLE_MAX:
+            self._drop(next(iter(self._idle)), out)
+
+    def _drop(self, ordering: Ordering, out: list[Effect]) -> None:
+        del self._idle[ordering]
+        spot = self._listeners.open(ordering.path)
+        if spot.orderings is not None:
+            del spot.orderings[ordering.order]
+            spot.orderings = spot.orderings or None
+        self._listeners.prune(ordering.path)
+        self.ordering_count -= 1
+        ordering.stop()
+        _let_go(ordering.index, out)
+
+
+def _orderings(spot: Spot) -> Iterable[Ordering]:
+    return () if spot.orderings is None else spot.orderings.values()
+
+
+def _let_go(index: Index | None, out: list[Effect]) -> None:
+    """Frees a large index in slices."""
+    if index is not None and len(index) > INDEX_AT_ONCE_CHILDREN_MAX:
+        out.append(Work(index.empty(), None))

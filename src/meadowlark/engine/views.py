@@ -1,0 +1,285 @@
+"""Views: one query at one place, with all who listen to it, whichever connection they are on.
+
+An `Ordering` is the children of one place in one order: an index and the views over it. A write re-reads the children it
+touched, once for all views; each view then finds out with two comparisons a child whether that concerns it, and what it tells
+is made once for all its listeners. Clients give their listens tags, so there is one push a tag, and these share their encoding.
+
+What is told of one command is one message: children that left as nothing, those that came whole, and of those that stayed
+just what was written. Where the place itself was replaced, or its priority has to be told, the whole window is.
+
+An index of many children is filled in slices. Until then its listeners and readers wait (`waiting`), and so do the views that
+it had when the place was replaced as a whole; what is written meanwhile is read again at the end.
+Does not know: permissions, how anyone is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from meadowlark.engine.client import Client
+from meadowlark.engine.commands import Get, Listen
+from meadowlark.engine.effects import Effect, Push
+from meadowlark.engine.resume import hash_if_small
+from meadowlark.query import Index, Query, Step, Touched, Window
+from meadowlark.tree import (
+    Node,
+    Path,
+    Tree,
+    child_count,
+    children,
+    find,
+    find_child,
+    is_large,
+    make_map,
+    priority_of,
+)
+
+INDEX_AT_ONCE_CHILDREN_MAX = 500
+"""Children of which an index is made in one go: about a millisecond."""
+
+Write = tuple[Path, Node | None]
+Writes = dict[str, list[Write]]
+"""By the child that they touch."""
+Room = dict[Any, Any]
+"""`Push.room`."""
+
+
+class View:
+    """One query. `listeners` by tag; None for those who gave none."""
+
+    __slots__ = ("_hash", "_priority", "_room", "listeners", "query", "window")
+
+    def __init__(self, query: Query, index: Index, node: Node | None) -> None:
+        self.query = query
+        self.window = Window(query, index)
+        self.listeners: dict[int | None, dict[Client, None]] = {}
+        self._priority: Any = None
+        """Of the place, as the listeners know it: they know none while they see nothing."""
+        self._room: Room | None = None
+        self._hash: str | None = None
+        """Of the whole window, as is the room, until it changes: many may come at once to listen to the same."""
+        self._settle(index, node)
+
+    def whole(self, index: Index, node: Node | None) -> Node | None:
+        """What the view shows of `node`."""
+        return make_map([(key, find_child(node, key)) for key in self.window.keys(index)], priority_of(node))
+
+    def begin(self, client: Client, tag: int | None, path: Path, hash: str | None, whole: Node | None) -> Push | None:
+        """`client` listens from now on. The push that tells it the whole window, unless that is what `hash` says it has."""
+        self.listeners.setdefault(tag, {})[client] = None
+        if whole is None:
+            if hash == "":
+                return None
+        elif hash and self._whole_hash(whole) == hash:
+            return None
+        return Push((client,), path, whole, asked=True, tag=tag, room=self._room_for(whole))
+
+    def end(self, client: Client, tag: int | None) -> None:
+        of_tag = self.listeners.get(tag)
+        if of_tag is not None:
+            of_tag.pop(client, None)
+            if not of_tag:
+                del self.listeners[tag]
+
+    def tell_whole(self, path: Path, node: Node | None, index: Index, out: list[Effect]) -> None:
+        """The place is another than before."""
+        self.window.locate(index)
+        self._settle(index, node)
+        whole = self.whole(index, node)
+        self._push(path, whole, out, self._room_for(whole))
+
+    def tell(
+        self,
+        path: Path,
+        node: Node | None,
+        index: Index,
+        touched: Sequence[Touched],
+        writes: Writes,
+        rooms: dict[Path, Room],
+        out: list[Effect],
+    ) -> None:
+        """Some children were touched. rooms: by place, for writes that many views tell as they are."""
+        step = self.window.advance(index, touched)
+        if step is None:
+            return
+        self._room = self._hash = None
+        # Clients take the children out first that leave; with the last of them, what they know of the priority goes.
+        is_emptied = self._priority is not None and step.left and step.entered
+        if is_emptied or self._has_other_priority(index, node):
+            self.tell_whole(path, node, index, out)
+            return
+        told = _told(step, node, writes, len(path))
+        if len(told) > 1:
+            self._push(path, told, out, {}, merge=True)
+        elif step.stayed:
+            [(place, value)] = writes[step.stayed[0]]
+            self._push(place, value, out, rooms.setdefault(place, {}))
+        else:
+            for key, value in told.items():
+                self._push((*path, key), value, out, {})
+
+    def tell_priority(self, path: Path, node: Node | None, index: Index, out: list[Effect]) -> None:
+        """The priority of the place itself may be another."""
+        if self._has_other_priority(index, node):
+            self.tell_whole(path, node, index, out)
+
+    def _has_other_priority(self, index: Index, node: Node | None) -> bool:
+        """Whether the listeners, who see something of the place, know another priority of it."""
+        before, now = self._priority, priority_of(node)
+        if before is None and now is None:
+            return False
+        self._settle(index, node)
+        return not self.window.is_empty(index) and (type(now) is not type(before) or now != before)
+
+    def _settle(self, index: Index, node: Node | None) -> None:
+        self._room = self._hash = None
+        priority = priority_of(node)
+        self._priority = None if priority is None or self.window.is_empty(index) else priority
+
+    def _push(self, path: Path, value: Any, out: list[Effect], room: Room, *, merge: bool = False) -> None:
+        for tag, clients in self.listeners.items():
+            out.append(Push(clients, path, value, merge, tag=tag, room=room))
+
+    def _room_for(self, whole: Node | None) -> Room:
+        """Where the encoding of the whole window is kept; not that of a large one, which is made as it leaves."""
+        if is_large(whole):
+            return {}
+        if self._room is None:
+            self._room = {}
+        return self._room
+
+    def _whole_hash(self, whole: Node) -> str:
+        if self._hash is None:
+            self._hash = hash_if_small(whole)
+        return self._hash
+
+
+class Ordering:
+    """The children of the place `path` in one order, and who looks at them so."""
+
+    __slots__ = ("_fill", "_missed", "index", "is_behind", "order", "order_path", "path", "views", "waiting")
+
+    def __init__(self, path: Path, query: Query) -> None:
+        self.path = path
+        self.order = query.order
+        self.order_path = query.order_path
+        self.index: Index | None = None
+        """None until it has been filled."""
+        self.views: dict[str, View] = {}
+        """By the identity of the query."""
+        self.waiting: list[Listen | Get] = []
+        """What is to be carried out once the index is there."""
+        self.is_behind = False
+        """Whether the views have not been told what they show now, because the index is being filled."""
+        self._missed: set[str] = set()
+        """Children that were written while the index was filled."""
+        self._fill: object = None
+        """Stands for the filling that counts; another begins when the place is replaced as a whole."""
+
+    @property
+    def is_used(self) -> bool:
+        return bool(self.views or self.waiting)
+
+    def view(self, query: Query, node: Node | None) -> View:
+        """The view of `query`, made if there is none; it must get a listener."""
+        assert self.index is not None
+        view = self.views.get(query.identity)
+        if view is None:
+            view = self.views[query.identity] = View(query, self.index, node)
+        return view
+
+    def read(self, query: Query, node: Node | None) -> Node | None:
+        """What `query` shows of `node` now."""
+        assert self.index is not None
+        keys = Window(query, self.index).keys(self.index)
+        return make_map([(key, find_child(node, key)) for key in keys], priority_of(node))
+
+    def make_index(self, tree: Tree) -> Generator[None, None, None] | None:
+        """Makes the index; None, or the steps that must still be done where that takes long."""
+        node = tree.get(self.path)
+        self._missed.clear()
+        if child_count(node) <= INDEX_AT_ONCE_CHILDREN_MAX:
+            self.stop()
+            self.index = Index(self.order, self.order_path, children(node))
+            return None
+        self.index = None
+        self.is_behind = True
+        self._fill = token = object()
+        return self._fill_slices(tree, token)
+
+    def stop(self) -> None:
+        """Ends a filling that is under way."""
+        self._fill = None
+
+    def _fill_slices(self, tree: Tree, token: object) -> Generator[None, None, None]:
+        index = Index(self.order, self.order_path)
+        root = tree.freeze()
+        try:
+            for _ in index.fill(children(find(root, self.path))):
+                if self._fill is not token:
+                    return
+                yield
+        finally:
+            del root
+            tree.thaw()
+        while self._missed and self._fill is token:
+            node = tree.get(self.path)
+            for _ in range(min(len(self._missed), INDEX_AT_ONCE_CHILDREN_MAX)):
+                key = self._missed.pop()
+                index.touch(key, find_child(node, key))
+            if self._missed:
+                yield
+        if self._fill is token:
+            self._fill = None
+            self.index = index
+
+    def tell(self, node: Node | None, writes: Writes, rooms: dict[Path, Room], out: list[Effect]) -> None:
+        """Children of the place, which is `node` now, were written."""
+        index = self.index
+        if index is None:
+            self._missed.update(writes)
+            return
+        touched = [index.touch(key, find_child(node, key)) for key in writes]
+        if len(touched) > 1:
+            for view in self.views.values():
+                view.tell(self.path, node, index, touched, writes, rooms, out)
+            return
+        [(_, was, now)] = touched
+        for view in self.views.values():
+            low, high = view.window.low, view.window.high
+            # What `advance` would find, without the calls: most views have nothing to do with a child.
+            if (now is not None and low < now < high) or (was is not None and low < was < high):
+                view.tell(self.path, node, index, touched, writes, rooms, out)
+
+    def tell_whole(self, node: Node | None, out: list[Effect]) -> None:
+        """The place was replaced, and the index made anew: all views show something else."""
+        assert self.index is not None
+        self.is_behind = False
+        for view in self.views.values():
+            view.tell_whole(self.path, node, self.index, out)
+
+    def tell_priority(self, node: Node | None, out: list[Effect]) -> None:
+        if self.index is not None:
+            for view in self.views.values():
+                view.tell_priority(self.path, node, self.index, out)
+
+    def check(self, node: Node | None) -> None:
+        """Asserts the invariants; for tests."""
+        if self.index is not None:
+            self.index.check(children(node))
+            for view in self.views.values():
+                assert view.listeners, "a view has no listeners"
+                fresh = Window(view.query, self.index)
+                assert view.window.keys(self.index) == fresh.keys(self.index), "a window is out of date"
+
+
+def _told(step: Step, node: Node | None, writes: Writes, depth: int) -> dict[str, Node | None]:
+    """What a step says, as paths relative to the place."""
+    told: dict[str, Node | None] = dict.fromkeys(step.left)
+    for key in step.entered:
+        told[key] = find_child(node, key)
+    for key in step.stayed:
+        for path, value in writes[key]:
+            told["/".join(path[depth:])] = value
+    return told

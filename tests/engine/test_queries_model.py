@@ -1,0 +1,260 @@
+"""Many queries open at once beside random writes: after each step what every listener has put together from pushes is what
+sorting, cutting and limiting the whole place gives.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Generator
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from meadowlark.auth.identity import NOBODY
+from meadowlark.engine import (
+    Client,
+    Command,
+    Commit,
+    Database,
+    Effect,
+    Get,
+    Leave,
+    Listen,
+    OnDisconnectSet,
+    Open,
+    Push,
+    Reply,
+    Set,
+    Tidy,
+    Unlisten,
+    Update,
+    Work,
+    queries,
+    views,
+)
+from meadowlark.query import index, parse_query
+from meadowlark.tree import Tree, find, node_hash, parse_path
+from tests.engine.asking import NOW
+from tests.query.naive import select
+
+KEYS = st.sampled_from(["a", "b", "c", "1", "10", "01"])
+PLACES = st.sampled_from([(), ("p",), ("p", "q")])
+PATHS = st.lists(st.sampled_from(["p", "q", "a", "b", "1"]), max_size=4).map(tuple)
+LEAVES = st.sampled_from([False, True, 0, 1, 2, 1.5, "", "x"])
+VALUES = st.recursive(
+    st.one_of(
+        st.none(),
+        LEAVES,
+        st.sampled_from([{".sv": "timestamp"}, {".sv": {"increment": 1}}]),
+        st.tuples(LEAVES, st.sampled_from([1, "p"])).map(lambda pair: {".value": pair[0], ".priority": pair[1]}),
+    ),
+    lambda inner: st.one_of(
+        st.dictionaries(KEYS, inner, max_size=5),
+        st.dictionaries(KEYS, inner, max_size=5).map(lambda children: children | {".priority": 2}),
+    ),
+    max_leaves=9,
+)
+PRIORITIES = st.sampled_from([None, 1, 2, "p"])
+SMALL_CHANGES = st.one_of(VALUES, LEAVES, st.dictionaries(st.sampled_from("ab"), LEAVES))
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> dict[str, Any]:
+    order = draw(st.sampled_from([".key", ".value", ".priority", "a", "b", "a/b"]))
+    spec: dict[str, Any] = {"i": order}
+    for end in "se":
+        if draw(st.integers(0, 2)) == 0:
+            spec[f"{end}p"] = draw(KEYS if order == ".key" else st.one_of(st.none(), LEAVES))
+            spec[f"{end}in"] = draw(st.booleans())
+            if order != ".key" and draw(st.booleans()):
+                spec[f"{end}n"] = draw(st.one_of(KEYS, st.sampled_from(["[MIN_NAME]", "[MAX_NAME]"])))
+    if len(spec) == 1 or draw(st.booleans()):
+        spec |= {"l": draw(st.integers(1, 3)), "vf": draw(st.sampled_from("lr"))}
+    return spec
+
+
+class Watcher(Client):
+    """A client that keeps what each of its listens was told; a tag stands for a listen."""
+
+    __slots__ = ("mirrors",)
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id, NOBODY)
+        self.mirrors: dict[int | None, Tree] = {}
+
+    def hear(self, push: Push, place: tuple[str, ...]) -> None:
+        mirror = self.mirrors[push.tag]
+        for relative, node in push.value.items() if push.merge else [("", push.value)]:
+            path = push.path + parse_path(relative)
+            assert path[: len(place)] == place, "nothing above a listen is told"
+            if len(path) > len(place) + 1 and node is not None:
+                assert find(mirror.root, path[: len(place) + 1]) is not None, "an SDK forgets what is deep in an unknown child"
+            mirror.set(path, copy.deepcopy(node))
+
+
+class Queried(RuleBasedStateMachine):
+    """One writer, three watchers with any number of queries each."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.database = Database("test", Open())
+        self.clients = [Watcher(str(number)) for number in range(3)]
+        self.specs: dict[tuple[Watcher, int], tuple[tuple[str, ...], dict[str, Any]]] = {}
+        self.tags = 0
+        self.works: list[tuple[Generator[None, None, None], Any]] = []
+        self.gets: dict[int, tuple[tuple[str, ...], dict[str, Any]]] = {}
+        """Asked by the first client and not answered yet."""
+
+    def do(self, command: Command) -> list[Effect]:
+        out: list[Effect] = []
+        self.database.apply(command, NOW, out)
+        for effect in out:
+            if isinstance(effect, Push):
+                assert effect.listeners
+                for client in effect.listeners:
+                    assert isinstance(client, Watcher)
+                    assert effect.tag is not None
+                    client.hear(effect, self.specs[client, effect.tag][0])
+            elif isinstance(effect, Work):
+                self.works.append((effect.steps, effect.then))
+            elif isinstance(effect, Commit):
+                effect.entries.clear()
+            elif isinstance(effect, Reply) and effect.detail == "get":
+                place, spec = self.gets.pop(effect.request or 0)
+                assert told(effect.value) == told(select(self.database.tree.get(place), spec))
+        self.database.check()
+        return out
+
+    @rule(path=PATHS, value=VALUES)
+    def set(self, path: Any, value: Any) -> None:
+        self.do(Set(self.clients[0], 1, path, value))
+
+    @rule(place=PLACES, key=KEYS, field=st.sampled_from([(), ("a",), ("b",), ("a", "b")]), value=SMALL_CHANGES)
+    def set_child(self, place: Any, key: str, field: Any, value: Any) -> None:
+        self.do(Set(self.clients[0], 1, (*place, key, *field), value))
+
+    @rule(path=PATHS, value=PRIORITIES)
+    def set_priority(self, path: Any, value: Any) -> None:
+        self.do(Set(self.clients[0], 1, (*path, ".priority"), value))
+
+    @rule(path=PLACES, children=st.dictionaries(st.lists(KEYS, min_size=1, max_size=3).map("/".join), SMALL_CHANGES, max_size=4))
+    def update(self, path: Any, children: Any) -> None:
+        self.do(Update(self.clients[0], 1, path, children))
+
+    @rule(number=st.integers(0, 2), place=PLACES, spec=specs(), with_hash=st.booleans())
+    def listen(self, number: int, place: Any, spec: dict[str, Any], with_hash: bool) -> None:
+        client, query = self.clients[number], parse_query(spec)
+        assert query is not None
+        self.tags += 1
+        self.specs[client, self.tags] = (place, spec)
+        mirror = client.mirrors[self.tags] = Tree()
+        hash = ""
+        if with_hash:
+            mirror.set(place, copy.deepcopy(select(self.database.tree.get(place), spec)))
+            hash = node_hash(mirror.get(place))
+        out = self.do(Listen(client, 1, place, hash, query, self.tags))
+        if with_hash and not self.works:
+            assert not [effect for effect in out if isinstance(effect, Push)], "what a client has is not sent again"
+
+    @rule(number=st.integers(0, 2), data=st.data())
+    def unlisten(self, number: int, data: st.DataObject) -> None:
+        client = self.clients[number]
+        if client.queries:
+            (place, _), (tag, query) = data.draw(st.sampled_from(list(client.queries.items())))
+            self.do(Unlisten(client, 1, place, query, tag))
+
+    @rule(place=PLACES, spec=specs())
+    def get(self, place: Any, spec: dict[str, Any]) -> None:
+        spec = spec | {"i": ".key" if spec["i"] == ".key" else ".priority"}  # Others are refused where no index is declared.
+        self.tags += 1
+        self.gets[self.tags] = (place, spec)
+        self.do(Get(self.clients[0], self.tags, place, parse_query(spec)))
+
+    @rule(number=st.integers(0, 2), path=PATHS, value=VALUES)
+    def queue(self, number: int, path: Any, value: Any) -> None:
+        self.do(OnDisconnectSet(self.clients[number], 1, path, value))
+
+    @rule(number=st.integers(0, 2))
+    def leave(self, number: int) -> None:
+        self.do(Leave(self.clients[number]))
+        assert not self.clients[number].queries
+        if number == 0:
+            self.gets.clear()  # Nobody waits for them any more.
+        self.clients[number] = Watcher(f"{number}-{self.database.sequence}")
+
+    @rule()
+    def tidy(self) -> None:
+        self.do(Tidy())
+
+    @precondition(lambda self: self.works)
+    @rule(data=st.data(), count=st.integers(1, 6))
+    def work(self, data: st.DataObject, count: int) -> None:
+        number = data.draw(st.integers(0, len(self.works) - 1))
+        steps, then = self.works[number]
+        for _ in range(count):
+            try:
+                next(steps)
+            except StopIteration:
+                del self.works[number]
+                if then is not None:
+                    self.do(then)
+                return
+
+    @invariant()
+    def every_listener_has_its_window(self) -> None:
+        for client in self.clients:
+            for (place, _), (tag, query) in client.queries.items():
+                ordering = self.database._queries.find(place, query.order)
+                assert ordering is not None
+                if ordering.is_behind:
+                    continue
+                assert tag is not None
+                truth = select(self.database.tree.get(place), self.specs[client, tag][1])
+                assert told(client.mirrors[tag].get(place)) == told(truth), (place, self.specs[client, tag][1])
+
+    def teardown(self) -> None:
+        while self.works:
+            steps, then = self.works.pop(0)
+            for _ in steps:
+                pass
+            if then is not None:
+                self.do(then)
+        self.every_listener_has_its_window()
+        assert not self.gets, "whoever waits for an index is answered"
+        assert self.database.tree._frozen_count == 0
+        for client in self.clients:
+            self.do(Leave(client))
+        out: list[Effect] = []
+        self.database.apply(Tidy(), NOW + 1_000_000, out)
+        assert self.database._queries.ordering_count == 0
+        assert not self.database._listeners.root.children
+
+
+def told(node: Any) -> str:
+    """Maps by key, and 1, True and 1.0 told apart by their text."""
+    return repr(_sorted(node))
+
+
+def _sorted(node: Any) -> Any:
+    return {key: _sorted(node[key]) for key in sorted(node)} if isinstance(node, dict) else node
+
+
+class TestQueries(Queried.TestCase):  # type: ignore[name-defined,misc]
+    """Indexes made at once."""
+
+    settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+class TestQueriesInSlices(Queried.TestCase):  # type: ignore[name-defined,misc]
+    """Indexes filled a child at a time, while everything else goes on."""
+
+    settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+    @pytest.fixture(autouse=True)
+    def slices(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in (queries, views):
+            monkeypatch.setattr(module, "INDEX_AT_ONCE_CHILDREN_MAX", 1)
+        monkeypatch.setattr(index, "SLICE_CHILDREN", 1)
