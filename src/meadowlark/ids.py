@@ -8,7 +8,8 @@ from collections.abc import Callable
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import DATABASE_NAME_LENGTH_MAX
 
-_DATABASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+DATABASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+"""With no more than DATABASE_NAME_LENGTH_MAX characters."""
 _PUSH_ALPHABET = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
 
 
@@ -18,7 +19,7 @@ def check_database_name(name: str) -> str:
     Nothing that a file system or a URL treats specially can pass, so a name never reaches outside the data folder.
     Raises Refused(INVALID_REQUEST).
     """
-    if len(name) <= DATABASE_NAME_LENGTH_MAX and _DATABASE_NAME.fullmatch(name):
+    if len(name) <= DATABASE_NAME_LENGTH_MAX and DATABASE_NAME.fullmatch(name):
         return name
     raise Refused(
         Code.INVALID_REQUEST,

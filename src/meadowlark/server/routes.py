@@ -15,6 +15,7 @@ from meadowlark.errors import Code, Refused
 from meadowlark.server import exposition, management, settings
 from meadowlark.server.exchange import CREATION, MANAGEMENT, METRICS, PROFILE, SETTINGS, Exchange
 from meadowlark.server.identities import check_admin
+from meadowlark.server.openapi import description
 from meadowlark.server.profile import SECONDS_MAX, Profile
 from meadowlark.tree import encode
 from meadowlark.wire.answers import preflight
@@ -180,6 +181,10 @@ def _rules(worker: WorkerApi, exchange: Exchange) -> Response:
     return _json({"rules": {".read": is_open, ".write": is_open}})
 
 
+def _describe(worker: WorkerApi, exchange: Exchange) -> Response:
+    return Response(200, description())
+
+
 def _json(value: Any, status: int = 200) -> Response:
     return Response(status, encode(value))
 
@@ -191,6 +196,7 @@ _ROUTES: dict[tuple[str, ...], Route] = {
     (".lp",): Route(("GET",), _long_polling),
     (".inspect", "databases.json"): Route(("GET",), _inspect_databases),
     (".meadowlark", "databases.json"): Route(("GET",), _list_databases),
+    (".meadowlark", "openapi.json"): Route(("GET",), _describe),
     (".meadowlark", "metrics.json"): Route(("GET",), _metrics_json),
     (SETTINGS, "rules.json"): Route(("GET", "PUT"), _rules),
     (SETTINGS, "profile.json"): Route(("GET",), settings.profile),

@@ -1,0 +1,224 @@
+"""What the server can be asked over HTTP, described for programs: OpenAPI 3.1, served at `/.meadowlark/openapi.json`.
+
+Made once, from the same constants that the requests are checked with. A path in the tree has as many keys as one likes, which
+OpenAPI cannot say: `{path}` stands for one key, and slashes between several are as good.
+Source: docs/rest.md, which says what everything means; the OpenAPI Specification 3.1.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from meadowlark import __version__
+from meadowlark.ids import DATABASE_NAME
+from meadowlark.limits import DATABASE_NAME_LENGTH_MAX, KEY_BYTES_MAX
+from meadowlark.query import PARAMETERS as QUERY_PARAMETERS
+from meadowlark.server.profile import SECONDS_MAX
+from meadowlark.server.settings import FIXED
+from meadowlark.tree import encode
+from meadowlark.wire.rest import WRITE_SIZES
+
+Part = dict[str, Any]
+
+_QUERIES = {
+    "orderBy": 'the order, as a JSON string: `"$key"`, `"$value"`, `"$priority"` or a path below each child',
+    "startAt": "from this JSON value on, which may be followed by a comma and a key as a JSON string",
+    "startAfter": "after this value",
+    "endAt": "up to this value",
+    "endBefore": "before this value",
+    "equalTo": "of this value",
+    "limitToFirst": "the first so many",
+    "limitToLast": "the last so many",
+}
+assert tuple(_QUERIES) == QUERY_PARAMETERS
+
+
+@cache
+def description() -> bytes:
+    """The document as JSON."""
+    return encode(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "Meadowlark",
+                "version": __version__,
+                "summary": "A realtime JSON database that speaks the protocol of the Firebase Realtime Database.",
+                "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            },
+            "servers": [{"url": "/"}],
+            "security": [{"bearer": []}, {"token": []}, {}],
+            "paths": _paths(),
+            "components": {
+                "securitySchemes": {
+                    "bearer": {"type": "http", "scheme": "bearer"},
+                    "token": {"type": "apiKey", "in": "query", "name": "auth"},
+                },
+                "schemas": {
+                    "Error": _object({"error": {"type": "string"}}),
+                    "Name": _object({"name": {"type": "string"}}),
+                    "Names": {"type": "array", "items": {"$ref": "#/components/schemas/Name"}},
+                    "Instance": _object(
+                        {name: {"type": "string"} for name in ("name", "project", "databaseUrl", "type", "state")}
+                    ),
+                },
+            },
+        }
+    )
+
+
+def _paths() -> Part:
+    name = {"type": "string", "pattern": f"^{DATABASE_NAME.pattern}$", "maxLength": DATABASE_NAME_LENGTH_MAX}
+    database, named = [_query("ns", "the database", name)], [_path("name", name)]
+    project = [_path("project", {"type": "string", "minLength": 1})]
+    instances = "/v1beta/projects/{project}/locations/-/instances"
+    return {
+        "/.json": _value(database),
+        "/{path}.json": _value([*database, _path("path", {"type": "string", "minLength": 1, "maxLength": KEY_BYTES_MAX})]),
+        "/": {"get": _get("greet", "name and version", _object({"name": {"type": "string"}, "version": {"type": "string"}}))},
+        "/.health": {"get": _get("check", "whether writes are acknowledged", _object({"status": {"const": "ok"}}), 503)},
+        "/.inspect/databases.json": {"get": _get("inspectDatabases", "all databases", _ref("Names"), 401)},
+        "/.meadowlark/databases.json": {"get": _get("listDatabases", "all databases", _ref("Names"), 401)},
+        "/.meadowlark/databases/{name}.json": {
+            "parameters": named,
+            "get": _get("getDatabase", "whether there is this database", _ref("Name"), 400, 401, 404),
+            "put": _operation("createDatabase", "the database exists", _answers(_ref("Name"), 400, 401) | {
+                "201": _answer("it is new", _ref("Name"))
+            }, _body({})),
+        },
+        "/.meadowlark/profile/{name}.json": {
+            "parameters": [
+                *named,
+                _query("seconds", "how long", {"type": "number", "exclusiveMinimum": 0, "maximum": SECONDS_MAX}),
+            ],
+            "get": _get("profile", "what the database was busy with", {"type": "object"}, 400, 401, 404, 409),
+        },
+        "/.meadowlark/metrics.json": {"get": _get("metrics", "the numbers of every worker", {"type": "array"}, 401)},
+        "/.meadowlark/openapi.json": {"get": _get("describe", "this description", {"type": "object"})},
+        "/metrics": {"get": _operation("exposition", "the numbers of every worker", {
+            "200": {"description": "for Prometheus", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        } | _refusals(401))},
+        "/.settings/rules.json": {
+            "parameters": database,
+            "get": _get("getRules", "the rules", {"type": "object"}, 401, 404),
+            "put": _operation("setRules", "replaces the rules", _answers({}, 400, 401, 404, 501), _body({"type": "object"})),
+        },
+        "/.settings/profile.json": {
+            "parameters": database,
+            "get": _operation("watchOperations", "operations as they happen", {
+                "200": {"description": "events", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            } | _refusals(400, 401, 404)),
+        },
+        **{f"/.settings/{name}.json": _setting(name, value, database) for name, value in FIXED.items()},
+        instances: {
+            "parameters": project,
+            "get": _get("listInstances", "all databases, as the management API shows them", _object(
+                {"instances": {"type": "array", "items": _ref("Instance")}}), 401),
+        },
+        instances + "/{name}": {
+            "parameters": [*project, *named],
+            "get": _get("getInstance", "one database", _ref("Instance"), 400, 401, 404),
+        },
+    }  # fmt: skip
+
+
+def _value(parameters: list[Part]) -> Part:
+    """What can be done with a value in the tree."""
+    shown = [
+        _query("print", "`pretty` is indented, `silent` is no body at all", {"enum": ["pretty", "silent"]}),
+        _query("auth_variable_override", "whom an admin acts as, as JSON", {"type": "string"}),
+    ]
+    sized = _query("writeSizeLimit", "how large the body may be", {"enum": list(WRITE_SIZES)})
+    etag = _header("X-Firebase-ETag", "whether the ETag is wanted", {"enum": ["true", "false"]})
+    if_match = _header("If-Match", "the ETag that the value must have", {"type": "string"})
+    read = [
+        *shown,
+        _query("shallow", "maps as their keys with `true`", {"enum": ["true", "false"]}),
+        _query("format", "with priorities and without arrays", {"enum": ["export"]}),
+        _query("timeout", "when to give up", {"type": "string", "pattern": "^[0-9]{1,9}(ms|s|min)$"}),
+        _query("callback", "a JavaScript function to be called with the value", {"type": "string"}),
+        _query("download", "the name of a file to save the value in", {"type": "string"}),
+        *[_query(name, text, {"type": "string"}) for name, text in _QUERIES.items()],
+        etag,
+        _header("If-None-Match", "an ETag that the client has", {"type": "string"}),
+    ]
+    anything: Part = {}
+    value = _answers(anything, 400, 401, 404, 503)
+    silent = {"204": {"description": "done, and nothing is shown"}}
+    script = {"application/javascript": {"schema": {"type": "string"}}, "text/event-stream": {"schema": {"type": "string"}}}
+    shows = {"description": "the value", "content": {"application/json": {"schema": anything}, **script}}
+    stale = {"412": _answer("another value stands there: this one", anything)}
+    return {
+        "parameters": parameters,
+        "get": _operation(
+            "read", "the value, or a stream of its changes",
+            value | silent | {"200": shows, "304": {"description": "the client has the value"}}, None, read,
+        ),
+        "put": _operation("set", "replaces the value", value | silent | stale, _body(anything), [*shown, sized, etag, if_match]),
+        "patch": _operation("update", "replaces children", value | silent, _body({"type": ["object", "null"]}), [*shown, sized]),
+        "post": _operation(
+            "push", "adds a child", _answers(_ref("Name"), 400, 401, 404, 503) | silent, _body(anything), [*shown, sized, etag]
+        ),
+        "delete": _operation("remove", "removes the value", value | silent | stale, None, [*shown, sized, etag, if_match]),
+    }  # fmt: skip
+
+
+def _setting(name: str, value: Any, parameters: list[Part]) -> Part:
+    schema = {"const": value}
+    refused = _refusals(400, 401, 404, 501)
+    return {
+        "parameters": parameters,
+        "get": _get(f"get-{name}", "the setting", schema, 400, 401, 404),
+        "put": _operation(f"set-{name}", "sets it to what it is", _answers(schema) | refused, _body(schema)),
+    }
+
+
+def _get(identity: str, summary: str, schema: Part, *refusals: int) -> Part:
+    return _operation(identity, summary, _answers(schema, *refusals))
+
+
+def _operation(
+    identity: str, summary: str, responses: Part, body: Part | None = None, parameters: list[Part] | None = None
+) -> Part:
+    operation: Part = {"operationId": identity, "summary": summary, "responses": responses}
+    if body is not None:
+        operation["requestBody"] = body
+    if parameters:
+        operation["parameters"] = parameters
+    return operation
+
+
+def _answers(schema: Part, *refusals: int) -> Part:
+    return {"200": _answer("done", schema), **_refusals(*refusals)}
+
+
+def _refusals(*statuses: int) -> Part:
+    return {str(status): _answer("refused", _ref("Error")) for status in statuses}
+
+
+def _answer(text: str, schema: Part) -> Part:
+    return {"description": text, "content": {"application/json": {"schema": schema}}}
+
+
+def _body(schema: Part) -> Part:
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _object(properties: Part) -> Part:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _ref(name: str) -> Part:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _query(name: str, text: str, schema: Part) -> Part:
+    return {"name": name, "in": "query", "description": text, "schema": schema}
+
+
+def _header(name: str, text: str, schema: Part) -> Part:
+    return {"name": name, "in": "header", "description": text, "schema": schema}
+
+
+def _path(name: str, schema: Part) -> Part:
+    return {"name": name, "in": "path", "required": True, "schema": schema}

@@ -1,0 +1,45 @@
+"""The server does what its own description says: requests made from it, and every answer held against it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import checks
+
+from meadowlark.server.openapi import description
+from tests.harness import Server
+
+CHECKS = [
+    checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+]
+ANSWER_SECONDS = 60.0
+CONFIG = {"generation": {"mode": "positive"}, "phases": {"coverage": {"enabled": False}}, "seed": 1}
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+# Left out are the profile, whose answer takes as many seconds as are asked for, and rules, which would change what others may do.
+schema = schemathesis.openapi.from_dict(json.loads(description()), config=schemathesis.Config.from_dict(CONFIG)).exclude(
+    operation_id=["profile", "setRules"]
+)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """One of its own: it gets many databases."""
+    with Server(None) as running:
+        yield running
+
+
+@schema.parametrize()
+@settings(max_examples=12, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+def test_every_answer_is_as_described(case: Any, server: Server) -> None:
+    case.call_and_validate(base_url=server.url, checks=CHECKS, timeout=ANSWER_SECONDS)
