@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import contextlib
 import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from meadowlark.limits import OUTBOX_BYTES_MAX
+from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, LARGE_BYTES, LARGE_WRITES_BYTES_MAX, OUTBOX_BYTES_MAX
+from meadowlark.server.realtime import RealtimeConnection
 from meadowlark.server.routing import owner_of
 from tests.harness import Server, eventually, fresh_name
+from tests.server.rest_server import MemoryWorker
 from tests.server.sockets import SECONDS, Socket
 
 
@@ -258,3 +263,70 @@ def test_a_large_value_is_told_as_it_was_whatever_happens_meanwhile(server: Serv
     whole, *changes = (push["b"]["d"] for push in one.pushes if "a" in push)
     assert (len(whole), whole["record 5"]["name"], changes) == (len(LARGE), "x" * 20, ["changed", None])
     one.close()
+
+
+class Line:
+    """What a connection writes to; remembers how it was closed."""
+
+    def __init__(self) -> None:
+        self.ended: tuple[int, str] | None = None
+
+    def write(self, data: bytes) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def close(self, code: int, reason: str) -> None:
+        self.ended = (int(code), reason)
+
+
+def test_what_comes_of_long_messages_counts_for_the_worker_until_they_are_whole_or_given_up() -> None:
+    async def run() -> None:
+        host: Any = MemoryWorker()
+        host.sessions = set()
+        host.shard.create("demo")
+
+        def connect() -> tuple[RealtimeConnection, Line]:
+            connection, line = RealtimeConnection(host, host.shard._hosted["demo"], "s", "h"), Line()
+            connection.opened(line)  # type: ignore[arg-type]
+            connection.received(b"1000")
+            return connection, line
+
+        piece, writes = b"x" * 16_384, host.large_writes
+        connection, line = connect()
+        for _ in range(100):
+            connection.received(piece)
+        assert 100 * len(piece) - LARGE_BYTES <= writes.held_bytes <= 100 * len(piece) + len(b"1000")
+        connection.closed()
+        assert writes.held_bytes == 0
+        connection, line = connect()
+        for _ in range(1000):
+            connection.received(piece)
+        while line.ended is None:
+            await asyncio.sleep(0)
+        assert (writes.held_bytes, line.ended) == (0, (1002, ANY)), "whole, and no JSON"
+        connection, line = connect()
+        writes.hold(LARGE_WRITES_BYTES_MAX - 2 * LARGE_BYTES)
+        for _ in range(20):
+            connection.received(piece)
+        assert line.ended is not None
+        assert (line.ended[0], "busy with large writes" in line.ended[1]) == (1013, True)
+        assert writes.held_bytes == LARGE_WRITES_BYTES_MAX - 2 * LARGE_BYTES
+
+    asyncio.run(asyncio.wait_for(run(), SECONDS))
+
+
+def test_fragments_are_bounded_like_frames(server: Server, ns: str) -> None:
+    """Many empty ones are looked at once each, and more than a frame may hold ends the connection."""
+    one = Socket(server.port, ns)
+    raw = one.connection.socket
+    first, further = (Frame(opcode, b"", fin=False).serialize(mask=True) for opcode in (Opcode.TEXT, Opcode.CONT))
+    raw.sendall(first + further * 50_000)
+    text = json.dumps({"t": "d", "d": {"r": 900, "a": "p", "b": {"p": "/a", "d": 1}}}).encode()
+    raw.sendall(Frame(Opcode.CONT, text, fin=True).serialize(mask=True))
+    assert one.answer_to(900)["s"] == "ok"
+    fragment = b"x" * (CLIENT_FRAME_BYTES_MAX // 2)
+    for opcode in (Opcode.TEXT, Opcode.CONT, Opcode.CONT):
+        raw.sendall(Frame(opcode, fragment, fin=False).serialize(mask=True))
+    assert closing(one)[0] == 1009

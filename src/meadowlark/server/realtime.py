@@ -25,7 +25,7 @@ from meadowlark.auth.identity import NOBODY
 from meadowlark.auth.tokens import Verifier, override
 from meadowlark.engine import Command, Identify, Leave, Push, Reply, Revoke, Set, Update
 from meadowlark.errors import Code, Refused
-from meadowlark.limits import LARGE_BYTES, LOST_SECONDS, PING_SECONDS
+from meadowlark.limits import LARGE_BYTES, LOST_SECONDS, MESSAGE_BYTES_MAX, PING_SECONDS
 from meadowlark.server.families import OPERATIONS, Operation, Transport
 from meadowlark.server.large_messages import LargeMessage
 from meadowlark.server.large_writes import LargeWrites
@@ -107,8 +107,8 @@ class RealtimeConnection(Receiver):
     """A client of the realtime protocol."""
 
     __slots__ = (
-        "_door_messages", "_held_frames", "_host", "_hosted", "_is_gone", "_is_preparing", "_is_reading", "_lane", "_lanes",
-        "_message_bytes", "_outbox", "_reads", "_session", "_silent_sweeps", "line",
+        "_collected_bytes", "_door_messages", "_held_frames", "_host", "_hosted", "_is_gone", "_is_preparing", "_is_reading",
+        "_lane", "_lanes", "_message_bytes", "_outbox", "_reads", "_session", "_silent_sweeps", "line",
     )  # fmt: skip
 
     def __init__(self, host: Host, hosted: Hosted, session_id: str, host_name: str) -> None:
@@ -118,6 +118,8 @@ class RealtimeConnection(Receiver):
         self._session: Session | None = Session(self, host_name, LARGE_BYTES)
         self._message_bytes = 0
         """Received of the message that is coming in."""
+        self._collected_bytes = 0
+        """Of them, those that count for the worker's bound on large writes."""
         self._lanes = host.turn.lanes
         self._lane = self._lanes.door
         """Whose share of the loop its messages take."""
@@ -213,7 +215,11 @@ class RealtimeConnection(Receiver):
         metrics.received_bytes += size
         self._message_bytes += size
         if not events:
+            if self._message_bytes - self._collected_bytes > LARGE_BYTES:
+                self._collect()
             return
+        if self._collected_bytes:
+            self._let_go()
         stopwatch.begin(started_at)
         for event in events:
             self._perform(event, hosted)
@@ -224,6 +230,22 @@ class RealtimeConnection(Receiver):
             self._door_messages -= 1
             if not self._door_messages:
                 self._lane = hosted.lane
+
+    def _collect(self) -> None:
+        """Counts what has come of a long message. If there is no room for more the connection ends: what came last of the message
+        would tell which request to refuse."""
+        more = min(self._message_bytes, MESSAGE_BYTES_MAX) - self._collected_bytes
+        try:
+            self._host.large_writes.hold(more)
+        except Refused as refused:
+            self._host.turn.stopwatch.metrics.refuse(refused.code)
+            self.close(WSCloseCode.TRY_AGAIN_LATER, refused.text)
+            return
+        self._collected_bytes += more
+
+    def _let_go(self) -> None:
+        self._host.large_writes.let_go(self._collected_bytes)
+        self._collected_bytes = 0
 
     def heard(self) -> None:
         self._silent_sweeps = 0
@@ -436,6 +458,7 @@ class RealtimeConnection(Receiver):
         hosted, self._hosted = self._hosted, None
         if hosted is None:
             return
+        self._let_go()
         self._session = None
         hosted.users -= 1
         for watcher in hosted.watchers:

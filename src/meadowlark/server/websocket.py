@@ -15,7 +15,7 @@ import structlog
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-defined]  # not in its stubs: see above
 
-from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, MESSAGE_BYTES_MAX
+from meadowlark.limits import CLIENT_FRAME_BYTES_MAX
 from meadowlark.server.realtime import Line
 from meadowlark.wire import encode_redirect, encode_shutdown
 
@@ -52,7 +52,7 @@ class WebSocketLine(WSListener):
 
     def __init__(self, connection: Carried) -> None:
         self._connection: Carried | None = connection
-        self._parts: list[bytes] | None = None
+        self._parts: bytearray | None = None
         """Of a message in fragments, which no SDK sends."""
         self._transport: WSTransport | None = None
         self.write: Callable[[bytes], Any] = _drop
@@ -109,12 +109,14 @@ class WebSocketLine(WSListener):
         connection.heard()
         kind = frame.msg_type
         if kind in (WSMsgType.TEXT, WSMsgType.CONTINUATION):
-            self._parts = [*(self._parts or ()), frame.get_payload_as_bytes()]
-            if sum(map(len, self._parts)) > MESSAGE_BYTES_MAX:
-                connection.close(WSCloseCode.MESSAGE_TOO_BIG, f"a message has more than {MESSAGE_BYTES_MAX} bytes")
-            elif frame.fin:
-                whole = b"".join(self._parts)
+            if self._parts is None:
+                self._parts = bytearray()
+            self._parts += frame.get_payload_as_memoryview()
+            if len(self._parts) > CLIENT_FRAME_BYTES_MAX:
                 self._parts = None
+                connection.close(WSCloseCode.MESSAGE_TOO_BIG, f"a message in fragments has over {CLIENT_FRAME_BYTES_MAX} bytes")
+            elif frame.fin:
+                whole, self._parts = bytes(self._parts), None
                 connection.received(whole)
         elif kind is WSMsgType.BINARY:
             connection.close(WSCloseCode.UNSUPPORTED_DATA, "expected text frames")
@@ -170,7 +172,9 @@ class _Quiet:
         log.debug("websocket", message=message % args if args else message)
 
     def error(self, message: str, *args: Any, **kwargs: Any) -> None:
-        log.warning("websocket", message=message % args if args else message)
+        # What a client sends wrong comes once a read, from whoever likes: that must not fill the log.
+        report = log.debug if message.startswith("WS parser error") else log.warning
+        report("websocket", message=message % args if args else message)
 
     def exception(self, message: str, *args: Any, **kwargs: Any) -> None:
         log.exception("websocket", message=message % args if args else message)
