@@ -73,8 +73,8 @@ def _paths() -> Part:
     project = [_path("project", {"type": "string", "minLength": 1})]
     instances = "/v1beta/projects/{project}/locations/-/instances"
     return {
-        "/.json": _value(database),
-        "/{path}.json": _value([*database, _path("path", {"type": "string", "minLength": 1, "maxLength": KEY_BYTES_MAX})]),
+        "/.json": _value("Root", database),
+        "/{path}.json": _value("", [*database, _path("path", {"type": "string", "minLength": 1, "maxLength": KEY_BYTES_MAX})]),
         "/": {"get": _get("greet", "name and version", _object({"name": {"type": "string"}, "version": {"type": "string"}}))},
         "/.health": {"get": _get("check", "whether writes are acknowledged", _object({"status": {"const": "ok"}}), 503)},
         "/.inspect/databases.json": {"get": _get("inspectDatabases", "all databases", _ref("Names"), 401)},
@@ -122,8 +122,8 @@ def _paths() -> Part:
     }  # fmt: skip
 
 
-def _value(parameters: list[Part]) -> Part:
-    """What can be done with a value in the tree."""
+def _value(where: str, parameters: list[Part]) -> Part:
+    """What can be done with a value in the tree. where: behind the names of its operations."""
     shown = [
         _query("print", "`pretty` is indented, `silent` is no body at all", {"enum": ["pretty", "silent"]}),
         _query("auth_variable_override", "whom an admin acts as, as JSON", {"type": "string"}),
@@ -147,19 +147,21 @@ def _value(parameters: list[Part]) -> Part:
     silent = {"204": {"description": "done, and nothing is shown"}}
     script = {"application/javascript": {"schema": {"type": "string"}}, "text/event-stream": {"schema": {"type": "string"}}}
     shows = {"description": "the value", "content": {"application/json": {"schema": anything}, **script}}
+    written = value | silent
     stale = {"412": _answer("another value stands there: this one", anything)}
     return {
         "parameters": parameters,
         "get": _operation(
-            "read", "the value, or a stream of its changes",
+            f"read{where}", "the value, or a stream of its changes",
             value | silent | {"200": shows, "304": {"description": "the client has the value"}}, None, read,
         ),
-        "put": _operation("set", "replaces the value", value | silent | stale, _body(anything), [*shown, sized, etag, if_match]),
-        "patch": _operation("update", "replaces children", value | silent, _body({"type": ["object", "null"]}), [*shown, sized]),
+        "put": _operation(f"set{where}", "replaces it", written | stale, _body(anything), [*shown, sized, etag, if_match]),
+        "patch": _operation(f"update{where}", "replaces children", written, _body({"type": ["object", "null"]}), [*shown, sized]),
         "post": _operation(
-            "push", "adds a child", _answers(_ref("Name"), 400, 401, 404, 503) | silent, _body(anything), [*shown, sized, etag]
+            f"push{where}", "adds a child", written | {"200": _answer("its key", _ref("Name"))}, _body(anything),
+            [*shown, sized, etag],
         ),
-        "delete": _operation("remove", "removes the value", value | silent | stale, None, [*shown, sized, etag, if_match]),
+        "delete": _operation(f"remove{where}", "removes it", written | stale, None, [*shown, sized, etag, if_match]),
     }  # fmt: skip
 
 
