@@ -5,6 +5,7 @@ sorting, cutting and limiting the whole place gives.
 from __future__ import annotations
 
 import copy
+from collections import defaultdict
 from collections.abc import Generator
 from typing import Any
 
@@ -83,7 +84,7 @@ class Watcher(Client):
 
     def __init__(self, id: str) -> None:
         super().__init__(id, NOBODY)
-        self.mirrors: dict[int | None, Tree] = {}
+        self.mirrors: defaultdict[int | None, Tree] = defaultdict(Tree)
 
     def hear(self, push: Push, place: tuple[str, ...]) -> None:
         mirror = self.mirrors[push.tag]

@@ -8,21 +8,19 @@ from meadowlark.tree import find, is_leaf, key_order, priority_of, utf16_order, 
 
 
 def select(node: Any, spec: dict[str, Any]) -> Any:
-    """The part of `node` that a listener to `spec` sees, as a map with the place's own priority; None for nothing."""
+    """The part of `node` that a listener to `spec` sees, in order; None for nothing."""
     if node is None or is_leaf(node):
         return None
     order = spec.get("i", ".priority")
-    entries = sorted((_rank(order, key, child), key) for key, child in node.items() if key != ".priority")
+    entries = sorted((rank(order, key, child), key) for key, child in node.items() if key != ".priority")
     entries = [entry for entry in entries if _is_in_range(order, entry[0], spec)]
     if "l" in spec:
         entries = entries[: spec["l"]] if spec["vf"] == "l" else entries[-spec["l"] :]
-    selected = {key: node[key] for _, key in entries}
-    if selected and ".priority" in node:
-        selected[".priority"] = node[".priority"]
-    return selected or None
+    return {key: node[key] for _, key in entries} or None
 
 
-def _rank(order: str, key: str, child: Any) -> tuple[Any, ...]:
+def rank(order: str, key: str, child: Any) -> tuple[Any, ...]:
+    """Where a child stands in an order: its value there, then its key."""
     if order == ".key":
         return (key_order(key),)
     if order == ".priority":

@@ -252,7 +252,7 @@ class Database:
         if ordering is None:
             return
         node = self.tree.get(path)
-        view = ordering.view(query, node)
+        view = ordering.view(query)
         assert ordering.index is not None
         push = view.begin(client, command.tag, path, command.hash, view.whole(ordering.index, node))
         client.queries[place] = (command.tag, query)

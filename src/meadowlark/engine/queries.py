@@ -131,18 +131,14 @@ class Queries:
         """Tells all views of what one command wrote, which the tree has already."""
         touched: dict[Spot, tuple[Path, Writes]] = {}
         replaced: dict[Spot, Path] = {}
-        with_priority: dict[Spot, Path] = {}
         for write in writes:
             path = write[0]
             spot: Spot | None = self._listeners.root
             for depth, key in enumerate(path):
                 assert spot is not None
-                if spot.orderings is not None:
-                    if key == PRIORITY:
-                        with_priority[spot] = path[:depth]
-                    else:
-                        place = touched.get(spot) or touched.setdefault(spot, (path[:depth], {}))
-                        place[1].setdefault(key, []).append(write)
+                if spot.orderings is not None and key != PRIORITY:
+                    place = touched.get(spot) or touched.setdefault(spot, (path[:depth], {}))
+                    place[1].setdefault(key, []).append(write)
                 spot = spot.children.get(key)
                 if spot is None:
                     break
@@ -158,9 +154,6 @@ class Queries:
             node = find(root, path)
             for ordering in _orderings(spot):
                 ordering.tell(node, by_child, rooms, out)
-        for spot, path in with_priority.items():
-            for ordering in _orderings(spot):
-                ordering.tell_priority(find(root, path), out)
         for spot, path in replaced.items():
             for ordering in _orderings(spot):
                 self._replace(ordering, find(root, path), out)

@@ -5,7 +5,8 @@ touched, once for all views; each view then finds out with two comparisons a chi
 is made once for all its listeners. Clients give their listens tags, so there is one push a tag, and these share their encoding.
 
 What is told of one command is one message: children that left as nothing, those that came whole, and of those that stayed
-just what was written. Where the place itself was replaced, or its priority has to be told, the whole window is.
+just what was written. Where the place itself was replaced, the whole window is. The place's own priority is no part of it: the
+SDKs drop it from what a query shows, and their hashes are without it.
 
 An index of many children is filled in slices. Until then its listeners and readers wait (`waiting`), and so do the views that
 it had when the place was replaced as a whole; what is written meanwhile is read again at the end.
@@ -32,7 +33,6 @@ from meadowlark.tree import (
     find_child,
     is_large,
     make_map,
-    priority_of,
 )
 
 INDEX_AT_ONCE_CHILDREN_MAX = 500
@@ -48,22 +48,19 @@ Room = dict[Any, Any]
 class View:
     """One query. `listeners` by tag; None for those who gave none."""
 
-    __slots__ = ("_hash", "_priority", "_room", "listeners", "query", "window")
+    __slots__ = ("_hash", "_room", "listeners", "query", "window")
 
-    def __init__(self, query: Query, index: Index, node: Node | None) -> None:
+    def __init__(self, query: Query, index: Index) -> None:
         self.query = query
         self.window = Window(query, index)
         self.listeners: dict[int | None, dict[Client, None]] = {}
-        self._priority: Any = None
-        """Of the place, as the listeners know it: they know none while they see nothing."""
         self._room: Room | None = None
         self._hash: str | None = None
         """Of the whole window, as is the room, until it changes: many may come at once to listen to the same."""
-        self._settle(index, node)
 
     def whole(self, index: Index, node: Node | None) -> Node | None:
         """What the view shows of `node`."""
-        return make_map([(key, find_child(node, key)) for key in self.window.keys(index)], priority_of(node))
+        return make_map([(key, find_child(node, key)) for key in self.window.keys(index)])
 
     def begin(self, client: Client, tag: int | None, path: Path, hash: str | None, whole: Node | None) -> Push | None:
         """`client` listens from now on. The push that tells it the whole window, unless that is what `hash` says it has."""
@@ -85,7 +82,7 @@ class View:
     def tell_whole(self, path: Path, node: Node | None, index: Index, out: list[Effect]) -> None:
         """The place is another than before."""
         self.window.locate(index)
-        self._settle(index, node)
+        self._room = self._hash = None
         whole = self.whole(index, node)
         self._push(path, whole, out, self._room_for(whole))
 
@@ -104,11 +101,6 @@ class View:
         if step is None:
             return
         self._room = self._hash = None
-        # Clients take the children out first that leave; with the last of them, what they know of the priority goes.
-        is_emptied = self._priority is not None and step.left and step.entered
-        if is_emptied or self._has_other_priority(index, node):
-            self.tell_whole(path, node, index, out)
-            return
         told = _told(step, node, writes, len(path))
         if len(told) > 1:
             self._push(path, told, out, {}, merge=True)
@@ -118,24 +110,6 @@ class View:
         else:
             for key, value in told.items():
                 self._push((*path, key), value, out, {})
-
-    def tell_priority(self, path: Path, node: Node | None, index: Index, out: list[Effect]) -> None:
-        """The priority of the place itself may be another."""
-        if self._has_other_priority(index, node):
-            self.tell_whole(path, node, index, out)
-
-    def _has_other_priority(self, index: Index, node: Node | None) -> bool:
-        """Whether the listeners, who see something of the place, know another priority of it."""
-        before, now = self._priority, priority_of(node)
-        if before is None and now is None:
-            return False
-        self._settle(index, node)
-        return not self.window.is_empty(index) and (type(now) is not type(before) or now != before)
-
-    def _settle(self, index: Index, node: Node | None) -> None:
-        self._room = self._hash = None
-        priority = priority_of(node)
-        self._priority = None if priority is None or self.window.is_empty(index) else priority
 
     def _push(self, path: Path, value: Any, out: list[Effect], room: Room, *, merge: bool = False) -> None:
         for tag, clients in self.listeners.items():
@@ -181,19 +155,18 @@ class Ordering:
     def is_used(self) -> bool:
         return bool(self.views or self.waiting)
 
-    def view(self, query: Query, node: Node | None) -> View:
+    def view(self, query: Query) -> View:
         """The view of `query`, made if there is none; it must get a listener."""
         assert self.index is not None
         view = self.views.get(query.identity)
         if view is None:
-            view = self.views[query.identity] = View(query, self.index, node)
+            view = self.views[query.identity] = View(query, self.index)
         return view
 
     def read(self, query: Query, node: Node | None) -> Node | None:
         """What `query` shows of `node` now."""
         assert self.index is not None
-        keys = Window(query, self.index).keys(self.index)
-        return make_map([(key, find_child(node, key)) for key in keys], priority_of(node))
+        return View(query, self.index).whole(self.index, node)
 
     def make_index(self, tree: Tree) -> Generator[None, None, None] | None:
         """Makes the index; None, or the steps that must still be done where that takes long."""
@@ -258,11 +231,6 @@ class Ordering:
         self.is_behind = False
         for view in self.views.values():
             view.tell_whole(self.path, node, self.index, out)
-
-    def tell_priority(self, node: Node | None, out: list[Effect]) -> None:
-        if self.index is not None:
-            for view in self.views.values():
-                view.tell_priority(self.path, node, self.index, out)
 
     def check(self, node: Node | None) -> None:
         """Asserts the invariants; for tests."""

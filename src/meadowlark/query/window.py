@@ -56,9 +56,6 @@ class Window:
         # A range that ends before it begins shows nothing.
         return list(index.between(self.low, self.high)) if self.low < self.high else []
 
-    def is_empty(self, index: Index) -> bool:
-        return index.rank(self.low) >= index.rank(self.high)
-
     def advance(self, index: Index, touched: Sequence[Touched]) -> Step | None:
         """What it means that `touched` were touched, which the index knows already; None if nothing for this window."""
         low, high = self.low, self.high

@@ -150,12 +150,9 @@ def children(node: Node | None) -> Iterator[tuple[str, Node]]:
                 yield key, child
 
 
-def make_map(pairs: Iterable[tuple[str, Node]], priority: Leaf | None = None) -> Node | None:
+def make_map(pairs: Iterable[tuple[str, Node]]) -> Node | None:
     """A map of these children, which it shares, or None without any: a selection of another map's, to be read and let go."""
-    made: dict[str, Node] = dict(pairs)
-    if made and priority is not None:
-        made[PRIORITY] = priority
-    return made or None
+    return dict(pairs) or None
 
 
 def child_count(node: Node | None) -> int:
