@@ -123,6 +123,44 @@ at the longest string fits; some tens of milliseconds."""
 OPERATION_RULES_MAX = 200_000
 """Evaluations of rules for one operation: some tenths of a second. A larger write needs fewer `.validate` rules, or an admin."""
 
+# Identity.
+
+TOKEN_LENGTH_MAX = 16 * 1024
+"""Characters of a credential. Tokens of users have one or two thousand; a request's head has room for 64 KiB of everything."""
+
+TOKENS_CACHED_MAX = 4096
+"""Verified tokens that one worker remembers, some kilobytes each."""
+
+CREDENTIALS_MAX = 1000
+"""Named admin credentials: people and services of one operator."""
+
+CLOCK_SKEW_SECONDS = 60.0
+"""How far an issuer's clock may be ahead of ours. Expiry is by our clock alone, so it has no such grace."""
+
+KEYS_OF_ISSUER_MAX = 100
+"""Keys taken from what one issuer publishes; two to ten are usual."""
+
+KEYS_BODY_BYTES_MAX = 512 * 1024
+"""Bytes of an answer of an issuer: a hundred certificates."""
+
+KEYS_FETCH_SECONDS = 10.0
+"""From asking an issuer to its whole answer; who waits for a key waits no longer."""
+
+KEYS_RETRY_SECONDS = 5.0
+"""After a failed fetch, until the next."""
+
+KEYS_MISS_SECONDS = 30.0
+"""Between fetches that tokens with unknown key ids cause: anybody can invent such tokens."""
+
+KEYS_FRESH_SECONDS_MIN = 60.0
+"""An issuer that says its keys are fresh for less is asked no more often."""
+
+KEYS_FRESH_SECONDS_MAX = 24 * 3600.0
+"""An issuer that says more, even for ever, is asked daily: a key that it withdrew must end some time."""
+
+KEYS_STALE_SECONDS = 3600.0
+"""For which keys still count after they should have been fetched anew, while that fails."""
+
 # The journal.
 
 SEGMENT_BYTES_MAX = 64 * 1024 * 1024
@@ -150,4 +188,6 @@ assert STRING_BYTES_MAX < MESSAGE_BYTES_MAX, "the longest string must fit a mess
 assert EVALUATION_CHARACTERS_MAX > STRING_BYTES_MAX, "a rule must be able to look at the longest string"
 assert GROUP_BYTES_MAX + RECORD_BYTES_MAX + SEGMENT_BYTES_MAX < 2**32, "an offset in a segment must fit 32 bits"
 assert LARGE_WRITES_BYTES_MAX >= BODY_BYTES_MAX + MESSAGE_BYTES_MAX, "the largest write must fit"
+assert KEYS_MISS_SECONDS <= KEYS_FRESH_SECONDS_MIN, "an unknown key must not wait longer than a refresh"
+assert TOKEN_LENGTH_MAX < HEAD_BYTES_MAX, "the longest credential must fit a request"
 assert BODY_BYTES_MAX * 2 <= RECORD_BYTES_MAX, "the record of the largest write must be readable again"

@@ -14,13 +14,17 @@ from typing import Any
 import orjson
 import uvloop
 
-from meadowlark.auth.tokens import DevVerifier, ServeVerifier, Verifier
+from meadowlark.auth.credentials import Credentials
+from meadowlark.auth.tokens import DevVerifier, Verifier
+from meadowlark.auth.verifier import ServeVerifier
 from meadowlark.engine import Access, Command, Commit, Database, Effect, Locked, Open, Push, Reply, Revoke
 from meadowlark.errors import Code, Refused
 from meadowlark.ids import PushIds, check_database_name
 from meadowlark.server.board import Published
 from meadowlark.server.config import Config
+from meadowlark.server.expiries import Expiries
 from meadowlark.server.http import HttpConnection
+from meadowlark.server.identities import Identities
 from meadowlark.server.large_writes import LargeWrites
 from meadowlark.server.metrics import Numbers
 from meadowlark.server.outbox import Turn
@@ -101,11 +105,13 @@ class MemoryWorker:
         is_dev = mode == "dev"
         self.config = Config(mode=mode)  # type: ignore[arg-type]
         self.shard = MemoryShard(Open() if is_dev else Locked(), create=is_dev)
-        self.verifier: Verifier = DevVerifier() if is_dev else ServeVerifier(ADMIN_CREDENTIAL)
+        verifier: Verifier = DevVerifier() if is_dev else ServeVerifier(Credentials(ADMIN_CREDENTIAL))
+        self.identities = Identities(verifier, lambda: self.now_ms() / 1000)
         self.turn = Turn(asyncio.get_running_loop())
         self.slicer = Slicer()
         self.large_writes = LargeWrites(self.slicer)
         self.push_ids = PushIds(lambda bound: 0)
+        self.expiries: Expiries[Any] = Expiries()
         self.connections: set[Any] = set()
         self.draining = False
         self.foreign: set[str] = set()

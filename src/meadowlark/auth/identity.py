@@ -7,13 +7,30 @@ from typing import Any
 import msgspec
 
 
+class Credential(msgspec.Struct, frozen=True, gc=False):
+    """One named admin credential as it is kept: never itself, only its SHA-256."""
+
+    name: str
+    sha256: str
+    """In hexadecimal. No salt and no stretching: what it is of are 32 bytes of chance, which nobody can try through."""
+    databases: tuple[str, ...] | None = None
+    """Where it counts; None: on the whole server."""
+    reads_only: bool = False
+    created_at: int = 0
+    """Seconds since 1970."""
+
+
 class Identity(msgspec.Struct, frozen=True):
-    """`auth`: what rules see as `auth` (None: nobody). `admin`: rules are not asked."""
+    """`auth`: what rules see as `auth` (None: nobody), with `uid`, `provider` and `token`. `admin`: rules are not asked."""
 
     auth: dict[str, Any] | None = None
     admin: bool = False
     expires_at: float | None = None
     """Seconds since 1970 at which the credential ends; None: it does not."""
+    reads_only: bool = False
+    """Whatever else is permitted, it writes nothing. True of an admin, and of who an admin acts as."""
+    credential: Credential | None = None
+    """The named admin credential that was shown, which may be revoked while it is in use."""
 
 
 NOBODY = Identity()

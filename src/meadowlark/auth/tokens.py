@@ -1,41 +1,53 @@
 """Credentials to identities: what a client presents, and who it then is.
 
-Two verifiers with one method. `DevVerifier` believes everything, as the emulator does: `owner` and whatever else is no
-JWT make an admin, and a JWT says who its bearer is whether or not it is signed or has expired (the SDKs' mock users
-carry tokens that expired in 1970). `ServeVerifier` knows one credential, the admin's; everything else is refused.
-Neither looks at a clock: nothing that they accept today expires.
+`Verifier` is what the rim asks; verifier.py is production. `DevVerifier` here believes everything, as the emulator does: `owner`
+and whatever else is no JWT make an admin, and a JWT says who its bearer is whether or not it is signed or has expired (the SDKs'
+mock users carry tokens that expired in 1970). So nothing that it accepts expires.
 
-Does not know: connections, databases, where the admin credential is kept.
+Does not know: connections, what databases hold.
 Source: docs/semantics.md "Identity"; the shapes are those that the official SDKs send.
 """
 
 from __future__ import annotations
 
 import binascii
-import hmac
 from base64 import urlsafe_b64decode
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
 from meadowlark.auth.identity import ADMIN, Identity
+from meadowlark.auth.signed import expired
 from meadowlark.errors import Code, Refused
+
+if TYPE_CHECKING:
+    from meadowlark.auth.keyring import KeyRing
 
 Kind = Literal["auth", "gauth", "rest"]
 """How a credential came: as the socket's `auth` (the SDK saw a JWT in it), its `gauth` (anything else), or over REST."""
 
 NOT_A_TOKEN = "Could not parse auth token."
-NOT_THE_CREDENTIAL = (
-    "Could not parse auth token: it is not this server's admin credential, and tokens of users are not verified yet."
-)
 OVERRIDE_NEEDS_ADMIN = "Permission denied: only an admin credential may act as somebody else."
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Nothing can be said before the keys of `ring` have been fetched."""
+
+    ring: KeyRing
 
 
 class Verifier(Protocol):
     """What the rim asks when a credential arrives."""
 
-    def verify(self, credential: str, kind: Kind) -> Identity:
-        """Who presents `credential`. Raises Refused(INVALID_TOKEN)."""
+    def verify(self, credential: str, kind: Kind, database: str | None, now: float) -> Identity | Wanted:
+        """Who presents `credential` to `database` (None: to the server as a whole), at `now` in seconds since 1970.
+
+        Raises Refused. Wanted: ask again when the keys have been fetched, or fetching them has failed.
+        """
+        ...
+
+    def why_ended(self, identity: Identity, now: float) -> Refused | None:
+        """Why `identity`, which was verified before, counts no more; None: it does."""
         ...
 
 
@@ -44,7 +56,7 @@ class DevVerifier:
 
     __slots__ = ()
 
-    def verify(self, credential: str, kind: Kind) -> Identity:
+    def verify(self, credential: str, kind: Kind, database: str | None = None, now: float = 0.0) -> Identity:
         claims = None if kind == "gauth" else find_claims(credential)
         if claims is not None:
             return identity_of(claims)
@@ -52,34 +64,22 @@ class DevVerifier:
             raise Refused(Code.INVALID_TOKEN, NOT_A_TOKEN)
         return ADMIN
 
-
-class ServeVerifier:
-    """Production so far: the admin credential, compared in constant time, or nothing."""
-
-    __slots__ = ("_credential",)
-
-    def __init__(self, credential: str) -> None:
-        assert credential, "an empty credential would let everyone in"
-        self._credential = credential.encode()
-
-    def verify(self, credential: str, kind: Kind) -> Identity:
-        # "replace": text from the socket may hold lone surrogates, which have no bytes; they match nothing anyway.
-        if hmac.compare_digest(credential.encode(errors="replace"), self._credential):
-            return ADMIN
-        raise Refused(Code.INVALID_TOKEN, NOT_THE_CREDENTIAL)
+    def why_ended(self, identity: Identity, now: float) -> Refused | None:
+        return expired() if identity.expires_at is not None and now >= identity.expires_at else None
 
 
 def override(identity: Identity, auth: dict[str, Any] | None) -> Identity:
     """The identity that an admin asked to act as: `auth` as rules see it, no longer an admin. None: nobody.
 
-    The socket's `authvar` and `noauth`, and `auth_variable_override` over REST.
+    The socket's `authvar` and `noauth`, and `auth_variable_override` over REST. What bounds the admin (its end, its revocation,
+    that it only reads) bounds who it acts as.
     Raises Refused(PERMISSION_DENIED) unless `identity` is an admin, Refused(INVALID_REQUEST) if `auth` is no object.
     """
     if not identity.admin:
         raise Refused(Code.PERMISSION_DENIED, OVERRIDE_NEEDS_ADMIN)
     if auth is not None and not isinstance(auth, dict):
         raise Refused(Code.INVALID_REQUEST, "The auth variable override must be a JSON object or null.")
-    return Identity(auth=auth, expires_at=identity.expires_at)
+    return msgspec.structs.replace(identity, auth=auth, admin=False)
 
 
 def find_claims(token: str) -> dict[str, Any] | None:

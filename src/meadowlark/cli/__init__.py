@@ -6,7 +6,7 @@ imported by that command, so `--help` stays quick.
 Source: docs/operating.md.
 """
 
-from meadowlark.cli import databases, operating, starting
+from meadowlark.cli import databases, identity, operating, starting
 from meadowlark.cli.application import EXIT_REFUSED, application, main
 
-__all__ = ["EXIT_REFUSED", "application", "databases", "main", "operating", "starting"]
+__all__ = ["EXIT_REFUSED", "application", "databases", "identity", "main", "operating", "starting"]

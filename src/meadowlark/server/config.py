@@ -64,6 +64,15 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     admin_credential_file: Annotated[
         str, Meta(description="File with the admin credential; empty means admin-credential in the data folder.")
     ] = ""
+    firebase_projects: Annotated[
+        list[str], Meta(description="Firebase projects whose users' ID tokens are accepted, in every database.")
+    ] = []
+    firebase_keys: Annotated[str, Meta(min_length=1, description="URL or file of the certificates that verify those tokens.")] = (
+        "https://www.googleapis.com/robot/v1/metadata/x509/securetoken@system.gserviceaccount.com"
+    )
+    identity_file: Annotated[
+        str, Meta(description="TOML file with further issuers, token keys and database secrets; empty means none.")
+    ] = ""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="The least that is logged.")] = "info"
     log_format: Annotated[Literal["text", "json"], Meta(description="Log lines for people, or for programs.")] = "text"
     idle_database_seconds: Annotated[
@@ -73,6 +82,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     slow_operation_seconds: Annotated[
         float, Meta(gt=0, description="An operation, or a piece of a loop turn, that takes longer than this is logged.")
     ] = 0.05
+
+    @property
+    def verifies_tokens(self) -> bool:
+        """Whether there is anybody whose tokens are to be verified."""
+        return bool(self.identity_file or self.firebase_projects)
 
     def credential_file(self, data: str) -> str:
         """Where the admin credential is, given the data folder in use."""
@@ -197,7 +211,7 @@ def _known(name: str, place: Callable[[str], str]) -> bool:
 
 def _convert(name: str, value: Any, place: str, text: bool) -> Any:
     given = value
-    if text and name == "databases" and isinstance(value, str):
+    if text and type_of(name) == "list of text" and isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
     try:
         return msgspec.convert(value, HINTS[name], strict=not text)

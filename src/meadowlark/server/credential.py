@@ -4,8 +4,8 @@ One line of text in a file of mode 0600, by default in the data folder. It is wr
 there, so a crash leaves either no file or a whole one, and two makers cannot both win. Whoever has it may do everything:
 a file that others may read is refused with the command that mends it, and no text here or elsewhere contains it.
 
-Does not know: who presents a credential (auth/tokens.py compares them).
-Source: docs/operating.md "Admin credential".
+Does not know: who presents a credential (auth/credentials.py compares them); the named ones, which credentials_file.py keeps.
+Source: docs/operating.md "Admin credentials".
 """
 
 from __future__ import annotations
@@ -60,18 +60,19 @@ def _make(file: str) -> None:
     beside = f"{file}.{secrets.token_hex(4)}"
     try:
         os.makedirs(folder, exist_ok=True)
-        _write_synced(beside, secrets.token_urlsafe(CREDENTIAL_BYTES) + "\n")
+        write_synced(beside, secrets.token_urlsafe(CREDENTIAL_BYTES) + "\n")
         try:
             with contextlib.suppress(FileExistsError):
                 os.link(beside, file)  # Unlike a rename, never replaces a credential that is already in use.
         finally:
             os.unlink(beside)
-        _sync_folder(folder)
+        sync_folder(folder)
     except OSError as error:
         raise ConfigInvalid(f"the admin credential cannot be written to {file}: {error.strerror}") from error
 
 
-def _write_synced(file: str, text: str) -> None:
+def write_synced(file: str, text: str) -> None:
+    """A new file with `text`, on disk, which only its owner may read."""
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(descriptor, "w", encoding="ascii") as target:
         target.write(text)
@@ -79,7 +80,8 @@ def _write_synced(file: str, text: str) -> None:
         os.fsync(descriptor)
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str) -> None:
+    """What was put into the folder, or taken out of it, stays so."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

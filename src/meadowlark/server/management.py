@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from meadowlark.errors import Code, Refused
 from meadowlark.ids import check_database_name
 from meadowlark.server.exchange import MANAGEMENT, Exchange
-from meadowlark.server.identities import check_admin
 from meadowlark.tree import encode
 from meadowlark.wire.http import HttpFault, Response
 
@@ -23,14 +22,14 @@ LOCATION = "us-central1"
 ANYWHERE = "-"
 
 
-def answer(worker: WorkerApi, exchange: Exchange) -> Response:
+async def answer(worker: WorkerApi, exchange: Exchange) -> Response:
     """`/v1beta/projects/P/locations/L/instances`, and one of them behind it. Raises Refused."""
     if worker.config.mode != "dev":
-        check_admin(worker.verifier, exchange)
+        await worker.identities.check_admin(exchange)
     match exchange.target.segments:
         case (_, "projects", project, "locations", location, "instances"):
             if exchange.head.method == "POST":
-                return _create(worker, exchange, project)
+                return await _create(worker, exchange, project)
             names = sorted(worker.shard.names()) if location in (ANYWHERE, LOCATION) else []
             return Response(200, encode({"instances": [_instance(exchange, project, name) for name in names]}))
         case (_, "projects", project, "locations", _, "instances", name):
@@ -41,8 +40,8 @@ def answer(worker: WorkerApi, exchange: Exchange) -> Response:
     raise HttpFault(404, f"of the management API there is /{MANAGEMENT}/projects/PROJECT/locations/-/instances")
 
 
-def _create(worker: WorkerApi, exchange: Exchange, project: str) -> Response:
-    check_admin(worker.verifier, exchange)
+async def _create(worker: WorkerApi, exchange: Exchange, project: str) -> Response:
+    await worker.identities.check_admin(exchange)
     parameters = exchange.target.parameters
     name = check_database_name(parameters.get("databaseId", ""))
     if name in worker.shard.names():

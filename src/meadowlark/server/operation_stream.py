@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from meadowlark.auth.identity import Identity
 from meadowlark.engine import (
     Get,
     Leave,
@@ -52,12 +53,14 @@ _NAMES: dict[type, str] = {
 class OperationStream:
     """One watcher; made by a request, then kept by its connection."""
 
-    __slots__ = ("_connection", "_hosted", "_kept_alive_at", "_outbox", "_worker")
+    __slots__ = ("_admin", "_connection", "_hosted", "_kept_alive_at", "_outbox", "_worker")
 
-    def __init__(self, worker: WorkerApi, connection: HttpConnection, hosted: Hosted) -> None:
+    def __init__(self, worker: WorkerApi, connection: HttpConnection, hosted: Hosted, admin: Identity) -> None:
         self._worker = worker
         self._connection: HttpConnection | None = connection
         self._hosted = hosted
+        self._admin = admin
+        """Who watches."""
         self._outbox = Outbox(worker.turn, connection.pipe.write, self._too_slow)
         self._kept_alive_at: float | None = None
 
@@ -106,6 +109,11 @@ class OperationStream:
         self._outbox.resume()
 
     def sweep(self, now: float) -> None:
+        if self._connection is not None and self._worker.identities.why_ended(self._admin) is not None:
+            self._outbox.put(events.AUTH_REVOKED)
+            self._outbox.flush_all()
+            self._connection.close()
+            return
         if self._kept_alive_at is None:
             self._kept_alive_at = now
         elif now - self._kept_alive_at >= STREAM_KEEPALIVE_SECONDS:

@@ -15,18 +15,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, cast
 
 import structlog
 from picows import WSCloseCode
 
-from meadowlark.auth.identity import NOBODY
-from meadowlark.auth.tokens import Verifier, override
+from meadowlark.auth.identity import NOBODY, Identity
+from meadowlark.auth.tokens import override
 from meadowlark.engine import Command, Identify, Leave, Push, Reply, Revoke, Set, Update
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import LARGE_BYTES, LOST_SECONDS, MESSAGE_BYTES_MAX, PING_SECONDS
+from meadowlark.server.expiries import Expiries
 from meadowlark.server.families import OPERATIONS, Operation, Transport
+from meadowlark.server.identities import Identities
 from meadowlark.server.large_messages import LargeMessage
 from meadowlark.server.large_writes import LargeWrites
 from meadowlark.server.outbox import Outbox, Place, Turn
@@ -42,6 +44,7 @@ from meadowlark.wire import (
     Session,
     Switch,
     Unauthenticate,
+    encode_auth_revoked,
     encode_get_slices,
     encode_push,
     encode_push_slices,
@@ -94,7 +97,8 @@ class Host(Protocol):
     """What a connection needs of its worker."""
 
     shard: Shard
-    verifier: Verifier
+    identities: Identities
+    expiries: Expiries[RealtimeConnection]
     turn: Turn
     sessions: set[RealtimeConnection]
     large_writes: LargeWrites
@@ -107,8 +111,8 @@ class RealtimeConnection(Receiver):
     """A client of the realtime protocol."""
 
     __slots__ = (
-        "_collected_bytes", "_door_messages", "_held_frames", "_host", "_hosted", "_is_gone", "_is_preparing", "_is_reading",
-        "_lane", "_lanes", "_message_bytes", "_outbox", "_reads", "_session", "_silent_sweeps", "line",
+        "_collected_bytes", "_door_messages", "_ended", "_held_frames", "_host", "_hosted", "_is_gone", "_is_preparing",
+        "_is_reading", "_lane", "_lanes", "_message_bytes", "_outbox", "_reads", "_session", "_silent_sweeps", "line",
     )  # fmt: skip
 
     def __init__(self, host: Host, hosted: Hosted, session_id: str, host_name: str) -> None:
@@ -126,9 +130,9 @@ class RealtimeConnection(Receiver):
         self._door_messages = DOOR_MESSAGES
         """Still to come before that is its database's."""
         self._held_frames: deque[bytes] | None = None
-        """Those that came while a long message is prepared or others of the lane are first; None while they need not wait."""
+        """Those that came while a message is prepared or others of the lane are first; None while they need not wait."""
         self._is_preparing = False
-        """Whether a long message is."""
+        """Whether a message is: a long one, or a credential whose keys have to be fetched."""
         self._is_gone = False
         """Whether the connection has ended, but not all that it asked has been carried out."""
         self._is_reading = True
@@ -140,6 +144,9 @@ class RealtimeConnection(Receiver):
         """None before `opened` and after the end."""
         self._silent_sweeps = 0
         """Since something was heard."""
+        self._ended: Identity | None = None
+        """Who the client was until the credential ended, if nothing has taken its place; what is queued for the end of the
+        connection was queued by that one."""
 
     # Receiving
 
@@ -256,9 +263,9 @@ class RealtimeConnection(Receiver):
             self.send_reply(event.frame)
             self._count_answer(event.code)
         elif kind is Authenticate:
-            self._authenticate(event)
+            self._authenticate(event, hosted)
         elif kind is Unauthenticate:
-            self._host.shard.apply(hosted, Identify(self, event.request, NOBODY))
+            self._become(NOBODY, event.request, hosted)
         elif kind is Close:
             self.close(WSCloseCode(event.code), event.reason)
         elif kind is Long:
@@ -270,11 +277,15 @@ class RealtimeConnection(Receiver):
             self._host.shard.apply(hosted, cast(Command, event), read_at)
 
     def _begin_long(self, long: Long, hosted: Hosted) -> None:
+        self._begin_preparing(self._carry_out(long, hosted))
+
+    def _begin_preparing(self, work: Coroutine[Any, Any, None]) -> None:
+        """Nothing further is received until `work` calls `_end_long`."""
         self._is_preparing = True
         if self._held_frames is None:
             self._held_frames = deque()
         self._stop_reading()
-        task = asyncio.get_running_loop().create_task(self._carry_out(long, hosted))
+        task = asyncio.get_running_loop().create_task(work)
         _tasks.add(task)
         task.add_done_callback(_finish_task)
 
@@ -290,6 +301,9 @@ class RealtimeConnection(Receiver):
         except BaseException:
             self._fail()
             raise
+        if isinstance(event, Authenticate):
+            await self._authenticate_later(event, hosted)
+            return
         started_at = stopwatch.clock()
         stopwatch.begin(started_at)
         if event is not None:
@@ -309,22 +323,70 @@ class RealtimeConnection(Receiver):
             return Answer(encode_refusal(command.request, refused), refused.code)
 
     def _end_long(self) -> None:
-        """What waited for the long message goes on: the frames behind it, or the end of the connection."""
+        """What waited for the message goes on: the frames behind it, or the end of the connection."""
         self._is_preparing = False
         self._silent_sweeps = 0
         self._go_on_later()
 
-    def _authenticate(self, event: Authenticate) -> None:
-        assert self._hosted is not None
+    # Identity
+
+    def _authenticate(self, event: Authenticate, hosted: Hosted) -> None:
         try:
-            identity = self._host.verifier.verify(event.credential, event.kind)
+            identity = self._host.identities.look(event.credential, event.kind, hosted.name)
+        except Refused as refused:
+            self._refuse(event.request, refused)
+            return
+        if identity is None:
+            self._begin_preparing(self._authenticate_later(event, hosted))
+        else:
+            self._act_as(identity, event, hosted)
+
+    async def _authenticate_later(self, event: Authenticate, hosted: Hosted) -> None:
+        """The keys that verify the credential have to be fetched first; what the client asks meanwhile waits behind it."""
+        try:
+            identity = await self._host.identities.identify(event.credential, event.kind, hosted.name)
+        except Refused as refused:
+            self._refuse(event.request, refused)
+        except BaseException:
+            self._fail()
+            raise
+        else:
+            self._act_as(identity, event, hosted)
+        self._end_long()
+
+    def _act_as(self, identity: Identity, event: Authenticate, hosted: Hosted) -> None:
+        try:
             if event.noauth or event.has_authvar:
                 identity = override(identity, None if event.noauth else event.authvar)
         except Refused as refused:
-            self.send_reply(self.encode_reply(Reply(self, event.request, refused)))
-            self._count_answer(refused.code)
+            self._refuse(event.request, refused)
             return
-        self._host.shard.apply(self._hosted, Identify(self, event.request, identity))
+        self._become(identity, event.request, hosted)
+
+    def _become(self, identity: Identity, request: int | None, hosted: Hosted) -> None:
+        self._ended = None
+        if not self._is_gone:
+            self._host.expiries.plan(self, identity.expires_at)
+        self._host.shard.apply(hosted, Identify(self, request, identity))
+
+    def check_identity(self) -> None:
+        """The credential may have ended: then the client is told, is nobody, and loses the listens that nobody may have."""
+        before, hosted = self.identity, self._hosted
+        if hosted is None or self._is_gone:
+            return
+        refused = self._host.identities.why_ended(before)
+        if refused is None:
+            self._host.expiries.plan(self, before.expires_at)  # The clock was set back meanwhile.
+            return
+        log.debug("credential ended", session=self.id, reason=refused.text)
+        self.send_reply(encode_auth_revoked(refused))
+        self._become(NOBODY, None, hosted)
+        if refused.code is Code.EXPIRED_TOKEN:
+            self._ended = before
+
+    def _refuse(self, request: int, refused: Refused) -> None:
+        self.send_reply(self.encode_reply(Reply(self, request, refused)))
+        self._count_answer(refused.code)
 
     def _count_answer(self, code: Code | None) -> None:
         """A request was answered without the shard, refused if there is a `code`."""
@@ -436,6 +498,7 @@ class RealtimeConnection(Receiver):
             outbox.close()
         self.line = None
         self._host.sessions.discard(self)
+        self._host.expiries.forget(self)
         if self._is_gone:
             return
         self._is_gone = True
@@ -465,6 +528,11 @@ class RealtimeConnection(Receiver):
             watcher.see_connection(begins=False)
         if hosted.clients.get(self.id) is self:
             del hosted.clients[self.id]
+        if self._ended is not None:
+            # An expiry that the client is not there to answer must not keep it online for ever.
+            self.identity = self._ended
+        if self.identity.reads_only:
+            self.identity = NOBODY
         stopwatch, leave = self._host.turn.stopwatch, Leave(self)
         started_at = stopwatch.clock()
         stopwatch.begin(started_at)
@@ -497,7 +565,7 @@ _tasks: set[asyncio.Task[None]] = set()
 def _finish_task(task: asyncio.Task[None]) -> None:
     _tasks.discard(task)
     if not task.cancelled() and task.exception() is not None:
-        log.error("long message failed", exc_info=task.exception())
+        log.error("message failed", exc_info=task.exception())
 
 
 _OPERATIONS: dict[type, Operation] = OPERATIONS | {Authenticate: Operation.AUTH, Unauthenticate: Operation.AUTH}

@@ -16,7 +16,6 @@ from meadowlark.errors import Code, Refused
 from meadowlark.limits import LARGE_BYTES
 from meadowlark.server.families import Operation
 from meadowlark.server.frozen import FrozenSlices
-from meadowlark.server.identities import identify
 from meadowlark.server.shard import Hosted, Receiver
 from meadowlark.server.streams import EventStream
 from meadowlark.wire import answers
@@ -38,7 +37,7 @@ async def answer(
 ) -> None:
     """Carries `request` out; the connection gets its response now or when the write is durable. Raises Refused."""
     read_at = connection.read_at
-    identity = identify(worker.verifier, request.credential, request.acts_as)
+    identity = await worker.identities.identify_caller(request.credential, database, request.acts_as)
     hosted = await _open(worker, database, request, identity)
     if request.streams:
         if not connection.is_answering:

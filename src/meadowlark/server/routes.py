@@ -14,7 +14,6 @@ from meadowlark import __version__
 from meadowlark.errors import Code, Refused
 from meadowlark.server import exposition, management, settings
 from meadowlark.server.exchange import CREATION, MANAGEMENT, METRICS, PROFILE, SETTINGS, Exchange
-from meadowlark.server.identities import check_admin
 from meadowlark.server.openapi import description
 from meadowlark.server.profile import SECONDS_MAX, Profile
 from meadowlark.tree import encode
@@ -102,37 +101,37 @@ def _long_polling(worker: WorkerApi, exchange: Exchange) -> Response:
     return Response(200, script, SCRIPT_TYPE, (("Cache-Control", "no-cache"),))
 
 
-def _metrics(worker: WorkerApi, exchange: Exchange) -> Response:
+async def _metrics(worker: WorkerApi, exchange: Exchange) -> Response:
     """Names, sizes and rates tell much about who uses a database, so in serve they are the admin's."""
-    _check_admin_or_dev(worker, exchange)
+    await _check_admin_or_dev(worker, exchange)
     return Response(200, exposition.text_slices(worker.read_metrics()), exposition.TEXT_TYPE)
 
 
-def _metrics_json(worker: WorkerApi, exchange: Exchange) -> Response:
-    _check_admin_or_dev(worker, exchange)
+async def _metrics_json(worker: WorkerApi, exchange: Exchange) -> Response:
+    await _check_admin_or_dev(worker, exchange)
     return Response(200, exposition.json_slices(worker.read_metrics()))
 
 
-def _check_admin_or_dev(worker: WorkerApi, exchange: Exchange) -> None:
+async def _check_admin_or_dev(worker: WorkerApi, exchange: Exchange) -> None:
     """Raises Refused in serve without an admin's credential; in dev everything is open."""
     if worker.config.mode != "dev":
-        check_admin(worker.verifier, exchange)
+        await worker.identities.check_admin(exchange)
 
 
-def _inspect_databases(worker: WorkerApi, exchange: Exchange) -> Response:
+async def _inspect_databases(worker: WorkerApi, exchange: Exchange) -> Response:
     """Open in dev, since the emulator's console asks without a credential."""
-    _check_admin_or_dev(worker, exchange)
+    await _check_admin_or_dev(worker, exchange)
     return _json([{"name": name} for name in sorted(worker.shard.names())])
 
 
-def _list_databases(worker: WorkerApi, exchange: Exchange) -> Response:
-    check_admin(worker.verifier, exchange)
+async def _list_databases(worker: WorkerApi, exchange: Exchange) -> Response:
+    await worker.identities.check_admin(exchange)
     return _json([{"name": name} for name in sorted(worker.shard.names())])
 
 
-def _create_database(worker: WorkerApi, exchange: Exchange) -> Response:
+async def _create_database(worker: WorkerApi, exchange: Exchange) -> Response:
     """201 if the database is new, 200 if it was there; durable either way."""
-    check_admin(worker.verifier, exchange)
+    await worker.identities.check_admin(exchange)
     name = exchange.database
     assert name is not None
     known = name in worker.shard.names()
@@ -145,7 +144,7 @@ def _create_database(worker: WorkerApi, exchange: Exchange) -> Response:
 
 async def _profile(worker: WorkerApi, exchange: Exchange) -> Response:
     """What the database is busy with for `seconds` from now on; the answer comes when they are over."""
-    check_admin(worker.verifier, exchange)
+    await worker.identities.check_admin(exchange)
     assert exchange.database is not None
     seconds = _seconds(exchange.target.parameters.get("seconds", "5"))
     hosted = await worker.shard.open(exchange.database, admin=True)
@@ -172,9 +171,9 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _rules(worker: WorkerApi, exchange: Exchange) -> Response:
+async def _rules(worker: WorkerApi, exchange: Exchange) -> Response:
     """Until there are rules: what a database without them does, written as rules."""
-    check_admin(worker.verifier, exchange)
+    await worker.identities.check_admin(exchange)
     if exchange.head.method == "PUT":
         raise HttpFault(501, RULES_LATER)
     is_open = worker.config.mode == "dev"

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from meadowlark.auth.identity import Identity
 from meadowlark.server.exchange import Exchange
-from meadowlark.server.identities import check_admin
 from meadowlark.server.operation_stream import OperationStream
 from meadowlark.server.shard import Hosted
 from meadowlark.tree import encode
@@ -45,21 +45,21 @@ async def show(worker: WorkerApi, exchange: Exchange) -> Response:
 
 async def profile(worker: WorkerApi, exchange: Exchange) -> Response | Callable[[HttpConnection], None]:
     """Begins a stream of the operations of the database."""
-    hosted = await _open(worker, exchange)
+    hosted, admin = await _open(worker, exchange)
     if exchange.head.method == "HEAD":
         return Response(200, content_type=EVENT_STREAM_TYPE)
     if "text/event-stream" not in exchange.head.headers.get("accept", ""):
         raise HttpFault(400, EVENTS_WANTED)
-    return lambda connection: OperationStream(worker, connection, hosted).start()
+    return lambda connection: OperationStream(worker, connection, hosted, admin).start()
 
 
-def refuse_unknown(worker: WorkerApi, exchange: Exchange) -> Response:
-    check_admin(worker.verifier, exchange)
+async def refuse_unknown(worker: WorkerApi, exchange: Exchange) -> Response:
+    await worker.identities.check_admin(exchange)
     name = "/".join(exchange.target.segments[1:]).removesuffix(".json")
     raise HttpFault(404, f"there is no setting {name[:80]!r}; there are {', '.join(['rules', 'profile', *FIXED])}")
 
 
-async def _open(worker: WorkerApi, exchange: Exchange) -> Hosted:
-    check_admin(worker.verifier, exchange)
+async def _open(worker: WorkerApi, exchange: Exchange) -> tuple[Hosted, Identity]:
+    admin = await worker.identities.check_admin(exchange)
     assert exchange.database is not None, "a setting is of a database"
-    return await worker.shard.open(exchange.database, admin=True)
+    return await worker.shard.open(exchange.database, admin=True), admin

@@ -53,6 +53,7 @@ from meadowlark.tree import Node, encode, encode_slices
 
 log = structlog.get_logger()
 
+READS_ONLY = "Permission denied: this credential may only read"
 DISK_BEHIND = "The disk does not keep up with the writes: try again in a moment"
 STOPPED = "This database met an error inside the server and starts again from its journal: try again"
 
@@ -252,6 +253,9 @@ class Shard:
             command, _READING
         ):
             self._refuse(command, Refused(Code.UNAVAILABLE, self.failure or DISK_BEHIND))
+            return
+        if not isinstance(command, _READING) and command.client.identity.reads_only:
+            self._refuse(command, Refused(Code.PERMISSION_DENIED, READS_ONLY))
             return
         if hosted.stopped:
             self._refuse(command, Refused(Code.UNAVAILABLE, STOPPED))

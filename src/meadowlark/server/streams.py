@@ -115,8 +115,7 @@ class EventStream(Receiver):
 
     def sweep(self, now: float) -> None:
         """Keep-alives, slow clients, and credentials that have ended."""
-        expires_at = self.identity.expires_at
-        if expires_at is not None and self._worker.now_ms() >= expires_at * 1000:
+        if self._worker.identities.why_ended(self.identity) is not None:
             self._end(events.AUTH_REVOKED)
             return
         if self._kept_alive_at is None:

@@ -33,6 +33,7 @@ from meadowlark.server.config import Config
 from meadowlark.server.credential import open_credential
 from meadowlark.server.data_folder import DataFolder
 from meadowlark.server.disk import Disk
+from meadowlark.server.identities import check_identity
 from meadowlark.server.logs import set_up_logs
 from meadowlark.server.routing import owner_of
 from meadowlark.server.spec import SPEC_VARIABLE, WorkerSpec
@@ -118,6 +119,7 @@ class _Supervisor:
         config, path = self._config, self._folder.path
         if config.mode == "serve":
             open_credential(config.credential_file(path))
+            check_identity(config, path)
         _check_tls(config)
         disk = Disk()
         databases = Databases(disk, path)

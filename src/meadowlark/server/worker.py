@@ -29,7 +29,6 @@ import structlog
 import uvloop
 from picows import WSCloseCode
 
-from meadowlark.auth.tokens import DevVerifier, ServeVerifier, Verifier
 from meadowlark.engine import Access, Locked, Open
 from meadowlark.errors import Code, JournalDamaged, MeadowlarkError, Refused
 from meadowlark.ids import PushIds
@@ -37,10 +36,11 @@ from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.limits import ARRIVALS_MAX
 from meadowlark.server.board import Board, Published
 from meadowlark.server.config import Config
-from meadowlark.server.credential import read_credential
 from meadowlark.server.disk import Disk
+from meadowlark.server.expiries import Expiries
 from meadowlark.server.front import Front
 from meadowlark.server.http import HttpConnection
+from meadowlark.server.identities import Identities, make_identities
 from meadowlark.server.large_writes import LargeWrites
 from meadowlark.server.logs import set_up_logs
 from meadowlark.server.observer import Observer
@@ -95,7 +95,7 @@ class Worker:
         )
         self._snapshots = Snapshots(disk, spec.data)
         self.config: Config = config
-        self.verifier: Verifier = _make_verifier(spec)
+        self.identities: Identities = make_identities(config, spec.data, time.time)
         stopwatch = Stopwatch(slow_seconds=config.slow_operation_seconds)
         self._metrics = stopwatch.metrics
         self.turn = Turn(self._loop, stopwatch)
@@ -104,6 +104,7 @@ class Worker:
         self.push_ids = PushIds(random.SystemRandom().randrange)
         self.connections: set[HttpConnection] = set()
         self.sessions: set[RealtimeConnection] = set()
+        self.expiries: Expiries[RealtimeConnection] = Expiries()
         self.draining = False
         access: Access = Open() if config.mode == "dev" else Locked()
         databases = Databases(disk, spec.data)
@@ -185,8 +186,17 @@ class Worker:
         self.turn.check_stalls(now)
         for connection in self._connection_round.next():
             connection.sweep(now)
+        self._end_identities()
         for session in self._session_round.next():
             session.sweep()
+
+    def _end_identities(self) -> None:
+        """Tells clients whose credentials have ended; streams look at their own when they are swept."""
+        due = self.expiries.take_due(time.time())
+        if self.identities.tend():
+            due += [session for session in self.sessions if session.identity.credential is not None]
+        for session in due:
+            session.check_identity()
 
     async def _drain(self) -> None:
         """Ends everything in order; what was acknowledged is on disk, what was not is answered or never was."""
@@ -375,12 +385,6 @@ class Worker:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("task failed", exc_info=task.exception())
-
-
-def _make_verifier(spec: WorkerSpec) -> Verifier:
-    if spec.config.mode == "dev":
-        return DevVerifier()
-    return ServeVerifier(read_credential(spec.config.credential_file(spec.data)))
 
 
 def _freeze_heap() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
-from meadowlark.auth.tokens import Verifier
 from meadowlark.engine import Command
 from meadowlark.ids import PushIds
 from meadowlark.server.board import Published
+from meadowlark.server.identities import Identities
 from meadowlark.server.large_writes import LargeWrites
 from meadowlark.server.outbox import Turn
 from meadowlark.server.shard import Hosted
@@ -52,7 +52,7 @@ class WorkerApi(Protocol):
     def shard(self) -> Shard: ...
 
     @property
-    def verifier(self) -> Verifier: ...
+    def identities(self) -> Identities: ...
 
     def now_ms(self) -> int: ...
 

@@ -1,0 +1,266 @@
+"""Identity against `serve` as it runs: tokens on the socket and over REST, keys from a server, credentials that come and go."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.auth.signing import (
+    SECRET,
+    certificate_pem,
+    ec_key,
+    firebase_claims,
+    forge,
+    jwk,
+    jwks,
+    private_pem,
+    rsa_key,
+    sign,
+)
+from tests.harness import PROJECT as ROOT
+from tests.harness import Server, eventually
+from tests.server.key_server import KeyServer
+from tests.server.sockets import Socket
+
+pytestmark = pytest.mark.slow
+
+SHOP, CHAT = "shop", "chat"
+
+
+@pytest.fixture(scope="module")
+def keys() -> Iterator[KeyServer]:
+    with KeyServer() as server:
+        server.answers["/google"] = json.dumps({"one": certificate_pem("one").decode()}).encode()
+        document = {"issuer": server.url + "/login", "jwks_uri": server.url + "/jwks"}
+        server.answers["/login/.well-known/openid-configuration"] = json.dumps(document).encode()
+        server.answers["/jwks"] = jwks(jwk(ec_key(), "e"))
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, keys: KeyServer) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("identity")
+    for name, text in (("backend.pem", private_pem(ec_key("backend"))), ("secret", SECRET)):
+        (folder / name).write_bytes(text)
+        (folder / name).chmod(0o600)
+    (folder / "identity.toml").write_text(f"""
+[issuers.login]
+issuer = "{keys.url}/login"
+audiences = ["web"]
+algorithms = ["ES256"]
+
+[tokens.backend]
+algorithm = "ES256"
+key_file = "backend.pem"
+
+[secrets.old]
+secret_file = "secret"
+databases = ["{SHOP}"]
+""")
+    arguments = (
+        "--databases", f"{SHOP},{CHAT}", "--firebase-projects", "my-project", "--firebase-keys", keys.url + "/google",
+        "--identity-file", str(folder / "identity.toml"), "--log-level", "debug",
+    )  # fmt: skip
+    with Server(folder / "data", mode="serve", workers=2, arguments=arguments) as running:
+        yield running
+        running.stop()
+
+
+def command(*arguments: str) -> str:
+    made = subprocess.run(
+        [sys.executable, "-m", "meadowlark.cli", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
+
+
+def now_claims(**more: Any) -> dict[str, Any]:
+    now = int(time.time())
+    return firebase_claims(iat=now, auth_time=now, exp=now + 3600, **more)
+
+
+def own(seconds: float = 600, **more: Any) -> str:
+    return sign({"sub": "carol", "exp": time.time() + seconds, **more}, ec_key("backend"), "ES256", "backend")
+
+
+def auth(server: Server, credential: str, ns: str = SHOP) -> tuple[str, Any]:
+    one = Socket(server.port, ns)
+    answer = one.ask("auth", {"cred": credential})
+    one.close()
+    return answer["s"], answer["d"]
+
+
+def get(server: Server, credential: str, ns: str = SHOP, path: str = "/x") -> tuple[int, Any]:
+    answer = server.rest("GET", path, ns=ns, admin=False, headers={"Authorization": f"Bearer {credential}"})
+    return answer.status, answer.json()
+
+
+DENIED = (401, {"error": "Permission denied"})
+"""A user who is known, where rules do not exist yet."""
+
+
+def test_a_firebase_user_is_told_who_it_is(server: Server, keys: KeyServer) -> None:
+    token = sign(now_claims(), rsa_key())
+    status, told = auth(server, token)
+    assert status == "ok"
+    assert told["auth"]["uid"] == "alice"
+    assert told["auth"]["token"]["user_id"] == "alice"
+    assert told["expires"] == now_claims()["exp"] or told["expires"] > time.time()
+    assert get(server, token) == DENIED
+    assert server.rest("GET", "/x", ns=SHOP, admin=False, query=f"auth={token}").status == 401
+    assert keys.asked.count("/google") <= server.workers, "once a worker"
+
+
+def test_a_user_of_an_openid_issuer_is_found_by_discovery(server: Server, keys: KeyServer) -> None:
+    now = int(time.time())
+    claims = {"iss": keys.url + "/login", "aud": "web", "sub": "u-7", "iat": now, "exp": now + 60}
+    assert auth(server, sign(claims, ec_key(), "ES256", "e"), CHAT)[1]["auth"]["provider"] == "login"
+
+
+def test_a_token_of_the_command_is_believed(server: Server, tmp_path: Path) -> None:
+    identity = str(server.data.parent / "identity.toml")
+    token = command(
+        "token", "dora", "--claims", '{"tier":"gold"}', "--expires", "5m", "--key", "backend", "--identity-file", identity
+    )
+    status, told = auth(server, token)
+    assert (status, told["auth"]["uid"], told["auth"]["token"]["tier"]) == ("ok", "dora", "gold")
+    assert auth(server, command("token", "dora"))[0] == "invalid_token"
+
+
+def test_a_database_secret_counts_in_its_database_only(server: Server) -> None:
+    token = sign({"v": 0, "iat": int(time.time()), "d": {"uid": "old"}}, SECRET, "HS256", None)
+    assert auth(server, token) == (
+        "ok",
+        {"auth": {"uid": "old"}, "expires": json.loads(json.dumps(auth(server, token)[1]["expires"]))},
+    )
+    assert auth(server, token, CHAT)[0] == "invalid_token"
+    assert get(server, SECRET.decode())[0] == 200
+    assert get(server, SECRET.decode(), CHAT)[0] == 401
+
+
+def test_attacks_are_refused_on_both_ways_in_and_logged_nowhere(server: Server) -> None:
+    attacks = [
+        forge({"alg": "none", "type": "JWT"}, now_claims()),
+        forge({"alg": "none", "kid": "one"}, now_claims(), b"x"),
+        sign(now_claims(), rsa_key("stranger")),
+        sign(now_claims(), rsa_key("stranger"), jwk=jwk(rsa_key("stranger"), "one"), jku="http://127.0.0.1:1/"),
+        sign(now_claims(aud="other"), rsa_key()),
+        sign(now_claims(iss="https://securetoken.google.com/other"), rsa_key()),
+        sign(now_claims(), rsa_key(), kid="../../dev/null"),
+        sign({"sub": "x", "exp": time.time() + 60}, SECRET, "HS256", None),
+        own()[:-4] + "AAAA",
+        "x" * 20_000,
+        "owner",
+    ]
+    for attack in attacks:
+        assert auth(server, attack)[0] == "invalid_token"
+        status, answer = get(server, attack)
+        assert (status, answer["error"].startswith("Could not parse auth token")) == (401, True)
+    expired = own(-5)
+    assert auth(server, expired) == ("expired_token", "Auth token is expired.")
+    assert get(server, expired) == (401, {"error": "Auth token is expired."})
+    output = server.output()
+    for attack in [*attacks, expired]:
+        assert attack == "owner" or attack not in output
+        assert all(len(piece) < 30 or piece not in output for piece in attack.split("."))
+
+
+def test_an_expiry_is_pushed(server: Server) -> None:
+    one = Socket(server.port, SHOP)
+    assert one.ask("auth", {"cred": own(1.5)})["s"] == "ok"
+    message = one.receive(within=10)
+    assert message["d"] == {"a": "ac", "b": {"s": "expired_token", "d": "Auth token is expired."}}
+    one.close()
+
+
+def test_a_slow_key_server_keeps_only_those_waiting_who_need_it(server: Server, keys: KeyServer) -> None:
+    """A token with a key that is not known yet, past the time in which that may not be asked again."""
+    keys.answers["/google"] = json.dumps({name: certificate_pem(name).decode() for name in ("one", "two")}).encode()
+    server.stop()
+    server.start()
+    keys.holds.clear()
+    waiting = Socket(server.port, SHOP)
+    asked = [
+        waiting.send("auth", {"cred": sign(now_claims(), rsa_key("two"), kid="two")}),
+        waiting.send("g", {"p": "/x", "q": {}}),
+    ]
+    other = Socket(server.port, SHOP)
+    for _ in range(20):
+        assert other.ask("auth", {"cred": own()})["s"] == "ok"
+    with pytest.raises(TimeoutError):
+        waiting.receive(within=0.2)
+    keys.holds.set()
+    assert waiting.answer_to(asked[0])["s"] == "ok"
+    assert waiting.answer_to(asked[1])["s"] == "permission_denied"
+    waiting.close()
+    other.close()
+
+
+def test_credentials_come_and_go_while_the_server_runs(server: Server) -> None:
+    data = ("--data", str(server.data))
+    everywhere = command("credentials", "add", "ops", *data)
+    reader = command("credentials", "add", "reader", "--database", CHAT, "--read-only", *data)
+    eventually(lambda: get(server, reader, CHAT)[0] == 200, what="the new credential is known")
+    assert get(server, everywhere)[0] == 200
+    assert get(server, reader, SHOP)[0] == 401
+    bearer = {"Authorization": f"Bearer {reader}"}
+    for method, path in (("PUT", "/x"), ("PATCH", "/"), ("POST", "/x"), ("DELETE", "/x")):
+        body = {"a": 1} if method != "DELETE" else None
+        answer = server.rest(method, path, body, ns=CHAT, admin=False, headers=bearer)
+        assert answer.status == 401, method
+    override = server.rest("PUT", "/x", 1, ns=CHAT, admin=False, headers=bearer, query='auth_variable_override={"uid":"x"}')
+    assert override.status == 401
+    assert server.rest("PUT", "/.settings/rules", {}, ns=CHAT, admin=False, headers=bearer).status == 401
+    assert server.rest("GET", "/.meadowlark/databases", ns=CHAT, admin=False, headers=bearer).status == 401
+    assert (
+        server.rest("GET", "/.meadowlark/databases", admin=False, headers={"Authorization": f"Bearer {everywhere}"}).status == 200
+    )
+    one = Socket(server.port, CHAT)
+    assert one.ask("gauth", {"cred": reader})["s"] == "ok"
+    assert one.ask("q", {"p": "/room", "h": ""})["s"] == "ok"
+    for action, more in (("p", {"d": 1}), ("m", {"d": {"a": 1}}), ("o", {"d": 1}), ("om", {"d": {"a": 1}})):
+        assert one.ask(action, {"p": "/room", **more})["s"] == "permission_denied", action
+    listed = command("credentials", "list", *data)
+    assert [line.split("\t")[:3] for line in listed.splitlines()] == [
+        ["ops", "all databases", "read and write"],
+        ["reader", CHAT, "read only"],
+    ]
+    assert reader not in listed
+    command("credentials", "revoke", "reader", *data)
+    heard = [one.receive(within=10)["d"] for _ in range(2)]
+    assert heard[0] == {"a": "ac", "b": {"s": "invalid_token", "d": "This credential has been revoked."}}
+    assert heard[1] == {"a": "c", "b": {"p": "room"}}
+    assert get(server, reader, CHAT)[0] == 401
+    assert get(server, everywhere, CHAT)[0] == 200
+    assert reader not in server.output()
+    with contextlib.suppress(Exception):
+        one.close()
+
+
+def test_a_stream_ends_with_its_token(server: Server) -> None:
+    reader = command("credentials", "add", "streamer", "--data", str(server.data))
+    eventually(lambda: get(server, reader)[0] == 200, what="the new credential is known")
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=15)
+    connection.request("GET", f"/x.json?ns={SHOP}&auth={reader}", headers={"Accept": "text/event-stream"})
+    answer = connection.getresponse()
+    assert answer.readline() == b"event: put\n"
+    command("credentials", "revoke", "streamer", "--data", str(server.data))
+    assert b"event: auth_revoked\ndata: credential is no longer valid\n" in answer.read()
+    connection.close()
+
+
+def test_a_server_with_an_identity_file_that_cannot_be_used_does_not_start(tmp_path: Path) -> None:
+    (tmp_path / "identity.toml").write_text('[tokens.a]\nalgorithm = "none"\nkey_file = "x"\n')
+    refused = Server(tmp_path / "data", mode="serve", arguments=("--identity-file", str(tmp_path / "identity.toml")))
+    code, output = refused.run_refused()
+    assert code == 2
+    assert "'none' is not one of" in output
