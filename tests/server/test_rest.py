@@ -230,3 +230,21 @@ def test_a_name_that_could_be_a_path_is_refused(name: str) -> None:
         assert "is not a database name" in text
 
     serve(test)
+
+
+def test_many_large_answers_make_no_turn_longer_than_one() -> None:
+    """Thousands of slices, of which a turn makes one: made by each answer in each turn, they left ten answers for others."""
+
+    async def test(served: Served) -> None:
+        small = await served.connect()
+        await small.ask("PUT", "/big.json?print=silent", json.dumps({f"k{number}": "x" * 1000 for number in range(1000)}))
+        large = [await served.connect() for _ in range(50)]
+        waiting = asyncio.gather(*(peer.ask("GET", "/big.json") for peer in large))
+        answered = 0
+        while not waiting.done():
+            assert (await small.ask("GET", "/small.json"))[0] == 200
+            answered += 1
+        assert {(status, len(body)) for status, _, body in await waiting} == {(200, 1_009_891)}
+        assert answered > 100
+
+    serve(test)

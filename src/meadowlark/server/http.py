@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from email.utils import formatdate
 from typing import Any, Protocol, cast
 
@@ -322,7 +322,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     async def _send(self, slices: Iterator[bytes], *, chunked: bool) -> None:
         """Writes a body slice by slice, and lets others work in between."""
-        for piece in slices:
+        while (piece := await self._worker.slicer.run(_make_slice(slices))) is not None:
             if not await self._write_slowly(chunk(piece) if chunked else piece):
                 return
         if chunked:
@@ -397,7 +397,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._start(self._write_all(slices, then))
 
     async def _write_all(self, slices: Iterator[bytes], then: Callable[[], None]) -> None:
-        for piece in slices:
+        while (piece := await self._worker.slicer.run(_make_slice(slices))) is not None:
             if not await self._write_slowly(piece):
                 return
         then()
@@ -471,6 +471,12 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._refuse_and_end(HttpFault(500, "the server could not answer; its log says why"))
         else:
             self.abort()
+
+
+def _make_slice(slices: Iterator[bytes]) -> Generator[None, None, bytes | None]:
+    """The next of `slices`, as work for the slicer: however many answers are being sent, a turn makes a slice of one."""
+    yield from ()
+    return next(slices, None)
 
 
 _dated: tuple[int, str] = (0, "")

@@ -12,6 +12,7 @@ from meadowlark.server.identities import Identities
 from meadowlark.server.large_writes import LargeWrites
 from meadowlark.server.outbox import Turn
 from meadowlark.server.shard import Hosted
+from meadowlark.server.slicer import Slicer
 
 
 class Shard(Protocol):
@@ -44,6 +45,7 @@ class WorkerApi(Protocol):
     push_ids: PushIds
     turn: Turn
     large_writes: LargeWrites
+    slicer: Slicer
 
     @property
     def config(self) -> Settings: ...
