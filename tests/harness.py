@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 PROJECT = Path(__file__).resolve().parents[1]
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 """From exec to READY; two busy cores and two workers need about one."""
-STOP_SECONDS = 20.0
+STOP_SECONDS = 60.0
 REST_SECONDS = 60.0
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ def fresh_name(topic: str = "room") -> str:
     return f"{topic}-{os.getpid()}-{next(_names)}"
 
 
-def eventually(check: Callable[[], T], *, within: float = 10.0, every: float = 0.02, what: str = "") -> T:
+def eventually(check: Callable[[], T], *, within: float = 30.0, every: float = 0.02, what: str = "") -> T:
     """The first true answer of `check`, asked again and again; AssertionError with the last answer after `within` seconds."""
     deadline = time.monotonic() + within
     while True:
@@ -129,7 +129,7 @@ class Server:
             output, _ = process.communicate(timeout=START_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
-            output, _ = process.communicate(timeout=5)
+            output, _ = process.communicate(timeout=30)
             raise AssertionError(f"the server did not refuse to start:\n{output}") from None
         return process.returncode, output
 
@@ -143,7 +143,7 @@ class Server:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"SIGTERM was not followed by an exit within {STOP_SECONDS} s:\n{self.output()}") from None
-        self._forget(process)
+        self._forget()
         assert code == 0, f"SIGTERM was answered with exit code {code}:\n{self.output()}"
         eventually(lambda: not any(_alive(pid) for pid in pids), what="workers gone after the supervisor's clean exit")
 
@@ -154,8 +154,8 @@ class Server:
         _kill(process.pid)
         for pid in pids:
             _kill(pid)
-        process.wait(10)
-        self._forget(process)
+        process.wait(30)
+        self._forget()
         eventually(lambda: not any(_alive(pid) for pid in pids), what="killed workers gone")
 
     def kill_supervisor(self) -> list[int]:
@@ -163,8 +163,8 @@ class Server:
         process = self._running()
         pids = self.worker_pids()
         _kill(process.pid)
-        process.wait(10)
-        self._forget(process)
+        process.wait(30)
+        self._forget()
         return pids
 
     def kill_worker(self, index: int = 0) -> int:
@@ -295,25 +295,24 @@ class Server:
 
     def _read_output(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            self.log.append(line.rstrip("\n"))
-            if ready := _READY.match(line.strip()):
-                self.url = ready["url"].rstrip("/")
-                self.data = Path(ready["data"])
-                self.port = int(self.url.rsplit(":", 1)[1])
-                self._ready.set()
+        with process.stdout:
+            for line in process.stdout:
+                self.log.append(line.rstrip("\n"))
+                if ready := _READY.match(line.strip()):
+                    self.url = ready["url"].rstrip("/")
+                    self.data = Path(ready["data"])
+                    self.port = int(self.url.rsplit(":", 1)[1])
+                    self._ready.set()
 
     def _running(self) -> subprocess.Popen[str]:
         assert self._process is not None, "the server is not running"
         return self._process
 
-    def _forget(self, process: subprocess.Popen[str]) -> None:
+    def _forget(self) -> None:
         self._process = None
         if self._reader is not None:
-            # Orphaned workers may hold the pipe for a moment; the reader is a daemon and ends with them.
+            # Orphaned workers may hold the pipe for a moment; the reader is a daemon, ends with them, and closes it.
             self._reader.join(0.5)
-            if not self._reader.is_alive() and process.stdout is not None:
-                process.stdout.close()
 
 
 class Proxy:
@@ -441,7 +440,7 @@ class Script:
         for thread in self._threads:
             thread.start()
 
-    def wait_for(self, name: str, *, within: float = 20.0) -> list[Any]:
+    def wait_for(self, name: str, *, within: float = 60.0) -> list[Any]:
         """The next event called `name`; those before it are kept in `events` all the same."""
         deadline = time.monotonic() + within
         while True:
@@ -457,12 +456,12 @@ class Script:
         self._process.stdin.write(word + "\n")
         self._process.stdin.flush()
 
-    def finish(self, *, within: float = 60.0) -> list[list[Any]]:
+    def finish(self, *, within: float = 90.0) -> list[list[Any]]:
         """Wait for the end of the script, expect exit code 0; every event it printed."""
         deadline = time.monotonic() + within
         while self._next(deadline, "waiting for its end") is not None:
             pass
-        code = self._process.wait(10)
+        code = self._process.wait(30)
         self._close()
         assert code == 0, f"{self.name} exited with {code}:\n{self.account()}"
         return self.events
@@ -471,7 +470,7 @@ class Script:
         """SIGKILL: what a client that vanishes looks like."""
         if self._process.poll() is None:
             _kill(self._process.pid)
-            self._process.wait(10)
+            self._process.wait(30)
         self._close()
 
     def signal(self, number: int) -> None:

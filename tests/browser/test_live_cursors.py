@@ -110,7 +110,7 @@ def test_two_windows_see_each_other_come_move_mark_and_go(browser: Any, page_url
     ann.mouse.move(200, 300)
     ann.mouse.move(400, 350)
     cursor = bob.locator(".cursor")
-    cursor.wait_for(timeout=5000)
+    cursor.wait_for(timeout=30_000)
     assert cursor.locator("span").inner_text() == "Ann"
     room = bob.locator("#room").bounding_box()
     expected = f"translate({400 - room['x']:.0f}px"
@@ -119,11 +119,11 @@ def test_two_windows_see_each_other_come_move_mark_and_go(browser: Any, page_url
 
     # Bob leaves a star; Ann sees it, and so does who comes later.
     bob.mouse.click(300, 300)
-    ann.locator(".star").wait_for(timeout=5000)
+    ann.locator(".star").wait_for(timeout=30_000)
     bob.context.close()
     eventually(lambda: names_on(ann) == ["Ann"], what="Bob gone by his onDisconnect")
     cy = open_page(browser, page_url, server, "Cy")
-    cy.locator(".star").wait_for(timeout=5000)
+    cy.locator(".star").wait_for(timeout=30_000)
     assert names_on(cy) == ["Ann", "Cy"]
     assert ann.complaints == []
     assert cy.complaints == []
@@ -134,7 +134,7 @@ def test_two_windows_see_each_other_come_move_mark_and_go(browser: Any, page_url
 def test_a_window_survives_the_death_of_the_worker(browser: Any, page_url: str, server: Server) -> None:
     ann = open_page(browser, page_url, server, "Ann")
     ann.mouse.click(300, 300)
-    ann.locator(".star").wait_for(timeout=5000)
+    ann.locator(".star").wait_for(timeout=30_000)
     server.kill_workers()
     ann.wait_for_selector('#status[data-connected="false"]', timeout=10_000)
     ann.wait_for_selector('#status[data-connected="true"]', timeout=20_000)

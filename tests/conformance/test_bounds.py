@@ -155,7 +155,7 @@ def test_an_upgrade_without_its_headers_and_other_half_handshakes_are_answered_o
         "GET /.ws?v=5&ns=../x HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
     ):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
             connection.sendall(request.encode())
             said = connection.recv(4096)
             assert said == b"" or said.startswith(b"HTTP/1.1 "), said
@@ -165,7 +165,7 @@ def test_an_upgrade_without_its_headers_and_other_half_handshakes_are_answered_o
 
 def test_both_loopback_addresses_are_served(server: Server, ns: str) -> None:
     for address in ("127.0.0.1", "::1"):
-        with socket.create_connection((address, server.port), timeout=5) as connection:
+        with socket.create_connection((address, server.port), timeout=60) as connection:
             connection.sendall(f"GET /.json?ns={ns} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
             said = b""
             while piece := connection.recv(4096):

@@ -77,7 +77,7 @@ def test_the_whole_job_in_its_order(node: Path, server: Server, cities: list[dic
         timed("read after SIGKILL of the workers", started)
         server.write("/cities/8/name", "after the crash", ns=NS)
         script.tell("go on")
-        script.wait_for("after the crash", within=40)
+        script.wait_for("after the crash", within=60)
         script.finish()
 
     # Everything killed, and back with another number of workers.

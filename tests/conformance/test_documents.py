@@ -15,8 +15,6 @@ from tests.harness import Server
 
 PROJECT = Path(__file__).resolve().parents[2]
 EXAMPLE_SECONDS = 60
-STREAM_SECONDS = 1.0
-"""Between starting a stream in the background and the next command, as a person would leave."""
 
 PUSH_ID = re.compile(r'"name":"[-0-9A-Z_a-z]{20}"')
 
@@ -48,12 +46,22 @@ def run(command: list[str], folder: Path, text: str | None = None, **environment
 def run_transcript(transcript: str, port: int, folder: Path) -> list[str]:
     """The lines that the commands print, sorted, since a stream's come beside the others'."""
     commands = [line.removeprefix("$ ") for line in transcript.splitlines() if line.startswith("$ ")]
-    script = "set -e\n"
+    script = "set -e\n: > told\n"
     for command in commands:
         quiet = command.replace("curl ", "curl -sS ").replace(":9000", f":{port}")
-        script += f"{quiet}\nsleep {STREAM_SECONDS}\n" if quiet.endswith("&") else f"{quiet}\necho\n"
-    script += f'sleep {STREAM_SECONDS}\n[ -z "$(jobs -p)" ] || kill $(jobs -p)\n'
+        if quiet.endswith("&"):
+            # The next command waits for the stream's first event, as a person would.
+            script += f"{quiet.removesuffix('&')} > told &\n{until_told(1)}"
+        else:
+            script += f"{quiet}\necho\n"
+    script += until_told(transcript.count("\ndata: ")) + '[ -z "$(jobs -p)" ] || kill $(jobs -p)\ncat told\n'
     return comparable(run(["bash", "-c", script], folder))
+
+
+def until_told(count: int) -> str:
+    """Commands that wait until the stream has told `count` events, or half of the time is up."""
+    turns = EXAMPLE_SECONDS * 10
+    return f"for turn in $(seq {turns}); do [ $(grep -c ^data: told) -lt {count} ] || break; sleep 0.05; done\n"
 
 
 def comparable(text: str) -> list[str]:

@@ -124,15 +124,15 @@ def test_listen_hears_the_state_then_each_change(app: firebase_admin.App) -> Non
     heard: queue.Queue[tuple[str, str, Any]] = queue.Queue()
     registration = reference.listen(lambda event: heard.put((event.event_type, event.path, event.data)))
     try:
-        assert heard.get(timeout=10) == ("put", "/", {"a": 1})
+        assert heard.get(timeout=30) == ("put", "/", {"a": 1})
         reference.child("b/c").set([True])
-        assert heard.get(timeout=10) == ("put", "/b/c", [True])
+        assert heard.get(timeout=30) == ("put", "/b/c", [True])
         reference.update({"a": 2, "d/e": "x"})
-        assert heard.get(timeout=10) == ("patch", "/", {"a": 2, "d/e": "x"})
+        assert heard.get(timeout=30) == ("patch", "/", {"a": 2, "d/e": "x"})
         reference.child("b").delete()
-        assert heard.get(timeout=10) == ("put", "/b", None)
+        assert heard.get(timeout=30) == ("put", "/b", None)
         reference.parent.update({"stream": {"whole": 1}, "beside": 1})
-        assert heard.get(timeout=10) == ("put", "/", {"whole": 1})
+        assert heard.get(timeout=30) == ("put", "/", {"whole": 1})
     finally:
         end(registration, reference)
 
@@ -142,9 +142,9 @@ def test_listen_on_nothing_and_in_any_script(app: firebase_admin.App) -> None:
     heard: queue.Queue[tuple[str, str, Any]] = queue.Queue()
     registration = reference.listen(lambda event: heard.put((event.event_type, event.path, event.data)))
     try:
-        assert heard.get(timeout=10) == ("put", "/", None)
+        assert heard.get(timeout=30) == ("put", "/", None)
         reference.child("ключ").set("значение 😀")
-        assert heard.get(timeout=10) == ("put", "/ключ", "значение 😀")
+        assert heard.get(timeout=30) == ("put", "/ключ", "значение 😀")
     finally:
         end(registration, reference)
 

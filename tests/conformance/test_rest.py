@@ -27,7 +27,7 @@ class Stream:
     """A server-sent event stream, read event by event."""
 
     def __init__(self, server: Server, path: str, ns: str) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=15)
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         self._connection.request("GET", f"{path}.json?ns={ns}", headers={"Accept": "text/event-stream"})
         self.answer = self._connection.getresponse()
 
@@ -318,7 +318,7 @@ def test_a_hundred_streams_hear_the_same(server: Server, ns: str) -> None:
 def test_one_connection_serves_many_requests_and_databases(server: Server) -> None:
     """Databases of both workers: the connection moves to whoever owns the one asked for."""
     names = [fresh_name("rest") for _ in range(6)]
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=15)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     with contextlib.closing(connection):
         for round_number in range(3):
             for name in names:
@@ -331,7 +331,7 @@ def test_one_connection_serves_many_requests_and_databases(server: Server) -> No
 def test_pipelined_requests_are_answered_in_order(server: Server, ns: str) -> None:
     server.write("/a", {"x": 1, "y": 2, "z": 3}, ns=ns)
     request = "".join(f"GET /a/{key}.json?ns={ns} HTTP/1.1\r\nHost: localhost\r\n\r\n" for key in "xyz")
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(request.encode())
         said = b""
         while said.count(b"HTTP/1.1 200") < 3 or not said.rstrip().endswith(b"3"):
@@ -348,7 +348,7 @@ def test_a_chunked_body_and_a_body_that_comes_slowly(server: Server, ns: str) ->
             time.sleep(0.02)  # So that the pieces arrive as such.
             yield piece
 
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=15)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     with contextlib.closing(connection):
         connection.request(
             "PUT", f"/a.json?ns={ns}", body=pieces(), encode_chunked=True, headers={"Transfer-Encoding": "chunked"}
@@ -359,7 +359,7 @@ def test_a_chunked_body_and_a_body_that_comes_slowly(server: Server, ns: str) ->
 
 def test_garbage_gets_an_error_or_a_close_and_the_server_lives(server: Server, ns: str) -> None:
     for garbage in (b"\x00\x01\x02\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00" * 20):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
             connection.sendall(garbage)
             connection.settimeout(15)
             with contextlib.suppress(ConnectionResetError):
@@ -379,7 +379,7 @@ def test_writes_of_many_connections_at_once_all_arrive(server: Server, ns: str) 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert {answer.status for answer in answers} == {200}
     assert server.read("/", ns=ns) == {f"k{index}": index for index in range(200)}
 

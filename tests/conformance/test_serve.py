@@ -169,7 +169,7 @@ def test_firebase_admin_for_python_over_tls(secure: Server, monkeypatch: pytest.
 
 
 def test_plain_http_to_the_tls_port_does_no_harm(secure: Server) -> None:
-    with socket.create_connection(("127.0.0.1", secure.port), timeout=5) as plain:
+    with socket.create_connection(("127.0.0.1", secure.port), timeout=30) as plain:
         plain.sendall(b"GET /.json?ns=served HTTP/1.1\r\nHost: localhost\r\n\r\n")
         plain.settimeout(5)
         try:
@@ -178,6 +178,6 @@ def test_plain_http_to_the_tls_port_does_no_harm(secure: Server) -> None:
             said = b""
     assert b"200 OK" not in said
     context = ssl.create_default_context(cafile=str(secure.certificate))
-    with contextlib.closing(http.client.HTTPSConnection("localhost", secure.port, timeout=5, context=context)) as good:
+    with contextlib.closing(http.client.HTTPSConnection("localhost", secure.port, timeout=30, context=context)) as good:
         good.request("GET", f"/.json?ns={NS}&auth={secure.credential}&print=silent")
         assert good.getresponse().status == 204

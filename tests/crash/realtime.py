@@ -24,7 +24,7 @@ class Gone(Exception):
 class Realtime:
     """One connection to database `ns`, past its hello. Not for several threads."""
 
-    def __init__(self, port: int, ns: str, *, credential: str = "", last_session: str = "", timeout: float = 10.0) -> None:
+    def __init__(self, port: int, ns: str, *, credential: str = "", last_session: str = "", timeout: float = 30.0) -> None:
         self.timeout = timeout
         self.pushes: deque[dict[str, Any]] = deque()
         """Pushes that arrived while something else was waited for."""

@@ -17,7 +17,7 @@ import pytest
 
 from tests.crash.realtime import Gone, Realtime
 from tests.crash.writers import Account, RealtimeWriter, RestWriter
-from tests.harness import Server, eventually
+from tests.harness import Server, alive, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +54,7 @@ class Crew:
         for writer in self.everyone:
             writer.stop()
         for writer in self.everyone:
-            writer.join(20)
+            writer.join(60)
 
     def acknowledged_count(self) -> int:
         return sum(Account(self.realtime[name], self.rest[name]).acknowledged_count for name in DATABASES)
@@ -63,12 +63,12 @@ class Crew:
         """Every database holds what its writers were promised, as soon as it answers."""
         for name in DATABASES:
             account = Account(self.realtime[name], self.rest[name])
-            value = eventually(lambda name=name: self._read(name), within=20, every=0.05, what=f"{name} readable again")
+            value = eventually(lambda name=name: self._read(name), within=60, every=0.05, what=f"{name} readable again")
             assert account.find_faults(value) == [], name
 
     def _read(self, name: str) -> dict[str, Any] | None:
         try:
-            answer = self._server.rest("GET", "/", ns=name, timeout=20)
+            answer = self._server.rest("GET", "/", ns=name, timeout=60)
         except OSError:
             return None
         return answer.json() or {"nothing": True} if answer.status == 200 else None
@@ -83,12 +83,13 @@ def test_nothing_acknowledged_is_lost_however_processes_die(server: Server) -> N
         with Crew(server) as crew:
             eventually(lambda: crew.acknowledged_count() > 50, what="writers at work")
             for _ in range(ROUNDS):
+                before = crew.acknowledged_count()
                 time.sleep(chance.uniform(0.02, 0.25))
                 done.append(_strike(server, chance))
                 crew.check()
+                eventually(lambda before=before: crew.acknowledged_count() > before + 20, what="writers at work again")
             crew.stop()
             crew.check()
-            assert crew.acknowledged_count() > ROUNDS * 20, "the writers hardly wrote: this run proves nothing"
             assert all(writer.connection_count > 1 for writer in crew.everyone)
     except AssertionError as error:
         raise AssertionError(f"MEADOWLARK_CRASH_SEED={seed} after {len(done)} rounds ({', '.join(done)}):\n{error}") from error
@@ -96,7 +97,7 @@ def test_nothing_acknowledged_is_lost_however_processes_die(server: Server) -> N
 
 def _strike(server: Server, chance: random.Random) -> str:
     """Kill something; the server is on its way back when this returns."""
-    kind = chance.choices(["worker", "worker twice", "workers", "everything"], weights=[14, 2, 2, 6])[0]
+    kind = chance.choices(["worker", "worker twice", "workers", "supervisor", "everything"], weights=[14, 2, 2, 2, 6])[0]
     if kind == "worker":
         server.kill_worker(chance.randrange(6))
     elif kind == "worker twice":
@@ -107,6 +108,10 @@ def _strike(server: Server, chance: random.Random) -> str:
         server.kill_worker(-1)
     elif kind == "workers":
         server.kill_workers()
+    elif kind == "supervisor":
+        orphans = server.kill_supervisor()
+        eventually(lambda: not any(alive(pid) for pid in orphans), what="orphaned workers drained and gone")
+        server.start()
     else:
         server.kill()
         server.workers = chance.choice([1, 2, 2, 3])
@@ -146,7 +151,7 @@ def test_the_comparison_notices_what_it_is_there_for() -> None:
 def test_sigterm_under_load_loses_nothing_and_exits_with_zero(server: Server) -> None:
     for workers in (1, 3):
         with Crew(server) as crew:
-            eventually(lambda crew=crew: crew.acknowledged_count() > 300, within=20, what="writers at work")
+            eventually(lambda crew=crew: crew.acknowledged_count() > 300, within=60, what="writers at work")
             server.stop()
             crew.stop()
             server.workers = workers

@@ -11,7 +11,7 @@ from meadowlark.journal import committer as module
 from meadowlark.journal.committer import Committer, Group
 from meadowlark.journal.log import Written
 
-SECONDS = 10.0
+SECONDS = 60.0
 """For any wait of these tests."""
 
 

@@ -19,7 +19,7 @@ from meadowlark.server.disk import Disk
 from meadowlark.testing import Fault
 from tests.journal.scripts import FOLDER, SEGMENT, Run, body_of, call, make_files, untimed
 
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
-SECONDS = 15.0
+SECONDS = 60.0
 
 
 class Socket:

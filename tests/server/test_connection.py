@@ -96,7 +96,7 @@ def run(scenario: Callable[[Made], Awaitable[None]]) -> None:
         worker = MemoryWorker()
         await scenario(Made(worker, await worker.shard.open("db")))
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    asyncio.run(asyncio.wait_for(main(), 60))
 
 
 def test_the_first_messages_are_the_doors_and_the_rest_the_databases() -> None:

@@ -45,7 +45,7 @@ def run(scenario: Callable[[Made], Awaitable[None]]) -> None:
         finally:
             made.close()
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    asyncio.run(asyncio.wait_for(main(), 60))
 
 
 def test_one_connection_is_let_in_at_once() -> None:

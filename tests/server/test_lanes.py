@@ -143,7 +143,7 @@ def test_a_call_enters_at_once_or_when_its_turn_has_come(is_over: bool) -> None:
         lanes, lane = Lanes(asyncio.get_running_loop()), Lane()
         if is_over:
             lanes.spend(lane, SHARE_NANOSECONDS + 1)
-        await asyncio.wait_for(lanes.enter(lane, PIECE), 10)
+        await asyncio.wait_for(lanes.enter(lane, PIECE), 60)
 
     asyncio.run(run())
 

@@ -37,7 +37,7 @@ def run(scenario: Callable[[Peers, Peers, Arrived], Awaitable[None]]) -> None:
                 for end in pair:
                     end.close()
 
-    asyncio.run(asyncio.wait_for(both(), 20))
+    asyncio.run(asyncio.wait_for(both(), 60))
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -114,7 +114,7 @@ def run(scenario: Callable[[MemoryFiles], Awaitable[None]]) -> None:
         files = MemoryFiles()
         files.make_folder("data")
         files.sync_folder("")
-        await asyncio.wait_for(scenario(files), 20)
+        await asyncio.wait_for(scenario(files), 60)
 
     asyncio.run(bounded())
 

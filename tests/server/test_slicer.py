@@ -27,7 +27,7 @@ class Clock:
 
 def run(scenario: Callable[[Slicer], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        await asyncio.wait_for(scenario(Slicer(clock=Clock())), 10)
+        await asyncio.wait_for(scenario(Slicer(clock=Clock())), 60)
 
     asyncio.run(bounded())
 
