@@ -1,6 +1,6 @@
 """One database as a state machine: commands in, effects out. Knows neither bytes nor sockets, files nor clocks."""
 
-from meadowlark.engine.access import Access, Declared, Locked, NothingDeclared, Open
+from meadowlark.engine.access import Access, Declared, Locked, NothingDeclared, Open, Ruled
 from meadowlark.engine.client import Client
 from meadowlark.engine.commands import (
     HOUSEKEEPING,
@@ -13,6 +13,7 @@ from meadowlark.engine.commands import (
     OnDisconnectCancel,
     OnDisconnectSet,
     OnDisconnectUpdate,
+    Recheck,
     Request,
     Set,
     Tidy,
@@ -45,9 +46,11 @@ __all__ = [
     "OnDisconnectUpdate",
     "Open",
     "Push",
+    "Recheck",
     "Reply",
     "Request",
     "Revoke",
+    "Ruled",
     "Set",
     "Tidy",
     "Unlisten",

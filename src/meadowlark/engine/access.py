@@ -1,39 +1,73 @@
-"""Who may read and write: the seam where the security rules stand. Two answers without rules: open and locked."""
+"""Who may read and write: the seam where the security rules stand. Three answers: by rules, open, and locked.
+
+An admin is never asked about. Whoever answers sees the tree as it is, the time of the operation, and of a write all that would
+be written, with server values made; nothing has changed yet, and nothing changes if the answer is no.
+Source: docs/rules.md "Reading and writing".
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from meadowlark.auth.identity import Identity
 from meadowlark.query import Query
-from meadowlark.tree import Path
+from meadowlark.rules import RuleSet, Write, explain_read, explain_write, may_read, may_write, query_values
+from meadowlark.tree import Node, Path
+
+DENIED = "Permission denied"
 
 
 class Access(Protocol):
-    """Asked before anything happens; an admin is never asked about. query: what of the place is read; None: all of it."""
+    def may_read(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> bool:
+        """Whether `identity` may read, or listen to, `path`. query: which of its children, in which order."""
 
-    def may_read(self, identity: Identity, path: Path, query: Query | None = None) -> bool: ...
+    def may_write(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> bool:
+        """Whether `identity` may do all `writes`, of which none is above another."""
 
-    def may_write(self, identity: Identity, path: Path) -> bool: ...
+    def could_write(self, identity: Identity, path: Path) -> bool:
+        """False where no write of any value could be allowed; asked before a large value is prepared."""
+
+    def read_denial(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> str:
+        """What a client is told that may not read."""
+
+    def write_denial(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> str: ...
 
 
-class Open:
-    """Everyone may do everything: development."""
+class _Silent:
+    """Says no more than that it was denied."""
 
-    def may_read(self, identity: Identity, path: Path, query: Query | None = None) -> bool:
+    def read_denial(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> str:
+        return DENIED
+
+    def write_denial(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> str:
+        return DENIED
+
+
+class Open(_Silent):
+    """Everyone may do everything: development without rules."""
+
+    def may_read(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> bool:
         return True
 
-    def may_write(self, identity: Identity, path: Path) -> bool:
+    def may_write(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> bool:
+        return True
+
+    def could_write(self, identity: Identity, path: Path) -> bool:
         return True
 
 
-class Locked:
+class Locked(_Silent):
     """Only an admin may do anything: production before rules say otherwise."""
 
-    def may_read(self, identity: Identity, path: Path, query: Query | None = None) -> bool:
+    def may_read(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> bool:
         return False
 
-    def may_write(self, identity: Identity, path: Path) -> bool:
+    def may_write(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> bool:
+        return False
+
+    def could_write(self, identity: Identity, path: Path) -> bool:
         return False
 
 
@@ -50,3 +84,40 @@ class NothingDeclared:
 
     def find(self, path: Path, query: Query) -> bool:
         return False
+
+
+class Ruled:
+    """As a rule set decides, and declares. `explains`: who is denied is told which rules said no: for developers only."""
+
+    def __init__(self, rules: RuleSet, *, explains: bool = False) -> None:
+        self.rules = rules
+        self._explains = explains
+
+    def may_read(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> bool:
+        return may_read(self.rules, identity.auth, path, root, now_ms, _seen(query))
+
+    def may_write(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> bool:
+        return may_write(self.rules, identity.auth, writes, root, now_ms)
+
+    def could_write(self, identity: Identity, path: Path) -> bool:
+        return self.rules.could_write(path)
+
+    def find(self, path: Path, query: Query) -> bool:
+        return self.rules.is_indexed(path, query.index)
+
+    def read_denial(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> str:
+        if not self._explains:
+            return DENIED
+        return f"{DENIED}: {explain_read(self.rules, identity.auth, path, root, now_ms, _seen(query)).summary()}"
+
+    def write_denial(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> str:
+        if not self._explains:
+            return DENIED
+        return f"{DENIED}: {explain_write(self.rules, identity.auth, writes, root, now_ms).summary()}"
+
+
+def _seen(query: Query | None) -> dict[str, Any] | None:
+    """`query` as rules see it. Over the socket an order by priority is the same as none; over REST every order is named."""
+    if query is None:
+        return None
+    return query_values(msgspec.json.decode(query.identity), names_order="i" in query.spec or not query.spec)

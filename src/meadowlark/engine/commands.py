@@ -121,8 +121,14 @@ class Tidy(msgspec.Struct, frozen=True, gc=False):
     """Let go what has not been used for long. Asked by the rim, now and then."""
 
 
-Request = Set | Update | Get | Listen | Unlisten | OnDisconnectSet | OnDisconnectUpdate | OnDisconnectCancel | Identify
-Command = Request | Leave | Indexed | Tidy
+class Recheck(msgspec.Struct, frozen=True, gc=False):
+    """What decides who may read has changed: listens that `clients` may not have any more are revoked. Asked by the rim."""
 
-HOUSEKEEPING = (Leave, Indexed, Tidy)
+    clients: tuple[Client, ...]
+
+
+Request = Set | Update | Get | Listen | Unlisten | OnDisconnectSet | OnDisconnectUpdate | OnDisconnectCancel | Identify
+Command = Request | Leave | Indexed | Tidy | Recheck
+
+HOUSEKEEPING = (Leave, Indexed, Tidy, Recheck)
 """Commands that are never refused, since nobody waits for an answer."""

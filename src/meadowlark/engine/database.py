@@ -113,6 +113,9 @@ class Database:
         self.check_write(client, path)
         node = self._parse(path, command.value, now_ms)
         if command.expected is not None:
+            # Whether a value is the one that somebody guessed tells what it is. And before writing is asked about: a rule that
+            # compares old and new would refuse what only has to be tried again.
+            self._check_read(client, path, None, now_ms)
             current = self.tree.get(path)
             if node_count_up_to(current, COMPARED_NODES_MAX) > COMPARED_NODES_MAX:
                 raise Refused(Code.TOO_BIG, f"a transaction on more than {COMPARED_NODES_MAX} values: use a place further down")
@@ -120,6 +123,7 @@ class Database:
                 stale = Refused(Code.STALE, "Transaction hash does not match")
                 out.append(Reply(client, command.request, stale, current))
                 return
+        self._check_writes(client, [(path, node)], now_ms)
         entry = self._write(path, node, out)
         reply = Reply(client, command.request, None, self.tree.get(path), holds=command.expected is not None)
         self._commit([entry] if entry else [], reply, out, command.record)
@@ -131,11 +135,14 @@ class Database:
         self._commit(entries, Reply(command.client, command.request, None, now_there), out, command.record)
 
     def _parse_update(self, command: c.Update, now_ms: int) -> list[Write]:
-        """All writes of an update, resolved against the tree as it is; raises Refused unless every one may be done."""
+        """All writes of an update, resolved against the tree as it is; raises Refused unless all may be done together."""
         paths = update_paths(command.path, command.children)
         for path in paths:
             self.check_write(command.client, path)
-        return [(path, self._parse(path, value, now_ms)) for path, value in zip(paths, command.children.values(), strict=True)]
+        values = command.children.values()
+        writes = [(path, self._parse(path, value, now_ms)) for path, value in zip(paths, values, strict=True)]
+        self._check_writes(command.client, writes, now_ms)
+        return writes
 
     def _parse(self, path: Path, value: Any, now_ms: int) -> Node | None:
         """The node to write at `path`, with server values made."""
@@ -210,7 +217,7 @@ class Database:
 
     def _get(self, command: c.Get, now_ms: int, out: list[Effect]) -> None:
         client, path, query = command.client, command.path, command.query
-        self._check_read(client, path, query)
+        self._check_read(client, path, query, now_ms)
         if query is None:
             value = self.tree.get(path)
         else:
@@ -228,7 +235,7 @@ class Database:
         client, path, query = command.client, command.path, command.query
         if path and path[-1] == PRIORITY:
             raise Refused(Code.INVALID_PATH, "a priority cannot be listened to: listen to its location")
-        self._check_read(client, path, query)
+        self._check_read(client, path, query, now_ms)
         if query is not None and query.filters:
             self._listen_to_query(command, query, now_ms, out)
             return
@@ -311,7 +318,9 @@ class Database:
     def _on_disconnect_set(self, command: c.OnDisconnectSet, now_ms: int, out: list[Effect]) -> None:
         self.check_write(command.client, command.path)
         node, _ = _parse_at(command.path, command.value)
-        self._queue(command.client, [(command.path, node)], command.request, out)
+        queued = [(command.path, node)]
+        self._check_writes(command.client, self._as_of_now(queued, now_ms), now_ms)
+        self._queue(command.client, queued, command.request, out)
 
     def _on_disconnect_update(self, command: c.OnDisconnectUpdate, now_ms: int, out: list[Effect]) -> None:
         paths = update_paths(command.path, command.children)
@@ -320,6 +329,7 @@ class Database:
             self.check_write(command.client, path)
             node, _ = _parse_at(path, value)
             queued.append((path, node))
+        self._check_writes(command.client, self._as_of_now(queued, now_ms), now_ms)
         self._queue(command.client, queued, command.request, out)
 
     def _queue(self, client: Client, queued: list[Write], request: int | None, out: list[Effect]) -> None:
@@ -356,13 +366,18 @@ class Database:
             return
         entries: list[Entry] = []
         for path, node in queue:
-            if not self._may_write(client, path):
+            node = self._resolve_late(path, node, now_ms)
+            if not self._may_write(client, [(path, node)], now_ms):
                 continue
-            entry = self._write(path, self._resolve_late(path, node, now_ms), out)
+            entry = self._write(path, node, out)
             if entry:
                 entries.append(entry)
         entries.append(["x", client.id])
         self._commit(entries, None, out)
+
+    def _as_of_now(self, queued: list[Write], now_ms: int) -> list[Write]:
+        """What is queued, as it would be written if it were written now."""
+        return [(path, self._resolve_late(path, node, now_ms)) for path, node in queued]
 
     def _resolve_late(self, path: Path, node: Node | None, now_ms: int) -> Node | None:
         """Server values are made when the queue runs; a sum that is no double any more leaves the place as it is."""
@@ -378,28 +393,60 @@ class Database:
         client = command.client
         client.identity = command.identity
         out.append(Reply(client, command.request, detail=command.identity))
-        for path in [path for path in client.listens if not self._may_read(client, path)]:
+        self._revoke(client, now_ms, out)
+
+    # Permission
+
+    def _recheck(self, command: c.Recheck, now_ms: int, out: list[Effect]) -> None:
+        for client in command.clients:
+            self._revoke(client, now_ms, out)
+
+    def listening(self) -> list[Client]:
+        """Everyone who listens, each once."""
+        found: dict[Client, None] = {}
+        for _, spot in self._listeners.all():
+            found.update(spot.clients)
+            for ordering in (spot.orderings or {}).values():
+                for view in ordering.views.values():
+                    for clients in view.listeners.values():
+                        found.update(clients)
+        return list(found)
+
+    def _revoke(self, client: Client, now_ms: int, out: list[Effect]) -> None:
+        """Ends the listens that `client` may not have any more."""
+        for path in [path for path in client.listens if not self._may_read(client, path, None, now_ms)]:
             self._forget_listen(client, path)
             out.append(Revoke(client, path))
         for (path, identity), (_, query) in list(client.queries.items()):
-            if not self._may_read(client, path, query):
+            if not self._may_read(client, path, query, now_ms):
                 self._forget_query(client, path, identity, now_ms, out)
                 out.append(Revoke(client, path, query))
 
-    def _may_read(self, client: Client, path: Path, query: Query | None = None) -> bool:
-        return client.identity.admin or self.access.may_read(client.identity, path, query)
+    def _may_read(self, client: Client, path: Path, query: Query | None, now_ms: int) -> bool:
+        identity = client.identity
+        return identity.admin or self.access.may_read(identity, path, query, self.tree.root, now_ms)
 
-    def _may_write(self, client: Client, path: Path) -> bool:
-        return client.identity.admin or self.access.may_write(client.identity, path)
+    def _may_write(self, client: Client, writes: list[Write], now_ms: int) -> bool:
+        identity = client.identity
+        return identity.admin or self.access.may_write(identity, writes, self.tree.root, now_ms)
 
-    def _check_read(self, client: Client, path: Path, query: Query | None) -> None:
-        if not self._may_read(client, path, query):
-            raise Refused(Code.PERMISSION_DENIED, "Permission denied")
+    def _check_read(self, client: Client, path: Path, query: Query | None, now_ms: int) -> None:
+        if not self._may_read(client, path, query, now_ms):
+            text = self.access.read_denial(client.identity, path, query, self.tree.root, now_ms)
+            raise Refused(Code.PERMISSION_DENIED, text)
+
+    def _check_writes(self, client: Client, writes: list[Write], now_ms: int) -> None:
+        """Raises Refused unless `client` may do all `writes`, which are resolved."""
+        if not self._may_write(client, writes, now_ms):
+            text = self.access.write_denial(client.identity, writes, self.tree.root, now_ms)
+            raise Refused(Code.PERMISSION_DENIED, text)
 
     def check_write(self, client: Client, path: Path) -> None:
-        """Raises Refused unless `client` may write at `path`. Also for who wants to know before preparing a large value."""
-        if not self._may_write(client, path):
-            raise Refused(Code.PERMISSION_DENIED, "Permission denied")
+        """Raises Refused if `client` could write nothing at all at `path`: before the work of reading a value is done."""
+        if not (client.identity.admin or self.access.could_write(client.identity, path)):
+            # No value and no time would make a difference.
+            text = self.access.write_denial(client.identity, [(path, None)], self.tree.root, 0)
+            raise Refused(Code.PERMISSION_DENIED, text)
 
     # Replaying
 
@@ -503,6 +550,7 @@ _HANDLERS: dict[type, Callable[[Database, Any, int, list[Effect]], None]] = {
     c.Leave: Database._leave,
     c.Indexed: Database._indexed,
     c.Tidy: Database._tidy,
+    c.Recheck: Database._recheck,
 }
 """What each command does; a new command adds a row."""
 

@@ -104,6 +104,12 @@ class Listeners:
                 yield depth, child
             spot = child
 
+    def all(self) -> Iterator[tuple[Path, Spot]]:
+        """Every spot with clients or orderings."""
+        if self.root.clients or self.root.orderings is not None:
+            yield (), self.root
+        yield from self.below(self.root)
+
     def below(self, start: Spot | None) -> Iterator[tuple[Path, Spot]]:
         """Spots with clients or orderings strictly below `start`: (path relative to start, spot)."""
         if start is None or not start.children:

@@ -43,7 +43,7 @@ def may_write(rules: RuleSet, auth: dict[str, Any] | None, writes: list[Write], 
     return Writing(auth, writes, root, now).decide(rules)
 
 
-class _Deciding:
+class Deciding:
     """One operation being decided. A subclass that explains overrides `holds`, which is asked about each rule once."""
 
     __slots__ = ("scope",)
@@ -66,7 +66,7 @@ class _Deciding:
             return False
 
 
-class Reading(_Deciding):
+class Reading(Deciding):
     __slots__ = ()
 
     def __init__(
@@ -89,13 +89,15 @@ class Reading(_Deciding):
         return False
 
 
-class Writing(_Deciding):
-    __slots__ = ("_writes",)
+class Writing(Deciding):
+    __slots__ = ("_writes", "refused_at")
 
     def __init__(self, auth: dict[str, Any] | None, writes: list[Write], root: Node | None, now: int) -> None:
         path = _bare(writes[0][0]) if len(writes) == 1 else ()
         super().__init__(Scope(auth, now, Before(root), after_writes(root, writes), path, OPERATION_RULES_MAX))
         self._writes = writes
+        self.refused_at: Path | None = None
+        """The place at which a refusal was decided."""
 
     def decide(self, rules: RuleSet) -> bool:
         if not self._writes:
@@ -124,10 +126,10 @@ class Writing(_Deciding):
                 if level is None:
                     break
         if not granted:
-            return False
+            return self._refuse(path)
         for depth, rule in validates:
             if self.scope.after.value(path[:depth]) is not None and not self.holds(rule):
-                return False
+                return self._refuse(path[:depth])
         return level is None or node is None or self._below(level, path, node)
 
     def _below(self, level: Level, path: Path, node: Node) -> bool:
@@ -151,23 +153,27 @@ class Writing(_Deciding):
         if level.validate is not None:
             self.scope.path = path
             if not self.holds(level.validate):
-                return False
+                return self._refuse(path)
         return self._below(level, path, node)
 
     def _update(self, branch: Branch, level: Level | None, path: Path, *, granted: bool) -> bool:
         """All that is written at `branch` or below. Rules above several writes are asked once."""
         if level is None:
-            return granted
+            return granted or self._refuse(path)
         self.scope.path = path
         if not granted and level.write is not None:
             granted = self.holds(level.write)
         if level.validate is not None and self.scope.after.value(path) is not None and not self.holds(level.validate):
-            return False
+            return self._refuse(path)
+        if not granted and (branch.is_written or branch.writes_priority):
+            return self._refuse(path)
         if branch.is_written:
-            return granted and (branch.node is None or self._below(level, path, branch.node))
-        if branch.writes_priority and not granted:
-            return False
+            return branch.node is None or self._below(level, path, branch.node)
         return all(self._update(child, level.find(key), (*path, key), granted=granted) for key, child in branch.children.items())
+
+    def _refuse(self, path: Path) -> bool:
+        self.refused_at = path
+        return False
 
 
 def _bare(path: Path) -> Path:

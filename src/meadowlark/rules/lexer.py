@@ -19,6 +19,7 @@ class Word(NamedTuple):
     kind: Kind
     value: float | str | tuple[str, str]
     at: int
+    end: int
 
 
 class SyntaxFault(Exception):
@@ -55,41 +56,42 @@ def words(text: str) -> list[Word]:
         assert space is not None, "it matches nothing too"
         at = space.end()
         if at == len(text):
-            found.append(Word("end", "", at))
+            found.append(Word("end", "", at, at))
             return found
-        word, at = _word(text, at, wants_operand)
+        word = _word(text, at, wants_operand)
+        at = word.end
         wants_operand = word.kind == "operator" and word.value not in _ENDS_OPERAND
         found.append(word)
 
 
-def _word(text: str, at: int, wants_operand: bool) -> tuple[Word, int]:
-    """The word at `at`, and where it ends."""
+def _word(text: str, at: int, wants_operand: bool) -> Word:
+    """The word at `at`."""
     first = text[at]
     name = _NAME.match(text, at)
     if name is not None:
         kind: Kind = "operator" if name[0] in _BEYOND and text[at - 1 : at] != "." else "name"
-        return Word(kind, name[0], at), name.end()
+        return Word(kind, name[0], at, name.end())
     if first in _STRINGS:
         string = _STRINGS[first].match(text, at)
         if string is None:
             raise SyntaxFault("unterminated string literal", at)
-        return Word("string", _unescaped(string[1], at), at), string.end()
+        return Word("string", _unescaped(string[1], at), at, string.end())
     number = _NUMBER.match(text, at)
     if number is not None:
         if _NAME.match(text, number.end()):
             raise SyntaxFault("missing ; before statement", number.end())
         digits = number[0]
         value = float(int(digits, 16)) if digits[:2] in ("0x", "0X") else float(digits)
-        return Word("number", value, at), number.end()
+        return Word("number", value, at, number.end())
     if first == "/" and wants_operand:
         regex = _REGEX.match(text, at)
         if regex is None:
             raise SyntaxFault("unterminated regular expression literal", at)
-        return Word("regex", (regex[1], regex[2]), at), regex.end()
+        return Word("regex", (regex[1], regex[2]), at, regex.end())
     operator = _OPERATOR.match(text, at)
     if operator is None:
         raise SyntaxFault("illegal character", at)
-    return Word("operator", operator[0], at), operator.end()
+    return Word("operator", operator[0], at, operator.end())
 
 
 def _unescaped(body: str, at: int) -> str:

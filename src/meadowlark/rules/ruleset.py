@@ -95,6 +95,17 @@ class RuleSet:
             level = level.find(key)
         return level
 
+    def could_write(self, path: Path) -> bool:
+        """Whether any rule on the way to `path` might ever grant writing there."""
+        level: Level | None = self.root
+        for key in (*path, None):
+            if level is None:
+                break
+            if level.write is not None and level.write.constant is not False:
+                return True
+            level = level.find(key) if key is not None else None
+        return False
+
     def is_indexed(self, path: Path, order: str) -> bool:
         """Whether `.indexOn` at `path` has `order`: a child's path or `.value`; `.key` and `.priority` need none."""
         if order in CHILD_ORDERS_KNOWN:

@@ -35,13 +35,15 @@ _RESERVED = frozenset(
 class Part:
     """A node of the tree."""
 
-    __slots__ = ("at", "depth", "start", "type")
+    __slots__ = ("at", "depth", "end", "start", "type")
 
     def __init__(self, at: int, *inner: Part) -> None:
         self.at = at
         """Where what makes it this part stands: for a member its name."""
         self.start = at
         """Where it begins."""
+        self.end = at
+        """Where it ends; of variables, members and calls, which are shown to people."""
         self.depth: int = 1 + max([part.depth for part in inner], default=0)
         self.type = ""
         if self.depth > EXPRESSION_DEPTH_MAX:
@@ -166,12 +168,14 @@ def parse_expression(text: str) -> Part:
 
 
 class _Parser:
-    __slots__ = ("_depth", "_index", "_word", "_words")
+    __slots__ = ("_depth", "_end", "_index", "_word", "_words")
 
     def __init__(self, found: list[Word]) -> None:
         self._words = found
         self._index = 0
         self._word = found[0]
+        self._end = 0
+        """Of the last word taken."""
         self._depth = 0
 
     def parse_whole(self) -> Part:
@@ -185,6 +189,7 @@ class _Parser:
 
     def _advance(self) -> Word:
         word = self._word
+        self._end = word.end
         self._index += 1
         if word.kind != "end":
             self._word = self._words[self._index]
@@ -277,6 +282,7 @@ class _Parser:
 
     def _postfix(self, made: Part) -> Part:
         while True:
+            made.end = self._end
             if self._is("."):
                 self._advance()
                 if self._word.kind != "name":

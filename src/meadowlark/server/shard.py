@@ -32,6 +32,7 @@ from meadowlark.engine import (
     Leave,
     Listen,
     Push,
+    Recheck,
     Reply,
     Request,
     Revoke,
@@ -285,7 +286,7 @@ class Shard:
                 self._graveyard.bury(effect.node)
             elif type(effect) is Work:
                 self._slicer.begin(self._work(hosted, effect))
-        if before is not None and not isinstance(command, (Indexed, Tidy)):
+        if before is not None and not isinstance(command, (Indexed, Tidy, Recheck)):
             self._show(hosted, command, out, replied, before, read_at)
 
     def _work(self, hosted: Hosted, work: Work) -> Steps:

@@ -1,0 +1,178 @@
+"""Why something was allowed or denied: the decision once more, watched.
+
+Every rule that is asked becomes a `Step`: where it stands in the file, at which place it was asked, what came out, and what
+its parts saw. The decision itself is the one of decide.py; only `holds` is overridden.
+Does not know: who wants to know. What values a step shows are those of the database: whoever may not see them must not get them.
+Source: docs/rules.md "Explaining".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from meadowlark.errors import Refused
+from meadowlark.limits import EVALUATION_CHARACTERS_MAX
+from meadowlark.rules.compile import Scope
+from meadowlark.rules.decide import Deciding, Reading, Writing
+from meadowlark.rules.ruleset import Rule, RuleSet
+from meadowlark.rules.syntax import Call, Member, Part, Variable
+from meadowlark.rules.values import MAP, Failed, Value
+from meadowlark.rules.views import Write
+from meadowlark.tree import Node, Path, format_path
+
+STEPS_MAX = 200
+"""Shown at most; a large write asks one rule very often."""
+
+_SHOWN_LENGTH_MAX = 80
+
+
+class Step:
+    """One rule that was asked. `failure`: why it could not be evaluated to an end."""
+
+    __slots__ = ("failure", "outcome", "path", "rule", "seen")
+
+    def __init__(self, rule: Rule, path: Path) -> None:
+        self.rule = rule
+        self.path = path
+        self.outcome = False
+        self.failure: str | None = None
+        self.seen: list[tuple[str, Value]] = []
+        """Parts as they are written, with their values, in the order in which they were known."""
+
+    def line(self) -> str:
+        rule = self.rule
+        outcome = "true" if self.outcome else f"false ({self.failure})" if self.failure else "false"
+        return f".{rule.kind} at {format_path(self.path)} (line {rule.line}, column {rule.column}) is {outcome}"
+
+    def to_json(self) -> dict[str, Any]:
+        rule = self.rule
+        return {
+            "rule": f".{rule.kind}",
+            "rulePath": format_path(rule.path),
+            "path": format_path(self.path),
+            "line": rule.line,
+            "column": rule.column,
+            "text": rule.text,
+            "outcome": self.outcome,
+            **({"error": self.failure} if self.failure else {}),
+            "values": [{"part": part, "value": shown(value)} for part, value in self.seen],
+        }
+
+
+class Explanation:
+    """Whether it is allowed, and every rule that was asked, in order."""
+
+    __slots__ = ("allowed", "kind", "path", "steps")
+
+    def __init__(self, kind: str, path: Path) -> None:
+        self.kind = kind
+        self.path = path
+        self.allowed = False
+        self.steps: list[Step] = []
+
+    def deciding_step(self) -> Step | None:
+        """The rule that decided: what granted, or the `.validate` that refused; None where no `.read` or `.write` granted."""
+        for step in reversed(self.steps):
+            if step.outcome is self.allowed and (step.rule.kind == "validate") is not self.allowed:
+                return step
+        return None
+
+    def summary(self) -> str:
+        """In a line, without values: for who was denied."""
+        step = self.deciding_step()
+        if step is not None:
+            return step.line()
+        asked = [step for step in self.steps if step.rule.kind != "validate"]
+        if not asked:
+            return f"there is no .{self.kind} on the way to {format_path(self.path)}"
+        said = "; ".join(step.line() for step in asked[-3:])
+        return f"no .{self.kind} on the way to {format_path(self.path)} is true: {said}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "allowed": self.allowed,
+            "operation": self.kind,
+            "path": format_path(self.path),
+            "summary": self.summary(),
+            "steps": [step.to_json() for step in self.steps],
+        }
+
+
+class _WatchedReading(Reading):
+    __slots__ = ("steps",)
+
+    steps: list[Step]
+
+    def holds(self, rule: Rule) -> bool:
+        return _watched(self, rule, self.steps)
+
+
+class _WatchedWriting(Writing):
+    __slots__ = ("steps",)
+
+    steps: list[Step]
+
+    def holds(self, rule: Rule) -> bool:
+        return _watched(self, rule, self.steps)
+
+
+def explain_read(
+    rules: RuleSet,
+    auth: dict[str, Any] | None,
+    path: Path,
+    root: Node | None,
+    now: int,
+    query: Mapping[str, Any] | None = None,
+) -> Explanation:
+    explanation = Explanation("read", path)
+    reading = _WatchedReading(auth, path, root, now, query)
+    reading.steps = explanation.steps
+    explanation.allowed = reading.decide(rules)
+    return explanation
+
+
+def explain_write(rules: RuleSet, auth: dict[str, Any] | None, writes: list[Write], root: Node | None, now: int) -> Explanation:
+    """Of several writes the path is the first that is refused alone, or the first."""
+    explanation = Explanation("write", writes[0][0] if writes else ())
+    writing = _WatchedWriting(auth, writes, root, now)
+    writing.steps = explanation.steps
+    with suppress(Refused):  # Too many rules: what was asked up to there is shown.
+        explanation.allowed = writing.decide(rules)
+    if not explanation.allowed and writing.refused_at is not None:
+        explanation.path = writing.refused_at
+    return explanation
+
+
+def _watched(deciding: Deciding, rule: Rule, steps: list[Step]) -> bool:
+    scope = deciding.scope
+    step = Step(rule, scope.path[: len(rule.path)])
+    if len(steps) < STEPS_MAX:
+        steps.append(step)
+    if rule.constant is not None:
+        step.outcome = rule.constant
+        return rule.constant
+
+    def watch(scope: Scope, part: Part, value: Value) -> None:
+        if isinstance(part, Variable | Member | Call):
+            step.seen.append((rule.text[part.start : part.end], value))
+
+    scope.characters = EVALUATION_CHARACTERS_MAX
+    try:
+        step.outcome = rule.watched(watch)(scope) is True
+    except Failed as failed:
+        step.failure = str(failed)
+    return step.outcome
+
+
+def shown(value: Value) -> Any:
+    """A value as JSON, cut where it is long."""
+    if value is MAP:
+        return "(children)"
+    if isinstance(value, str) and len(value) > _SHOWN_LENGTH_MAX:
+        return value[:_SHOWN_LENGTH_MAX] + "…"
+    if isinstance(value, dict | list):
+        text = repr(value)
+        return text if len(text) <= _SHOWN_LENGTH_MAX else text[:_SHOWN_LENGTH_MAX] + "…"
+    return value
