@@ -249,6 +249,16 @@ class TestQueries(Queried.TestCase):  # type: ignore[name-defined,misc]
     settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
+class TestManyQueries(Queried.TestCase):  # type: ignore[name-defined,misc]
+    """As if there were so many that it is kept which of them sees what."""
+
+    settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+    @pytest.fixture(autouse=True)
+    def few_are_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(views, "SCANNED_VIEWS_MAX", 1)
+
+
 class TestQueriesInSlices(Queried.TestCase):  # type: ignore[name-defined,misc]
     """Indexes filled a child at a time, while everything else goes on."""
 

@@ -82,7 +82,7 @@ class Queries:
         if ordering is not None and view is not None:
             view.end(client, tag)
             if not view.listeners:
-                del ordering.views[query.identity]
+                ordering.end(view)
                 self._release(ordering, now_ms, out)
 
     def withdraw(self, client: Client, path: Path, query: Query, now_ms: int, out: list[Effect]) -> list[Listen]:

@@ -6,13 +6,15 @@ Commands (`Get`, `Listen`, `Unlisten`) carry that. `query.identity` is one text 
 what `.indexOn` would have to name ("" if nothing), and `index_missing(path, query)` the refusal in the words that clients know.
 
 For the engine: an `Index` keeps the children of one place sorted, a `Window` is the part of it that one query shows, and
-`Window.advance` says what a change of some children means for it. Knows no clients, no databases, no bytes.
+`Window.advance` says what a change of some children means for it; `Sightings` finds
+the windows that one may concern. Knows no clients, no databases, no bytes.
 """
 
 from meadowlark.query.index import Index, Touched
 from meadowlark.query.parameters import PARAMETERS, parse_parameters
 from meadowlark.query.positions import Position, position_reader
 from meadowlark.query.query import Query, index_missing, parse_query
+from meadowlark.query.sightings import Sightings
 from meadowlark.query.window import Step, Window
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "Index",
     "Position",
     "Query",
+    "Sightings",
     "Step",
     "Touched",
     "Window",

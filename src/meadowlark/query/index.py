@@ -1,7 +1,7 @@
 """The children of one place in one order, kept sorted while they change.
 
 Beside the sorted positions it keeps each child's position by key, so a change of one child costs one removal and one insertion
-whatever the child held before, and nothing where its position is as it was. About 300 bytes a child (bench/queries.py).
+whatever the child held before, and nothing where its position is as it was. About 200 bytes a child (bench/queries.py).
 Does not know: queries, who looks.
 """
 
@@ -81,6 +81,15 @@ class Index:
     def between(self, low: Position, high: Position) -> Iterator[str]:
         """Keys of the children between two cuts, in order."""
         return (position[3] for position in self._sorted.irange(low, high))
+
+    def neighbours(self, position: Position) -> list[str]:
+        """Keys of the children just before and just after the one at `position`."""
+        ordered = self._sorted
+        rank = ordered.bisect_left(position)
+        near = [rank - 1] if rank else []
+        if rank + 1 < len(ordered):
+            near.append(rank + 1)
+        return [ordered[rank][3] for rank in near]
 
     def check(self, children: Iterable[tuple[str, Node]]) -> None:
         """Asserts that it is as if made anew; for tests."""
