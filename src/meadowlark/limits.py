@@ -75,6 +75,27 @@ asked: with thousands of idle connections, pings and their answers were most of 
 LOST_SECONDS = 72.0
 """One that was silent for so long, the ping included, is closed as lost."""
 
+# Long polls.
+
+LONG_POLL_SESSIONS_MAX = 10_000
+"""Sessions over long polls of one worker. They hold memory without holding a socket, so descriptors do not bound them."""
+
+LONG_POLL_HOLD_SECONDS = 30.0
+"""For which a poll is held when there is nothing to say: longer than the SDK waits before it polls anew (25 s), shorter than
+proxies wait for an answer."""
+
+LONG_POLL_EARLY_PIECES_MAX = 256
+"""Pieces that may arrive before one that they follow. A client has two requests on their way, of 1,870 characters each."""
+
+LONG_POLL_WAITING_MAX = 16
+"""Polls of one session that wait while a long message of it is prepared; official clients have at most two on their way."""
+
+LONG_POLL_UPGRADE_SECONDS = 60.0
+"""A WebSocket that has not taken over by then is closed; the SDK gives up as late."""
+
+LONG_POLL_UPGRADE_BYTES_MAX = 256 * 1024
+"""Held of what comes on a WebSocket before it takes over; then it is not read until it does."""
+
 # REST.
 
 HEAD_BYTES_MAX = 64 * 1024

@@ -1,87 +1,30 @@
 """The example page in a real browser: two windows see each other through the official SDK and a running server.
 
 The page's folder is served over loopback as its README says; `node_modules` are those of the conformance tests if the example
-has none of its own (the same SDK version: a test holds that). Needs Chromium, the distribution's: MEADOWLARK_CHROMIUM names
-another one.
+has none of its own (the same SDK version: a test holds that).
 """
 
 from __future__ import annotations
 
-import functools
-import http.server
 import json
-import os
-import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conformance.conftest import node
+from tests.browser.conftest import serving
 from tests.harness import PROJECT, Server, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 EXAMPLE = PROJECT / "examples" / "live-cursors"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-]
-
-__all__ = ["node"]
-
-
-class Pages(http.server.SimpleHTTPRequestHandler):
-    """The example's files; modules from the conformance tests' installation."""
-
-    modules: Path
-
-    def translate_path(self, path: str) -> str:
-        if path.startswith("/node_modules/") and not (EXAMPLE / "node_modules").is_dir():
-            return str(self.modules / path.removeprefix("/node_modules/"))
-        return super().translate_path(path)
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        """Nobody reads it."""
 
 
 @pytest.fixture(scope="module")
 def page_url(node: Path) -> Iterator[str]:
-    Pages.modules = node / "node_modules"
-    handler = functools.partial(Pages, directory=str(EXAMPLE))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as pages:
-        thread = threading.Thread(target=pages.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{pages.server_address[1]}/index.html"
-        pages.shutdown()
-        thread.join(5)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = os.environ.get("MEADOWLARK_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("CHROMIUM IS MISSING: the browser page is NOT tested (apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    with Server(tmp_path / "data") as running:
-        yield running
+    with serving(EXAMPLE, node / "node_modules") as url:
+        yield f"{url}/index.html"
 
 
 def open_page(browser: Any, page_url: str, server: Server, name: str) -> Any:

@@ -26,6 +26,7 @@ from meadowlark.server.expiries import Expiries
 from meadowlark.server.http import HttpConnection
 from meadowlark.server.identities import Identities
 from meadowlark.server.large_writes import LargeWrites
+from meadowlark.server.long_poll import LongPolls
 from meadowlark.server.metrics import Numbers
 from meadowlark.server.outbox import Turn
 from meadowlark.server.shard import Hosted
@@ -113,6 +114,8 @@ class MemoryWorker:
         self.push_ids = PushIds(lambda bound: 0)
         self.expiries: Expiries[Any] = Expiries()
         self.connections: set[Any] = set()
+        self.sessions: set[Any] = set()
+        self.long_polls = LongPolls(self)  # type: ignore[arg-type]  # its shard is one in memory
         self.draining = False
         self.foreign: set[str] = set()
         self.passed: list[tuple[bytes, str]] = []

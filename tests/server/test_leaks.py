@@ -23,6 +23,8 @@ OF_INTEREST = (
     "WSProtocol",
     "WSTransport",
     "WebSocketLine",
+    "LongPollLine",
+    "Poll",
     "Session",
     "Outbox",
     "HttpConnection",
@@ -33,10 +35,6 @@ OF_INTEREST = (
 
 class UpgradingWorker(MemoryWorker):
     """Makes real WebSockets, as a worker does."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sessions: set[RealtimeConnection] = set()
 
     def upgrade(
         self, transport: asyncio.Transport, head: bytes, rest: bytes, database: str, parameters: dict[str, str], host: str
@@ -80,6 +78,34 @@ async def ask(port: int) -> None:
     await writer.wait_closed()
 
 
+async def poll(port: int) -> None:
+    """One client of long polls: begins, listens, writes, says that it ends; a poll of it is held then."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+    async def ask(query: str) -> bytes:
+        writer.write(f"GET /.lp?ns=demo&{query} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        return await reader.readexactly(int(head.partition(b"Content-Length: ")[2].partition(b"\r")[0]))
+
+    _, id, _, password, _ = (await ask("start=t&cb=1")).partition(b"'start',")[2].split(b"'")[:5]
+    who = f"id={id.decode()}&pw={password.decode()}"
+    messages = [
+        b'{"t":"d","d":{"r":1,"a":"q","b":{"p":"/a","h":""}}}',
+        b'{"t":"d","d":{"r":2,"a":"p","b":{"p":"/a","d":{"b":1}}}}',
+    ]
+    pieces = "".join(f"&seg{n}={n}&ts{n}=1&d{n}={base64.b64encode(text, b'-_').decode()}" for n, text in enumerate(messages))
+    seen = await ask(f"{who}&ser=1{pieces.replace('=', '=').replace('==', '..')}")
+    while b'"r":2' not in seen:
+        seen += await ask(f"{who}&ser={len(seen)}")
+    _, held_writer = await asyncio.open_connection("127.0.0.1", port)
+    held_writer.write(f"GET /.lp?ns=demo&{who}&ser=0 HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+    await ask(f"disconn=t&{who}")
+    writer.close()
+    held_writer.close()
+    await writer.wait_closed()
+    await held_writer.wait_closed()
+
+
 def census() -> collections.Counter[str]:
     return collections.Counter(name for name in (type(each).__name__ for each in gc.get_objects()) if name in OF_INTEREST)
 
@@ -103,7 +129,7 @@ async def left_by(client: Any) -> dict[str, int]:
     return {name: count for name, count in left.items() if count > 2}
 
 
-@pytest.mark.parametrize("client", [lambda port: visit(port, politely=True), lambda port: visit(port, politely=False), ask])
+@pytest.mark.parametrize("client", [lambda port: visit(port, politely=True), lambda port: visit(port, politely=False), ask, poll])
 def test_connections_leave_no_cycles_behind(client: Any) -> None:
     gc.collect()
     gc.disable()

@@ -66,6 +66,7 @@ class Made:
         self.journal = SimpleNamespace(counters=Counters(), backlog_bytes=0)
         self.shard = SimpleNamespace(database_count=0, failure=None)
         self.sessions: set[Any] = set()
+        self.long_polls: list[Any] = []
         self.connections: set[Any] = set()
         descriptor = make_board(1)
         self.board = Board(descriptor)

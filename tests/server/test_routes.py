@@ -165,7 +165,7 @@ def test_what_is_not_there_says_what_is() -> None:
     async def test(served: Served) -> None:
         peer = await served.connect()
         for target, status, word in (
-            ("/.lp?start=t&ns=x", 501, "WebSocket"),
+            ("/.lp?ns=x", 400, "start=t"),
             ("/.ws?ns=x", 426, "WebSockets"),
             ("/.inspect/coverage.json?ns=x", 404, ".json"),
             ("/favicon.ico", 404, ".json"),
@@ -174,20 +174,6 @@ def test_what_is_not_there_says_what_is() -> None:
             assert answer == status, target
             assert word in json.loads(body)["error"], target
         assert (await peer.ask("DELETE", "/.health"))[0] == 405
-
-    serve(test)
-
-
-def test_a_browser_that_begins_with_a_poll_is_led_back_to_a_websocket() -> None:
-    async def test(served: Served) -> None:
-        peer = await served.connect()
-        status, headers, body = await peer.ask("GET", "/.lp?start=t&ser=1&cb=12&v=5&ns=x")
-        assert (status, headers["content-type"]) == (200, "application/javascript; charset=utf-8")
-        assert b'parent.window["pLPCommand12"]("close")' in body
-        assert b'removeItem("firebase:previous_websocket_failure")' in body
-        for number in ("", "1)", "x", "%22", "٣"):
-            status, _, body = await peer.ask("GET", f"/.lp?start=t&cb={number}&ns=x")
-            assert status in (400, 501), "what is put into a script is nothing but digits"
 
     serve(test)
 

@@ -21,6 +21,7 @@ NO_DATABASE = "the request names no database: add ?ns=NAME, or use a host name w
 NO_SOCKET = "/.ws is for WebSockets: connect with a client of the realtime protocol, or use the REST API"
 
 SOCKET = (".ws",)
+POLL = (".lp",)
 METRICS = ("metrics",)
 CREATION = (".meadowlark", "databases")
 """Followed by the name of the database to create, with .json."""
@@ -32,7 +33,7 @@ SETTINGS = ".settings"
 MANAGEMENT = "v1beta"
 """First segment of Firebase's management API. Its targets never end in .json, and those of REST always do."""
 
-_OF_SERVER = frozenset([".health", ".inspect", ".lp", ".meadowlark"])
+_OF_SERVER = frozenset([".health", ".inspect", ".meadowlark"])
 """First segments of targets that concern the server, not one database."""
 
 
@@ -59,6 +60,10 @@ class Exchange:
     def is_socket(self) -> bool:
         return self.target.segments == SOCKET
 
+    @property
+    def is_poll(self) -> bool:
+        return self.target.segments == POLL
+
     def look(self, mode: str) -> None:
         """Finds out what is asked of whom. Raises Refused for what nobody can answer."""
         head = self.head
@@ -76,7 +81,7 @@ class Exchange:
         if segments == SOCKET:
             if head.upgrade != "websocket":
                 raise HttpFault(426, NO_SOCKET)
-        elif segments[0] != SETTINGS:
+        elif segments != POLL and segments[0] != SETTINGS:
             self.request = parse_rest(head.method, target, head.headers)
 
     def _find_database(self, mode: str) -> str:

@@ -74,6 +74,7 @@ class Connected(enum.IntEnum):
     REALTIME = 0
     HTTP = 1
     STREAM = 2
+    LONG_POLL = 3
 
 
 class Slow(enum.IntEnum):
@@ -161,7 +162,8 @@ FAMILIES: tuple[Family, ...] = (
     _counter("snapshots", "snapshots written"),
     _counter("snapshot_bytes", "bytes of JSON in them"),
     _counter("snapshot_failures", "snapshots that could not be written; the journal still has everything"),
-    _gauge("connections", "open connections; a stream is an HTTP connection too", "kind", _names(Connected)),
+    _gauge("connections", "open connections; a stream is an HTTP connection too, and a session over long polls a realtime one",
+           "kind", _names(Connected)),
     _gauge("databases", "databases in memory"),
     _gauge("outbox_bytes", "bytes that wait for clients that do not take them"),
     _gauge("journal_backlog_bytes", "bytes of records that wait for the disk"),

@@ -124,6 +124,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         """A client may end its side after a request and still read the answer (TLS knows no such thing)."""
         if self._state not in (State.ANSWERING, State.SENDING) or self._exchange is None or self._secure:
             return False
+        if self._exchange.is_poll:
+            return False  # Its answer may take long, and until then nobody would know that the client is gone.
         self._exchange.keep_alive = False
         return True
 
@@ -281,7 +283,9 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     async def _answer(self, exchange: Exchange, body: bytearray) -> None:
         try:
-            if exchange.request is None:
+            if exchange.is_poll:
+                await self._worker.long_polls.answer(self, exchange)
+            elif exchange.request is None:
                 exchange.body = body
                 answered = await routes.answer(self._worker, exchange)
                 if isinstance(answered, Response):
@@ -383,6 +387,10 @@ class HttpConnection(asyncio.BufferedProtocol):
     def is_answering(self) -> bool:
         """Whether a request waits for its answer; not any more when the client has gone."""
         return self._state is State.ANSWERING
+
+    def is_busy_with(self, exchange: Exchange) -> bool:
+        """Whether the client waits for the answer to this request, or for the rest of it."""
+        return self._exchange is exchange and self._state in (State.ANSWERING, State.SENDING)
 
     def begin_stream(self, stream: Stream, response: Response) -> None:
         """From now on `stream` writes, until the connection ends."""

@@ -35,6 +35,7 @@ class Observed(Protocol):
 
     connections: set[Any]
     sessions: set[Any]
+    long_polls: Any
     shard: Shard
     turn: Turn
 
@@ -75,6 +76,7 @@ class Observer:
         """What is so now is on the board."""
         worker, metrics = self._worker, self._metrics
         metrics.connections[Connected.REALTIME] = len(worker.sessions)
+        metrics.connections[Connected.LONG_POLL] = len(worker.long_polls)
         metrics.connections[Connected.HTTP] = len(worker.connections)
         metrics.databases = worker.shard.database_count
         metrics.outbox_bytes = worker.turn.held_bytes

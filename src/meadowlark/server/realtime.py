@@ -444,6 +444,12 @@ class RealtimeConnection(Receiver):
         if self._outbox is not None:
             self._outbox.release(place, frame)
 
+    def rest(self) -> None:
+        """The line takes nothing for now, and that is no fault of the client."""
+        if self._outbox is not None:
+            self._outbox.pause(asyncio.get_running_loop().time())
+            self._outbox.stalled_at = None
+
     def change_line(self, line: Line) -> None:
         """What was not written yet is written to `line`, from which everything comes now."""
         if self._outbox is not None:
@@ -556,6 +562,14 @@ class RealtimeConnection(Receiver):
         self.closed()
         if line is not None:
             line.abort()
+
+
+def take_over(hosted: Hosted, last_session: str | None) -> None:
+    """The client says that it comes back from `last_session`: if that is still open, it ends now."""
+    old = hosted.clients.get(last_session) if last_session else None
+    if isinstance(old, RealtimeConnection):
+        old.close(WSCloseCode.OK, "the session goes on in another connection")
+        old.end_now()
 
 
 _tasks: set[asyncio.Task[None]] = set()

@@ -29,13 +29,6 @@ HTML_TYPE = "text/html; charset=utf-8"
 SCRIPT_TYPE = "application/javascript; charset=utf-8"
 
 RULES_LATER = "security rules cannot be set yet: they come with a later version of Meadowlark"
-LONG_POLLING_LATER = "long polling is not supported yet: use a WebSocket, as every SDK does where it can"
-
-_BACK_TO_WEBSOCKET = (
-    'try{parent.window.localStorage.removeItem("firebase:previous_websocket_failure")}catch(error){}'
-    'parent.window["pLPCommand%s"]&&parent.window["pLPCommand%s"]("close");'
-)
-"""Run by the SDK in the page that asked, whose number for this poll is put in. See `_long_polling`."""
 
 _GREETING = f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Meadowlark</title>
@@ -86,19 +79,6 @@ def _health(worker: WorkerApi, exchange: Exchange) -> Response:
     if worker.draining:
         raise Refused(Code.UNAVAILABLE, "the server is shutting down")
     return _json({"status": "ok"})
-
-
-def _long_polling(worker: WorkerApi, exchange: Exchange) -> Response:
-    """A browser's SDK begins with a poll if its last WebSocket had not heard two answers before its page went, which a quick
-    reload is enough for; it remembers that for ever. Its first poll is told to forget it and to close, so that the next attempt,
-    within a second or so, is a WebSocket. A page that insists on polling keeps being told to close.
-    """
-    parameters = exchange.target.parameters
-    number = parameters.get("cb", "")
-    if "start" not in parameters or not (number.isascii() and number.isdigit()):
-        raise HttpFault(501, LONG_POLLING_LATER)
-    script = (_BACK_TO_WEBSOCKET % (number, number)).encode()
-    return Response(200, script, SCRIPT_TYPE, (("Cache-Control", "no-cache"),))
 
 
 async def _metrics(worker: WorkerApi, exchange: Exchange) -> Response:
@@ -192,7 +172,6 @@ _ROUTES: dict[tuple[str, ...], Route] = {
     (): Route(("GET",), _greet),
     (".health",): Route(("GET",), _health),
     METRICS: Route(("GET",), _metrics),
-    (".lp",): Route(("GET",), _long_polling),
     (".inspect", "databases.json"): Route(("GET",), _inspect_databases),
     (".meadowlark", "databases.json"): Route(("GET",), _list_databases),
     (".meadowlark", "openapi.json"): Route(("GET",), _describe),

@@ -43,19 +43,20 @@ from meadowlark.server.http import HttpConnection
 from meadowlark.server.identities import Identities, make_identities
 from meadowlark.server.large_writes import LargeWrites
 from meadowlark.server.logs import set_up_logs
+from meadowlark.server.long_poll import LongPolls, Upgrade
 from meadowlark.server.observer import Observer
 from meadowlark.server.outbox import Turn
 from meadowlark.server.peers import Passed, Peers
-from meadowlark.server.realtime import SWEEP_SECONDS, RealtimeConnection
+from meadowlark.server.realtime import SWEEP_SECONDS, RealtimeConnection, take_over
 from meadowlark.server.relay import RelaySide, make_pair
 from meadowlark.server.rounds import Round
 from meadowlark.server.routing import owner_of
-from meadowlark.server.shard import Hosted, Shard
+from meadowlark.server.shard import Shard
 from meadowlark.server.slicer import Slicer
 from meadowlark.server.spec import SPEC_VARIABLE, WorkerSpec
 from meadowlark.server.stopwatch import Stopwatch
 from meadowlark.server.tls import make_context
-from meadowlark.server.websocket import adopt, turn_away
+from meadowlark.server.websocket import Carried, adopt, send_elsewhere, turn_away
 
 log = structlog.get_logger()
 
@@ -109,6 +110,7 @@ class Worker:
         access: Access = Open() if config.mode == "dev" else Locked()
         databases = Databases(disk, spec.data)
         self.shard = Shard(self._journal, self._snapshots, databases, access, config, self.now_ms, stopwatch, self.slicer)
+        self.long_polls = LongPolls(self, config.public_host)
         self._observer = Observer(self, spec.index, self._journal, Board(spec.board), loop=self._loop)
         self._connection_round = Round(self.connections, CONNECTION_SWEEP_SECONDS)
         self._session_round = Round(self.sessions, SWEEP_SECONDS)
@@ -184,6 +186,7 @@ class Worker:
         assert self._front is not None
         self._front.sweep(now)
         self.turn.check_stalls(now)
+        self.long_polls.sweep(now)
         for connection in self._connection_round.next():
             connection.sweep(now)
         self._end_identities()
@@ -303,19 +306,20 @@ class Worker:
         if transport.is_closing() or self.draining:
             transport.abort()
             return
-        self._take_over(hosted, parameters.get("ls"))
-        connection = RealtimeConnection(self, hosted, secrets.token_urlsafe(16), host)
+        carried: Carried
+        if session := parameters.get("s"):
+            line = self.long_polls.find_line(hosted, session)
+            if line is None:
+                send_elsewhere(transport, host, replay)
+                return
+            carried = Upgrade(line)
+        else:
+            take_over(hosted, parameters.get("ls"))
+            carried = RealtimeConnection(self, hosted, secrets.token_urlsafe(16), host)
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
-        adopt(transport, connection, replay)
+        adopt(transport, carried, replay)
         if not transport.is_closing():
             transport.resume_reading()
-
-    def _take_over(self, hosted: Hosted, last_session: str | None) -> None:
-        """The client says that it comes back from `last_session`: if that is still open, it ends now."""
-        old = hosted.clients.get(last_session) if last_session else None
-        if isinstance(old, RealtimeConnection):
-            old.close(WSCloseCode.OK, "the session goes on in another connection")
-            old.end_now()
 
     # Connections
 

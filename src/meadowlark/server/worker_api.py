@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from meadowlark.engine import Command
 from meadowlark.ids import PushIds
@@ -13,6 +13,10 @@ from meadowlark.server.large_writes import LargeWrites
 from meadowlark.server.outbox import Turn
 from meadowlark.server.shard import Hosted
 from meadowlark.server.slicer import Slicer
+
+if TYPE_CHECKING:
+    from meadowlark.server.exchange import Exchange
+    from meadowlark.server.http import HttpConnection
 
 
 class Shard(Protocol):
@@ -35,6 +39,12 @@ class Settings(Protocol):
     def mode(self) -> str: ...
 
 
+class LongPolls(Protocol):
+    """What is asked of server/long_poll.py."""
+
+    async def answer(self, asker: HttpConnection, exchange: Exchange) -> None: ...
+
+
 class WorkerApi(Protocol):
     """What a connection needs of its worker."""
 
@@ -46,6 +56,9 @@ class WorkerApi(Protocol):
     turn: Turn
     large_writes: LargeWrites
     slicer: Slicer
+
+    @property
+    def long_polls(self) -> LongPolls: ...
 
     @property
     def config(self) -> Settings: ...

@@ -5,6 +5,7 @@ from meadowlark.wire.pushes import encode_auth_revoked, encode_push, encode_push
 from meadowlark.wire.realtime import Session, State
 from meadowlark.wire.replies import (
     PONG,
+    UPGRADE,
     encode_get_slices,
     encode_ok,
     encode_redirect,
@@ -16,6 +17,7 @@ from meadowlark.wire.websocket import CloseCode, close_frame, ping_frame, pong_f
 
 __all__ = [
     "PONG",
+    "UPGRADE",
     "Answer",
     "Authenticate",
     "Close",

@@ -32,6 +32,11 @@ VERSION = "5"
 
 PONG = text_frames(b'{"t":"c","d":{"t":"o","d":null}}')
 
+UPGRADE = text_frames(b'{"t":"c","d":{"t":"a","d":{}}}')
+"""The first message on a WebSocket that takes over from long polls."""
+END_UPGRADE = b'{"t":"c","d":{"t":"n","d":{}}}'
+"""The last message over long polls: what comes after it comes by the WebSocket."""
+
 
 # Answers
 

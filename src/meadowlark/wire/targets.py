@@ -13,8 +13,8 @@ import msgspec
 
 from meadowlark.errors import Code, Refused
 
-PARAMETERS_MAX = 64
-"""Parameters of one request; the protocol knows about thirty."""
+PARAMETERS_MAX = 256
+"""Parameters of one request. REST knows about thirty; a long poll has three for each message of a few bytes in its 1,870."""
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):

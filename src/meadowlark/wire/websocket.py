@@ -39,6 +39,8 @@ class CloseCode(enum.IntEnum):
     """A frame or message is over a limit."""
     FAULT = 1011
     """The server cannot go on with this connection: a fault of ours."""
+    BUSY = 1013
+    """The server collects too many large messages at a time: come back."""
 
 
 def text_frames(payload: bytes) -> bytes:
