@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from meadowlark import __version__, cli
+from meadowlark.auth.tokens import find_claims
 from meadowlark.server.config import SETTINGS, Config, flag_of
 
 
@@ -109,3 +110,40 @@ def test_a_data_folder_that_is_not_there_is_not_listed_as_empty(tmp_path):
 
 def test_repair_says_what_it_found(tmp_path):
     assert run("repair", str(tmp_path)).output == "Nothing is damaged; nothing was changed.\n"
+
+
+# Identity
+
+
+def test_credentials_are_added_listed_and_revoked(tmp_path):
+    data = ("--data", str(tmp_path))
+    added = run("credentials", "add", "backup", "--database", "shop", "--read-only", *data)
+    assert added.exit_code == 0
+    listed = run("credentials", "list", *data).output
+    assert listed.startswith("backup\tshop\tread only\tsince 20")
+    assert added.output.strip() not in listed
+    assert run("credentials", "revoke", "backup", *data).output == "backup revoked\n"
+    assert run("credentials", "list", *data).output == ""
+
+
+def test_a_token_for_development_is_printed_alone():
+    made = run("token", "alice", "--claims", '{"tier": "gold"}', "--expires", "2h")
+    claims = find_claims(made.output.strip())
+    assert claims is not None
+    assert (claims["sub"], claims["tier"], claims["exp"] - claims["iat"]) == ("alice", "gold", 7200)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--claims", "[]"), "no object"),
+        (("--claims", "{"), "not JSON"),
+        (("--expires", "0s"), "--expires"),
+        (("--expires", "soon"), "--expires"),
+        (("--key", "backend"), "identity_file is not set"),
+    ],
+)
+def test_a_token_that_cannot_be_made_is_refused_with_the_reason(arguments, reason, tmp_path):
+    made = meadowlark("token", "alice", *arguments, cwd=tmp_path)
+    assert made.returncode == 2
+    assert reason in made.stderr

@@ -26,8 +26,9 @@ from tests.auth.signing import (
     rsa_key,
     sign,
 )
+from tests.conformance.conftest import settings_for
 from tests.harness import PROJECT as ROOT
-from tests.harness import Server, eventually
+from tests.harness import Script, Server, eventually
 from tests.server.key_server import KeyServer
 from tests.server.sockets import Socket
 
@@ -172,6 +173,15 @@ def test_attacks_are_refused_on_both_ways_in_and_logged_nowhere(server: Server) 
     for attack in [*attacks, expired]:
         assert attack == "owner" or attack not in output
         assert all(len(piece) < 30 or piece not in output for piece in attack.split("."))
+
+
+def test_the_sdk_shows_a_signed_token_and_is_who_it_says(node: Path, server: Server) -> None:
+    """npm firebase sends a text for `mockUserToken` as it is, on the socket."""
+    admin = sign({"v": 0, "iat": int(time.time()), "admin": True}, SECRET, "HS256", None)
+    for token, told in ((admin, "granted"), (own(iat=int(time.time())), "refused")):
+        with Script("denied.mjs", settings_for(server, "emulator", SHOP, credential=token)) as script:
+            events = {name: details for name, *details in script.finish()}
+        assert {details[0] for details in events.values()} == {told}
 
 
 def test_an_expiry_is_pushed(server: Server) -> None:

@@ -18,9 +18,10 @@ import google.oauth2.credentials
 import pytest
 from firebase_admin import credentials, db, exceptions
 
+from meadowlark.server.credentials_file import add_credential
 from tests.conformance.certificates import make_certificate
 from tests.conformance.conftest import settings_for
-from tests.harness import Script, Server
+from tests.harness import Script, Server, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -156,6 +157,8 @@ def test_firebase_admin_for_python_over_tls(secure: Server, monkeypatch: pytest.
 
     options = {"databaseURL": f"https://{NS}.localhost:{secure.port}"}
     trusted = firebase_admin.initialize_app(Token(secure.credential), options, name="trusted")
+    made = add_credential(str(secure.data), "python", databases=[NS], reads_only=True)
+    reader = firebase_admin.initialize_app(Token(made), options, name="reader")
     stranger = firebase_admin.initialize_app(Token("wrong"), options, name="stranger")
     try:
         reference = db.reference("/python", trusted)
@@ -163,9 +166,21 @@ def test_firebase_admin_for_python_over_tls(secure: Server, monkeypatch: pytest.
         assert reference.get() == {"a": [1, 2]}
         with pytest.raises((exceptions.UnauthenticatedError, google.auth.exceptions.RefreshError)):
             db.reference("/python", stranger).get()
+        bounded = db.reference("/python", reader)
+        eventually(lambda: _reads(bounded), what="the new credential is known")
+        with pytest.raises((exceptions.UnauthenticatedError, google.auth.exceptions.RefreshError)):
+            bounded.set(1)
+        assert reference.get() == {"a": [1, 2]}
     finally:
+        firebase_admin.delete_app(reader)
         firebase_admin.delete_app(trusted)
         firebase_admin.delete_app(stranger)
+
+
+def _reads(reference: db.Reference) -> bool:
+    with contextlib.suppress(exceptions.UnauthenticatedError, google.auth.exceptions.RefreshError):
+        return bool(reference.get() == {"a": [1, 2]})
+    return False
 
 
 def test_plain_http_to_the_tls_port_does_no_harm(secure: Server) -> None:
