@@ -1,4 +1,4 @@
-"""Plain HTTP against a running server: each feature of the REST interface that needs no query."""
+"""Plain HTTP against a running server: each feature of the REST interface."""
 
 from __future__ import annotations
 
@@ -234,13 +234,26 @@ def test_a_path_with_a_forbidden_letter_is_400(server: Server, ns: str, path: st
 
 
 @pytest.mark.parametrize(
-    "query", ['orderBy="$key"', 'orderBy="$key"&limitToFirst=1', 'orderBy="x"&equalTo=1', "limitToLast=2", "startAt=1"]
+    ("query", "selected"),
+    [
+        ('orderBy="$key"&limitToFirst=2', ["1", "10"]),
+        ('orderBy="$key"&startAt="b"', ["b", "c"]),
+        ('orderBy="$priority"&limitToLast=1', ["a"]),
+        ('orderBy="$priority"&startAt=1', ["a"]),
+    ],
 )
-def test_a_query_is_refused_not_answered_wrongly(server: Server, ns: str, query: str) -> None:
+def test_a_query_selects_children(server: Server, ns: str, query: str, selected: list[str]) -> None:
+    server.write("/a", {"1": 1, "10": 2, "a": {".value": 3, ".priority": 5}, "b": 4, "c": 5}, ns=ns)
+    answer = server.rest("GET", "/a", ns=ns, query=query.replace('"', "%22"))
+    assert (answer.status, sorted(answer.json())) == (200, selected)
+
+
+@pytest.mark.parametrize("query", ['orderBy="x"&equalTo=1', 'orderBy="$value"', "limitToLast=2", "startAt=1", "orderBy=x"])
+def test_a_query_without_an_order_or_its_index_is_refused(server: Server, ns: str, query: str) -> None:
     server.write("/a", {"x": 1, "y": 2}, ns=ns)
     answer = server.rest("GET", "/a", ns=ns, query=query.replace('"', "%22"))
     assert answer.status == 400
-    assert answer.json()["error"]
+    assert "orderBy must be" in answer.json()["error"] or "Index not defined, add" in answer.json()["error"]
 
 
 def test_an_unknown_method_is_refused(server: Server, ns: str) -> None:

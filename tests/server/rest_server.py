@@ -17,7 +17,7 @@ import uvloop
 from meadowlark.auth.credentials import Credentials
 from meadowlark.auth.tokens import DevVerifier, Verifier
 from meadowlark.auth.verifier import ServeVerifier
-from meadowlark.engine import Access, Command, Commit, Database, Effect, Locked, Open, Push, Reply, Revoke
+from meadowlark.engine import Access, Command, Commit, Database, Effect, Locked, Open, Push, Reply, Revoke, Work
 from meadowlark.errors import Code, Refused
 from meadowlark.ids import PushIds, check_database_name
 from meadowlark.server.board import Published
@@ -46,7 +46,7 @@ class MemoryShard:
         self._hosted: dict[str, Hosted] = {}
         self.failure: str | None = None
         self.holds = False
-        """Whether writes wait for `release` before they are durable."""
+        """Whether writes wait for `release` before they are durable, and indexes until it is over."""
         self._waiting: list[tuple[Any, Any]] = []
         self.entries: list[Any] = []
 
@@ -81,8 +81,19 @@ class MemoryShard:
             elif isinstance(effect, Reply):
                 asker: Any = effect.client
                 asker.send_reply(asker.encode_reply(effect))
+            elif isinstance(effect, Work):
+                asyncio.get_running_loop().call_soon(self._work, hosted, effect)
             elif isinstance(effect, Revoke):
                 effect.client.revoke(effect)  # type: ignore[attr-defined]
+
+    def _work(self, hosted: Hosted, work: Work) -> None:
+        if self.holds:
+            asyncio.get_running_loop().call_later(0.001, self._work, hosted, work)
+            return
+        for _ in work.steps:
+            pass
+        if work.then is not None:
+            self.apply(hosted, work.then)
 
     @property
     def waiting_count(self) -> int:

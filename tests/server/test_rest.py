@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from meadowlark.query import Query
 from meadowlark.server.shard import Hosted
+from meadowlark.tree import Path
 from tests.server.rest_server import ADMIN_CREDENTIAL, Peer, Served, serve
 
 MOCK_USER = "eyJhbGciOiJub25lIiwidHlwZSI6IkpXVCJ9.eyJzdWIiOiJhbGljZSIsImlhdCI6MH0."
@@ -54,6 +56,101 @@ def test_a_read_that_does_not_begin_within_its_timeout_is_refused() -> None:
         assert (status, json.loads(body)) == (400, {"error": "the read took longer than its timeout of 0.005 s"})
         loaded.set()
         assert (await peer.ask("PUT", "/a.json?timeout=5ms", "1"))[0] == 200, "a write is not given up"
+
+    serve(test)
+
+
+PEOPLE = {
+    "ada": {"age": 36, "name": "Ada"},
+    "bob": {"age": 41, "name": "Bob"},
+    "cy": {"age": 36, "name": "Cy"},
+    "7": {"name": "Seven"},
+}
+
+
+class ByAge:
+    """An index of ages is declared at /people."""
+
+    def find(self, path: Path, query: Query) -> bool:
+        return path == ("people",) and query.index == "age"
+
+
+@pytest.mark.parametrize(
+    ("asked", "keys"),
+    [
+        ("orderBy=%22$key%22&limitToFirst=2", ["7", "ada"]),
+        ("orderBy=%22$key%22&limitToLast=1", ["cy"]),
+        ("orderBy=%22$key%22&startAt=%22ada%22&endBefore=%22cy%22", ["ada", "bob"]),
+        ("orderBy=%22$key%22&startAfter=%22ada%22", ["bob", "cy"]),
+        ("orderBy=%22$priority%22&limitToLast=2", ["bob", "cy"]),
+        ("orderBy=%22age%22&equalTo=36", ["ada", "cy"]),
+        ("orderBy=%22age%22&startAt=36,%22b%22", ["cy", "bob"]),
+        ("orderBy=%22age%22&startAfter=36", ["bob"]),
+        ("orderBy=%22age%22&endAt=36&limitToLast=1", ["cy"]),
+        ("orderBy=%22age%22&equalTo=null", ["7"]),
+        ("orderBy=%22age%22&equalTo=5", []),
+        ("orderBy=%22age%22", ["7", "ada", "bob", "cy"]),
+    ],
+)
+def test_a_query_is_answered_with_the_children_it_selects(asked: str, keys: list[str]) -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        await peer.ask("PUT", "/people.json", json.dumps(PEOPLE))
+        (await served.worker.shard.open("fake-server")).database.indexes = ByAge()
+        status, _, body = await peer.ask("GET", f"/people.json?{asked}")
+        assert (status, json.loads(body)) == (200, {key: PEOPLE[key] for key in keys} or None)
+        _, _, body = await peer.ask("GET", f"/people.json?{asked}&format=export&print=pretty")
+        assert json.loads(body) == ({key: PEOPLE[key] for key in keys} or None)
+
+    serve(test)
+
+
+def test_a_query_whose_index_is_not_declared_is_refused_in_the_words_that_clients_know() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        await peer.ask("PUT", "/people.json", json.dumps(PEOPLE))
+        for order, index in (("age", "age"), ("$value", ".value")):
+            status, _, body = await peer.ask("GET", f"/people.json?orderBy=%22{order}%22&limitToFirst=1")
+            text = f'Index not defined, add ".indexOn": "{index}", for path "/people", to the rules'
+            assert (status, json.loads(body)) == (400, {"error": text})
+
+    serve(test)
+
+
+def test_who_may_not_read_is_not_told_which_index_is_missing() -> None:
+    async def test(served: Served) -> None:
+        served.worker.shard.create("rooms")
+        peer = await served.connect()
+        for accept in ("*/*", "text/event-stream"):
+            status, _, body = await peer.ask("GET", "/people.json?ns=rooms&orderBy=%22age%22", accept=accept)
+            assert (status, json.loads(body)) == (401, {"error": "Permission denied"})
+
+    serve(test, mode="serve")
+
+
+def test_shallow_shows_the_keys_of_a_range() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        await peer.ask("PUT", "/people.json", json.dumps(PEOPLE))
+        assert (await peer.ask("GET", "/people.json?shallow=true&limitToFirst=2"))[2] == b'{"7":true,"ada":true}'
+        assert (await peer.ask("GET", "/people.json?shallow=true&startAfter=%22bob%22"))[2] == b'{"cy":true}'
+        assert (await peer.ask("GET", "/none.json?shallow=true&limitToFirst=1"))[2] == b"null"
+
+    serve(test)
+
+
+def test_a_query_that_waits_for_its_index_is_answered_when_it_is_there_or_given_up() -> None:
+    async def test(served: Served) -> None:
+        peer, other = await served.connect(), await served.connect()
+        await peer.ask("PUT", "/many.json?print=silent", json.dumps({f"k{number:04}": number for number in range(2_000)}))
+        served.worker.shard.holds = True
+        asked = "/many.json?orderBy=%22$key%22&limitToFirst=1"
+        status, _, body = await peer.ask("GET", f"{asked}&timeout=5ms")
+        assert (status, json.loads(body)) == (400, {"error": "the read took longer than its timeout of 0.005 s"})
+        waiting = asyncio.ensure_future(peer.ask("GET", f"{asked}&timeout=10s"))
+        assert (await other.ask("GET", "/many/k0001.json"))[2] == b"1", "others do not wait"
+        served.worker.shard.holds = False
+        assert (await waiting)[::2] == (200, b'{"k0000":0}')
 
     serve(test)
 

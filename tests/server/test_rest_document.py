@@ -61,7 +61,7 @@ def test_an_example_holds(block: str) -> None:
 
 
 def test_there_are_examples_of_every_part() -> None:
-    assert len(BLOCKS) == 9
+    assert len(BLOCKS) == 11
 
 
 def test_the_bounds_are_those_of_the_server() -> None:

@@ -16,10 +16,10 @@ from tests.server.rest_server import Peer, Served, serve
 LARGE = {f"key{number}": {"n": number, "text": "x" * 200} for number in range(20_000)}
 
 
-async def stream(served: Served, path: str, **headers: str) -> Peer:
+async def stream(served: Served, path: str, query: str = "", **headers: str) -> Peer:
     """A peer whose stream has begun."""
     peer = await served.connect()
-    status, head, _ = await peer.ask("GET", f"{path}.json", accept="text/event-stream", **headers)
+    status, head, _ = await peer.ask("GET", f"{path}.json?{query}", accept="text/event-stream", **headers)
     assert (status, head["content-type"], head["connection"]) == (200, "text/event-stream; charset=utf-8", "close")
     return peer
 
@@ -58,6 +58,77 @@ def test_a_stream_tells_the_value_and_then_each_change() -> None:
         assert await event(peer) == ("put", {"path": "/", "data": "leaf"})
         await writer.ask("DELETE", "/.json")
         assert await event(peer) == ("put", {"path": "/", "data": None})
+
+    serve(test)
+
+
+def test_a_filtered_stream_tells_its_window_and_then_what_changes_in_it() -> None:
+    async def test(served: Served) -> None:
+        writer = await served.connect()
+        await writer.ask("PUT", "/room.json", '{"b":{"n":1},"c":{"n":2},"d":{"n":3}}')
+        peer = await stream(served, "/room", query="orderBy=%22$key%22&limitToFirst=2")
+        assert await event(peer) == ("put", {"path": "/", "data": {"b": {"n": 1}, "c": {"n": 2}}})
+        await writer.ask("PUT", "/room/d/n.json", "4")  # Outside: nothing is told.
+        await writer.ask("PUT", "/room/c/n.json", "5")
+        assert await event(peer) == ("put", {"path": "/c/n", "data": 5})
+        await writer.ask("PUT", "/room/a.json", '{"n":0}')
+        assert await event(peer) == ("patch", {"path": "/", "data": {"c": None, "a": {"n": 0}}})
+        await writer.ask("PATCH", "/room.json", '{"a":null,"b/n":9}')
+        assert await event(peer) == ("patch", {"path": "/", "data": {"a": None, "c": {"n": 5}, "b/n": 9}})
+        await writer.ask("DELETE", "/room.json")
+        assert await event(peer) == ("put", {"path": "/", "data": None})
+
+    serve(test)
+
+
+def test_a_filtered_stream_on_nothing_begins_with_null_and_ends_its_listening() -> None:
+    async def test(served: Served) -> None:
+        peer = await stream(served, "/none", query="orderBy=%22$key%22&limitToFirst=2")
+        assert await event(peer) == ("put", {"path": "/", "data": None})
+        hosted = await served.worker.shard.open("fake-server")
+        assert hosted.database._queries.ordering_count == 1
+        peer.close()
+        while served.worker.connections:
+            await asyncio.sleep(0.001)
+        assert (hosted.users, hosted.database._queries.ordering_count) == (0, 0)
+
+    serve(test)
+
+
+def test_a_stream_of_a_query_whose_index_is_not_declared_is_refused() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        for _ in range(2):
+            status, _, body = await peer.ask("GET", "/room.json?orderBy=%22n%22", accept="text/event-stream")
+            text = 'Index not defined, add ".indexOn": "n", for path "/room", to the rules'
+            assert (status, json.loads(body)) == (400, {"error": text})
+        assert (await served.worker.shard.open("fake-server")).users == 0
+
+    serve(test)
+
+
+def test_a_stream_that_waits_for_its_index_begins_when_it_is_there_and_goes_with_its_client() -> None:
+    async def test(served: Served) -> None:
+        writer = await served.connect()
+        await writer.ask("PUT", "/many.json?print=silent", json.dumps({f"k{number:04}": number for number in range(2_000)}))
+        hosted = await served.worker.shard.open("fake-server")
+        served.worker.shard.holds = True
+        target = "/many.json?orderBy=%22$key%22&limitToLast=1"
+        staying, leaving = await served.connect(), await served.connect()
+        beginning = asyncio.ensure_future(staying.ask("GET", target, accept="text/event-stream"))
+        going = asyncio.ensure_future(leaving.ask("GET", target, accept="text/event-stream"))
+        while hosted.users < 2:
+            await asyncio.sleep(0.001)
+        for connection in served.worker.connections:
+            connection.sweep(0.0)
+        leaving.writer.transport.abort()
+        going.cancel()
+        served.worker.shard.holds = False
+        assert (await beginning)[0] == 200
+        assert await event(staying) == ("put", {"path": "/", "data": {"k1999": 1999}})
+        while hosted.users > 1:
+            await asyncio.sleep(0.001)
+        assert len(streams(served)) == 1
 
     serve(test)
 
@@ -110,6 +181,28 @@ def test_a_large_value_comes_in_slices_and_later_changes_after_it() -> None:
             await asyncio.sleep(0)
         for number in range(3):
             assert await event(peer) == ("put", {"path": f"/key{number}", "data": "changed meanwhile"})
+
+    serve(test)
+
+
+def test_a_large_change_is_made_once_for_all_and_comes_in_its_turn() -> None:
+    async def test(served: Served) -> None:
+        writer = await served.connect()
+        await writer.ask("PUT", "/big.json?print=silent", json.dumps(LARGE))
+        slow = await stream(served, "/big")  # The first value is on its way, and waits for this client to read.
+        others = [await stream(served, "/big/part") for _ in range(3)]
+        for peer in others:
+            assert await event(peer) == ("put", {"path": "/", "data": None})
+        await writer.ask("PUT", "/big/part.json?print=silent", json.dumps(LARGE))
+        await writer.ask("PATCH", "/big.json?print=silent", json.dumps({"part/x": 1, "more": LARGE}))
+        assert await event(slow) == ("put", {"path": "/", "data": LARGE})
+        assert await event(slow) == ("put", {"path": "/part", "data": LARGE})
+        assert await event(slow) == ("patch", {"path": "/", "data": {"part/x": 1, "more": LARGE}})
+        for peer in others:
+            assert await event(peer) == ("put", {"path": "/", "data": LARGE})
+            assert await event(peer) == ("put", {"path": "/x", "data": 1})
+        while served.worker.shard.tree("fake-server")._frozen_count:
+            await asyncio.sleep(0.001)
 
     serve(test)
 

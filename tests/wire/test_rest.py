@@ -10,8 +10,8 @@ import pytest
 from meadowlark.engine.client import Client
 from meadowlark.engine.commands import Command, Get, Set, Update
 from meadowlark.errors import Code, Refused
+from meadowlark.query import PARAMETERS as QUERY_PARAMETERS
 from meadowlark.wire.rest import (
-    QUERY_PARAMETERS,
     WRITE_SIZES,
     Action,
     RestRequest,
@@ -170,12 +170,33 @@ def test_only_a_get_may_ask_for_a_stream() -> None:
     assert not parse("PUT", "/a.json", accept="text/event-stream").streams
 
 
-@pytest.mark.parametrize("name", QUERY_PARAMETERS)
-def test_a_query_is_refused_and_named(name: str) -> None:
+def test_a_query_is_what_its_parameters_say() -> None:
+    asked = command("GET", "/a.json?orderBy=%22n%22&startAt=2&limitToFirst=3")
+    assert isinstance(asked, Get)
+    assert asked.query is not None
+    assert asked.query.identity == '{"i":"n","s":[2,null,true],"l":[3,false]}'
+    assert command("GET", "/a.json?orderBy=%22$priority%22") == Get(ASKER, 0, ("a",)), "all, in the order of every read"
+    assert parse("GET", "/a.json?orderBy=%22$key%22", accept="text/event-stream").query is not None
+
+
+@pytest.mark.parametrize("name", [name for name in QUERY_PARAMETERS if name != "orderBy"])
+def test_a_query_without_an_order_is_refused_in_the_words_that_clients_know(name: str) -> None:
     answer = refused("GET", f"/a.json?{name}=1")
-    assert (answer.http_status, answer.code) == (400, Code.UNSUPPORTED)
-    assert name in answer.text
-    assert "not supported yet" in answer.text
+    assert (answer.http_status, answer.text) == (400, "orderBy must be defined when other query parameters are defined")
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "POST", "DELETE"])
+def test_a_query_is_for_reading(method: str) -> None:
+    answer = refused(method, "/a.json?orderBy=%22$key%22", b"{}")
+    assert (answer.http_status, answer.text) == (400, "orderBy is supported with GET only")
+
+
+def test_shallow_takes_a_range_or_a_limit_of_keys() -> None:
+    """Without the order's name, as Firebase's command line and the export of its emulators ask."""
+    request = parse("GET", "/a.json?shallow=true&limitToFirst=100&startAfter=%22k%22")
+    assert request.query == parse("GET", "/a.json?orderBy=%22$key%22&limitToFirst=100&startAfter=%22k%22").query
+    assert refused("GET", "/a.json?shallow=true&orderBy=%22n%22").http_status == 400
+    assert refused("GET", "/a.json?shallow=true&orderBy=%22$priority%22").http_status == 400
 
 
 @pytest.mark.parametrize(

@@ -217,19 +217,21 @@ class Database:
 
     def _get(self, command: c.Get, now_ms: int, out: list[Effect]) -> None:
         client, path, query = command.client, command.path, command.query
-        self._check_read(client, path, query, now_ms)
-        if query is None:
-            value = self.tree.get(path)
+        self.check_query(client, path, query, now_ms)
+        if query is not None and query.filters:
+            is_read, value = self._queries.read(command, now_ms, out)
+            if not is_read:
+                return
         else:
-            if not self._is_indexed(path, query):
-                raise index_missing(path, query)
-            if query.filters:
-                is_read, value = self._queries.read(command, now_ms, out)
-                if not is_read:
-                    return
-            else:
-                value = self.tree.get(path)
+            value = self.tree.get(path)
         out.append(Reply(client, command.request, None, value, "get"))
+
+    def check_query(self, client: Client, path: Path, query: Query | None, now_ms: int) -> None:
+        """Raises Refused unless `client` may read that, and the index it needs is declared. Also for who listens but wants an
+        index, as REST does."""
+        self._check_read(client, path, query, now_ms)
+        if query is not None and not self._is_indexed(path, query):
+            raise index_missing(path, query)
 
     def _listen(self, command: c.Listen, now_ms: int, out: list[Effect]) -> None:
         client, path, query = command.client, command.path, command.query

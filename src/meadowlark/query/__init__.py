@@ -12,12 +12,13 @@ the windows that one may concern. Knows no clients, no databases, no bytes.
 
 from meadowlark.query.index import Index, Touched
 from meadowlark.query.parameters import PARAMETERS, parse_parameters
-from meadowlark.query.positions import Position, position_reader
+from meadowlark.query.positions import KEY, Position, position_reader
 from meadowlark.query.query import Query, index_missing, parse_query
 from meadowlark.query.sightings import Sightings
 from meadowlark.query.window import Step, Window
 
 __all__ = [
+    "KEY",
     "PARAMETERS",
     "Index",
     "Position",

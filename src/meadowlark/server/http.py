@@ -392,6 +392,10 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Whether the client waits for the answer to this request, or for the rest of it."""
         return self._exchange is exchange and self._state in (State.ANSWERING, State.SENDING)
 
+    def expect_stream(self, stream: Stream | None) -> None:
+        """`stream` may be what answers the request, and is told if the connection ends before it has begun. None: it is not."""
+        self._stream = stream
+
     def begin_stream(self, stream: Stream, response: Response) -> None:
         """From now on `stream` writes, until the connection ends."""
         assert self._exchange is not None, "a stream begins as the answer to a request"

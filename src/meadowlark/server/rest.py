@@ -42,7 +42,7 @@ async def answer(
     if request.streams:
         if not connection.is_answering:
             return  # The client went while the database was opened; nobody would ever end the stream.
-        EventStream(worker, connection, hosted, identity, request.path).start()
+        EventStream(worker, connection, hosted, identity, request.path, request.query).start()
         return
     lanes, lane = worker.turn.lanes, hosted.lane
     if lane.is_over:
@@ -62,19 +62,24 @@ async def answer(
         command = read_command(request, call, body, pushed)
     stopwatch.begin(started_at)
     worker.shard.apply(hosted, command, read_at)
+    call.await_index()
     took = stopwatch.called(_OPERATIONS[request.action], read_at, started_at, hosted.name, command, len(body))
     lanes.spend(lane, took + HTTP_NANOSECONDS)
 
 
 async def _open(worker: WorkerApi, database: str, request: RestRequest, identity: Identity) -> Hosted:
-    """The database in memory. Bringing it there is the only part of a read that may take long, so `timeout` bounds that."""
+    """The database in memory. Bringing it there may take long, as may making an index, so `timeout` bounds each of these."""
     opening = worker.shard.open(database, admin=identity.admin)
     if request.timeout_seconds is None or request.action is not Action.GET:
         return await opening
     try:
         return await asyncio.wait_for(opening, request.timeout_seconds)
     except TimeoutError:
-        raise Refused(Code.INVALID_REQUEST, f"the read took longer than its timeout of {request.timeout_seconds:g} s") from None
+        raise _took_too_long(request.timeout_seconds) from None
+
+
+def _took_too_long(seconds: float) -> Refused:
+    return Refused(Code.INVALID_REQUEST, f"the read took longer than its timeout of {seconds:g} s")
 
 
 async def _read_large(
@@ -107,6 +112,15 @@ class RestCall(Receiver):
         self._request = request
         self._pushed = pushed
         """The key that a POST adds."""
+
+    def await_index(self) -> None:
+        """If the answer has to wait for an index, it does so for no longer than `timeout`."""
+        seconds = self._request.timeout_seconds
+        if seconds is not None and self._connection is not None and self._request.query is not None:
+            asyncio.get_running_loop().call_later(seconds, self._give_up, seconds)
+
+    def _give_up(self, seconds: float) -> None:
+        self.send_reply(answers.refusal(_took_too_long(seconds)))
 
     def encode_reply(self, reply: Reply) -> Response:
         response = answers.answer(self._request, reply, self._pushed)

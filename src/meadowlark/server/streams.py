@@ -9,6 +9,7 @@ Source: docs/rest.md "Streams".
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,8 +18,10 @@ from meadowlark.auth.identity import Identity
 from meadowlark.engine import Command, Leave, Listen, Push, Reply, Revoke
 from meadowlark.errors import Refused
 from meadowlark.limits import STREAM_KEEPALIVE_SECONDS
+from meadowlark.query import Query
 from meadowlark.server.families import Connected, Operation
 from meadowlark.server.frozen import FrozenSlices
+from meadowlark.server.large_messages import LargeMessage, Making
 from meadowlark.server.outbox import Outbox
 from meadowlark.server.shard import Hosted, Receiver
 from meadowlark.tree import Path, is_large
@@ -32,15 +35,28 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+_LARGE = "large event"
+"""Beside the stream's path, in a push's room for encodings."""
+
 
 class EventStream(Receiver):
     """One stream of changes at `root`; made by a call, then kept by its connection."""
 
-    __slots__ = ("_connection", "_hosted", "_kept_alive_at", "_outbox", "_root", "_slicing", "_started", "_worker")
+    __slots__ = ("_connection", "_hosted", "_kept_alive_at", "_outbox", "_query", "_root", "_slicing", "_started", "_worker")
     kind = "stream"
 
-    def __init__(self, worker: WorkerApi, connection: HttpConnection, hosted: Hosted, identity: Identity, root: Path) -> None:
+    def __init__(
+        self,
+        worker: WorkerApi,
+        connection: HttpConnection,
+        hosted: Hosted,
+        identity: Identity,
+        root: Path,
+        query: Query | None = None,
+    ) -> None:
+        """query: which children of `root` are told of; None: all."""
         super().__init__("stream", identity)
+        self._query = query
         self._worker = worker
         self._connection: HttpConnection | None = connection
         self._hosted = hosted
@@ -53,10 +69,14 @@ class EventStream(Receiver):
         self._kept_alive_at: float | None = None
 
     def start(self) -> None:
-        """Listens; the value as it is now becomes the first event, or the refusal the answer."""
+        """Listens; the value as it is now becomes the first event, or the refusal the answer. Raises Refused."""
+        self._hosted.database.check_query(self, self._root, self._query, self._worker.now_ms())
+        assert self._connection is not None
+        # A query may have to wait for its index, and the client may go meanwhile.
+        self._connection.expect_stream(self)
         self._hosted.users += 1
         self._worker.turn.stopwatch.metrics.connections[Connected.STREAM] += 1
-        self._apply(Listen(self, 0, self._root), Operation.REST_STREAM)
+        self._apply(Listen(self, 0, self._root, query=self._query), Operation.REST_STREAM)
 
     def close(self) -> None:
         """The connection has ended."""
@@ -79,8 +99,8 @@ class EventStream(Receiver):
 
     def deliver(self, push: Push) -> None:
         self._begin()
-        if self._should_slice(push):
-            self._start_slices(push)
+        if not events.is_encoded(push, self._root) and is_large(push.value):
+            self._deliver_large(push)
             return
         event = events.encode_event(push, self._root)
         if event:
@@ -98,6 +118,7 @@ class EventStream(Receiver):
                 self._outbox.put(events.NOTHING_YET)
         elif connection is not None:
             self.close()
+            connection.expect_stream(None)
             connection.respond(refusal(encoded))
 
     def revoke(self, effect: Revoke) -> None:
@@ -115,6 +136,8 @@ class EventStream(Receiver):
 
     def sweep(self, now: float) -> None:
         """Keep-alives, slow clients, and credentials that have ended."""
+        if not self._started:
+            return
         if self._worker.identities.why_ended(self.identity) is not None:
             self._end(events.AUTH_REVOKED)
             return
@@ -132,11 +155,24 @@ class EventStream(Receiver):
             self._started = True
             self._connection.begin_stream(self, Response(200, content_type=events.EVENT_STREAM_TYPE))
 
-    def _should_slice(self, push: Push) -> bool:
-        """Only while nothing waits: slices are written past the outbox."""
-        if self._slicing or push.merge or self._connection is None or self._connection.pipe.is_paused:
-            return False
-        return not events.is_encoded(push, self._root) and is_large(push.value)
+    def _deliver_large(self, push: Push) -> None:
+        """What the client asked for is made as it leaves, and never all there. A change is made once for all who hear of it."""
+        if self._connection is None:
+            return
+        if push.asked and not self._slicing and not self._connection.pipe.is_paused:
+            self._start_slices(push)
+        else:
+            self._outbox.put_large(self._find_large(push), at_once=not push.asked)
+
+    def _find_large(self, push: Push) -> LargeMessage:
+        if push.encoded is None:
+            push.encoded = {}
+        large: LargeMessage | None = push.encoded.get((_LARGE, self._root))
+        if large is None:
+            making = _make(events.event_slices(push, self._root))
+            large = LargeMessage(self._worker.slicer, self._hosted, push.value, making)
+            push.encoded[_LARGE, self._root] = large
+        return large
 
     def _start_slices(self, push: Push) -> None:
         """Later events wait in the outbox, paused without counting as stalled: the connection watches its client meanwhile."""
@@ -164,3 +200,12 @@ class EventStream(Receiver):
         if self._connection is not None:
             log.warning("event stream closed", reason=reason)
             self._connection.abort()
+
+
+def _make(slices: Iterator[bytes]) -> Making:
+    """All of `slices`, of which each takes a millisecond or less."""
+    parts = []
+    for piece in slices:
+        parts.append(piece)
+        yield
+    return parts

@@ -140,11 +140,12 @@ def _value_body(request: RestRequest, node: Node | None) -> Body:
 def _update_body(written: dict[str, Node | None]) -> Body:
     """What now stands at each path that was written: an object however its keys look, never an array."""
     if is_large(written):
-        return _update_slices(written)
+        return update_slices(written)
     return encode({key: plain(node) for key, node in written.items()})
 
 
-def _update_slices(written: dict[str, Node | None]) -> Iterator[bytes]:
+def update_slices(written: dict[str, Node | None]) -> Iterator[bytes]:
+    """What stands at each path, in pieces, without priorities; the values must not change meanwhile."""
     buffer = bytearray(b"{")
     separator = b""
     for key, node in written.items():

@@ -9,10 +9,12 @@ Does not know: who listens. Source: docs/rest.md "Streams"; https://html.spec.wh
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from meadowlark.engine.effects import Push
-from meadowlark.tree import PRIORITY, Path, encode, encode_slices, format_path, plain
+from meadowlark.tree import PRIORITY, Node, Path, encode, encode_slices, format_path, plain
+from meadowlark.wire.answers import update_slices
 
 EVENT_STREAM_TYPE = "text/event-stream; charset=utf-8"
 
@@ -42,19 +44,29 @@ def is_encoded(push: Push, root: Path) -> bool:
 
 
 def event_slices(push: Push, root: Path) -> Iterator[bytes]:
-    """`encode_event` of a put in pieces; the value must not change meanwhile."""
-    yield b'event: put\ndata: {"path":%b,"data":' % encode(_relative(push.path, root))
-    yield from encode_slices(push.value, with_priorities=False)
-    yield b"}\n\n"
+    """`encode_event` of a large value in pieces; it must not change meanwhile. They do not hold `push`, which may hold them."""
+    if push.merge:
+        told = _told(push)
+        if not told:
+            return iter(())
+        kind, body = b"patch", update_slices(told)
+    else:
+        kind, body = b"put", encode_slices(push.value, with_priorities=False)
+    return chain([b'event: %b\ndata: {"path":%b,"data":' % (kind, encode(_relative(push.path, root)))], body, [b"}\n\n"])
 
 
 def _event(push: Push, root: Path) -> bytes:
     if push.merge:
-        told = {key: plain(node) for key, node in push.value.items() if not _is_priority(key)}
+        told = {key: plain(node) for key, node in _told(push).items()}
         return _encode("patch", push.path, root, told) if told else b""
     if push.path and push.path[-1] == PRIORITY:
         return b""
     return _encode("put", push.path, root, plain(push.value))
+
+
+def _told(push: Push) -> dict[str, Node | None]:
+    """What a merge says to those who see no priorities."""
+    return {key: node for key, node in push.value.items() if not _is_priority(key)}
 
 
 def _encode(kind: str, path: Path, root: Path, shown: Any) -> bytes:

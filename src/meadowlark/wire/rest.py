@@ -1,7 +1,7 @@
 """REST requests: from a method, a target and headers to what is asked; with the body, to a command for the database.
 
 Every way of asking that Firebase's REST API documents is read here or refused with its reason; nothing is ignored that would
-change the answer. Queries come with a later version, so their parameters are refused.
+change the answer.
 Does not know: connections, who may do what, which database answers. Answers are made in answers.py.
 Source: docs/rest.md; texts of errors that clients compare are those of Firebase.
 """
@@ -20,6 +20,8 @@ from meadowlark.engine.client import Client
 from meadowlark.engine.commands import Command, Get, Set, Update
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import BODY_BYTES_MAX, WRITE_BYTES_A_SECOND
+from meadowlark.query import KEY, Query, parse_parameters
+from meadowlark.query import PARAMETERS as QUERY_PARAMETERS
 from meadowlark.tree import Path, check_path, decode_slices
 from meadowlark.wire.http import HttpFault
 from meadowlark.wire.targets import Target
@@ -38,9 +40,6 @@ _TIMEOUT = re.compile(r"([0-9]{1,9})(ms|s|min)")
 _TIMEOUT_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0}
 _CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$.]{0,127}")
 
-QUERY_PARAMETERS = (
-    "orderBy", "startAt", "startAfter", "endAt", "endBefore", "equalTo", "limitToFirst", "limitToLast",
-)  # fmt: skip
 WRITE_SIZES = {
     "tiny": WRITE_BYTES_A_SECOND,
     "small": 10 * WRITE_BYTES_A_SECOND,
@@ -77,6 +76,8 @@ class RestRequest(msgspec.Struct, frozen=True, gc=False):
     silent: bool = False
     shallow: bool = False
     export: bool = False
+    query: Query | None = None
+    """Which children are read; None: all."""
     etag_wanted: bool = False
     if_match: str | None = None
     """The hash that must stand there; "" for nothing. None: no condition."""
@@ -104,6 +105,7 @@ def parse_rest(method: str, target: Target, headers: dict[str, str]) -> RestRequ
         silent=shown == "silent",
         shallow=parameters.get("shallow") == "true",
         export=parameters.get("format") == "export",
+        query=_parse_query(action, parameters),
         etag_wanted=_parse_etag_wanted(action, headers),
         if_match=_parse_if_match(action, headers),
         if_none_match=_parse_if_none_match(action, headers),
@@ -128,7 +130,7 @@ def read_command(request: RestRequest, client: Client, body: bytes | bytearray, 
     """The command that `request` with `body` means. push_id: the key a POST adds. Raises Refused for a bad body."""
     match request.action:
         case Action.GET:
-            return Get(client, 0, request.path)
+            return Get(client, 0, request.path, request.query)
         case Action.DELETE:
             return Set(client, 0, request.path, None, request.if_match)
         case _:
@@ -198,9 +200,6 @@ def _parse_path(segments: tuple[str, ...]) -> Path:
 
 
 def _check_parameters(action: Action, parameters: dict[str, str]) -> None:
-    for name in QUERY_PARAMETERS:
-        if name in parameters:
-            raise Refused(Code.UNSUPPORTED, f"queries are not supported yet: {name} is refused, read the whole location")
     _check_choice(parameters, "print", ("pretty", "silent"))
     _check_choice(parameters, "shallow", ("true", "false"))
     _check_choice(parameters, "format", ("export",))
@@ -210,6 +209,22 @@ def _check_parameters(action: Action, parameters: dict[str, str]) -> None:
     callback = parameters.get("callback")
     if callback is not None and (action is not Action.GET or not _CALLBACK.fullmatch(callback)):
         raise Refused(Code.INVALID_REQUEST, "callback needs GET and the name of a JavaScript function")
+
+
+def _parse_query(action: Action, parameters: dict[str, str]) -> Query | None:
+    """What is asked of the children. `shallow` shows keys, so beside it a range or a limit is one of keys; Firebase's command
+    line asks so, without naming the order."""
+    given = [name for name in QUERY_PARAMETERS if name in parameters]
+    if not given:
+        return None
+    if action is not Action.GET:
+        raise Refused(Code.INVALID_REQUEST, f"{given[0]} is supported with GET only")
+    if parameters.get("shallow") != "true":
+        return parse_parameters(parameters)
+    query = parse_parameters(parameters, default_order=KEY)
+    if query is None or query.order != KEY:
+        raise Refused(Code.INVALID_REQUEST, 'shallow can be combined with a range or a limit of keys only (orderBy="$key")')
+    return query
 
 
 def _check_choice(parameters: dict[str, str], name: str, choices: tuple[str, ...]) -> None:
