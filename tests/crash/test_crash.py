@@ -74,7 +74,7 @@ class Crew:
         return answer.json() or {"nothing": True} if answer.status == 200 else None
 
 
-@pytest.mark.timeout(ROUNDS * 6 + 60)
+@pytest.mark.timeout(ROUNDS * 12 + 120)
 def test_nothing_acknowledged_is_lost_however_processes_die(server: Server) -> None:
     seed = int(os.environ.get("MEADOWLARK_CRASH_SEED", random.randrange(2**32)))
     chance = random.Random(seed)
