@@ -79,6 +79,16 @@ def test_transcripts_show_what_happens(own_server: Server, tmp_path: Path, docum
         assert run_transcript(transcript, own_server.port, tmp_path) == expected
 
 
+def test_the_examples_for_python_run(own_server: Server, tmp_path: Path) -> None:
+    examples = blocks("docs/clients.md", "python")
+    assert len(examples) == 2
+    for example in examples:
+        file = tmp_path / "example.py"
+        file.write_text(example.replace(":9000", f":{own_server.port}"))
+        printed = run([sys.executable, str(file)], tmp_path, PYTHONPATH=str(PROJECT / "src"))
+        assert printed.splitlines()[-1] in ("1 done", "1")
+
+
 def test_the_readmes_javascript_prints_the_task(own_server: Server, node: Path) -> None:
     own_server.rest("PUT", "/tasks/milk", {"title": "Buy milk", "done": True}, ns="demo")
     (example,) = blocks("README.md", "js")

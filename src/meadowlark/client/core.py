@@ -1,0 +1,284 @@
+"""A client of one database as a state machine: what is asked, what was said, and what must be sent. No I/O, no awaiting.
+
+Inputs are what the user asks (`set`, `listen`, `get`, …) and what happens to the link (`opened`, `said`, `lost`). Frames to
+send gather in `outgoing`. What a user waits for is a callback `done(status, payload)`, called once. While there is no link,
+everything is kept; when there is one again it is sent in this order: credential, listens with the hash of what is known,
+unanswered writes as they were asked, operations for the disconnection, reads.
+
+A write that was sent and not answered when the link broke is sent again: an increment may then count twice, as with the official
+SDKs. A transaction may not be repeated, so it ends as "disconnected".
+Source: docs/protocol.md; docs/clients.md "What a lost connection does".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from meadowlark.client.mirror import Listener, Mirror, View, Write, describe, parse_write
+from meadowlark.client.protocol import Hello, Response, Said, Told, request_frames
+from meadowlark.query import Query, parse_query
+from meadowlark.tree import Node, Path, format_path, node_count_up_to, node_hash, parse_path
+
+Done = Callable[[str, Any], None]
+"""Called with "ok" and what came, or with a status and a text."""
+
+DISCONNECTED = "disconnected"
+TOO_BIG = "too_big"
+
+HASHED_NODES_MAX = 100_000
+"""A larger value is asked for again after a reconnect rather than hashed: a quarter of a second."""
+
+
+class Request(msgspec.Struct, eq=False):
+    """Something asked. rank: where it belongs when all is sent anew; `survives`: whether it is sent again on the next link."""
+
+    action: str
+    body: dict[str, Any]
+    done: Done
+    rank: int
+    survives: bool = True
+    number: int | None = None
+    """On the present link; None while it has not been sent."""
+
+
+WRITE, ON_DISCONNECT, READ, LISTEN = range(4)
+
+
+class Core:
+    """Everything of one client but its socket."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        """now_ms: this machine's clock."""
+        self._local_ms = now_ms
+        self.offset_ms = 0
+        """What the server's clock is ahead."""
+        self.mirror = Mirror(self.server_ms)
+        self.is_open = False
+        """Whether there is a link that has said hello."""
+        self.session: str | None = None
+        """Of the last link, so that the server knows who comes back."""
+        self.outgoing: list[bytes] = []
+        self.on_auth_revoked: Callable[[str], None] = lambda text: None
+        self._last_number = 0
+        self._requests: dict[Request, None] = {}
+        """All that is not answered, in the order it was asked."""
+        self._by_number: dict[int, Request] = {}
+
+    def server_ms(self) -> int:
+        return self._local_ms() + self.offset_ms
+
+    # The link
+
+    def opened(self, hello: Hello, token: str | None, on_auth: Done) -> None:
+        """A new link has said hello. token: the credential to begin with."""
+        self.offset_ms = hello.server_ms - self._local_ms()
+        self.session = hello.session
+        self.is_open = True
+        if token is not None:
+            self.authenticate(token, on_auth)
+        for view in list(self.mirror.views.values()):
+            if not view.is_asked:
+                self._ask(view)
+        for request in sorted(self._requests, key=lambda request: request.rank):
+            if request.number is None:
+                self._send(request)
+
+    def lost(self) -> None:
+        """The link is gone."""
+        self.is_open = False
+        self.outgoing.clear()
+        self._by_number.clear()
+        for view in self.mirror.views.values():
+            view.is_asked = False
+        ended = []
+        for request in self._requests:
+            if request.number is not None and not request.survives:
+                ended.append(request)
+            request.number = None
+        for request in ended:
+            self._finish(request, DISCONNECTED, "the connection was lost before the answer came: the outcome is unknown")
+
+    def said(self, said: Said) -> None:
+        """What the server said on an open link, other than hello and goodbye."""
+        if type(said) is Response:
+            request = self._by_number.pop(said.number, None)
+            if request is not None:
+                self._finish(request, said.status, said.payload)
+        elif type(said) is Told:
+            handler = _TOLD.get(said.action)
+            if handler is not None:
+                handler(self, said.body)
+
+    # Asking
+
+    def authenticate(self, token: str, done: Done) -> None:
+        action = "auth" if token.count(".") == 2 else "gauth"
+        self._ask_now(Request(action, {"cred": token}, done, LISTEN, survives=False))
+
+    def unauthenticate(self, done: Done) -> None:
+        self._ask_now(Request("unauth", {}, done, LISTEN, survives=False))
+
+    def listen(self, path: Path, query: Query | None, listener: Listener) -> View:
+        """`listener` hears of the view from now on; at once, if it is known already."""
+        view = self.mirror.open(path, query)
+        if self.is_open and not view.is_asked:
+            self._ask(view)
+        self.mirror.add(view, listener)
+        return view
+
+    def unlisten(self, view: View, listener: Listener) -> None:
+        """`listener` hears no more; the server is told when it was the last."""
+        if listener not in view.listeners:
+            return
+        view.listeners.remove(listener)
+        if view.listeners:
+            return
+        self.mirror.close(view)
+        if view.is_asked and (view.tag is not None or not self.mirror.whole_views(view.path)):
+            self._ask_now(Request("n", _view_body(view), _ignore, LISTEN, survives=False))
+
+    def set(self, path: Path, value: Any, done: Done) -> None:
+        """Writes `value` (export form) at `path`. Raises Refused for what can never be written."""
+        write = Write(path, [(path, parse_write(path, value))])
+        self._write(write, "p", {"p": format_path(path), "d": value}, done)
+
+    def update(self, path: Path, children: dict[str, Any], done: Done) -> None:
+        parts = []
+        for key, value in children.items():
+            place = path + parse_path(key)
+            parts.append((place, parse_write(place, value)))
+        self._write(Write(path, parts), "m", {"p": format_path(path), "d": children}, done)
+
+    def compare_and_set(self, write: Write, value: Any, expected: str, done: Done) -> None:
+        """A transaction's write: carried out if what stands there has the hash `expected`."""
+        body = {"p": format_path(write.path), "d": value, "h": expected}
+        self._write(write, "p", body, done, survives=False)
+
+    def get(self, path: Path, query: Query | None, done: Done) -> None:
+        """done: ("ok", export form)."""
+        self._add(Request("g", {"p": format_path(path), "q": {} if query is None else query.spec}, done, READ))
+
+    def on_disconnect(self, action: str, path: Path, value: Any, done: Done) -> None:
+        """action: `o` to set, `om` to update, `oc` to forget."""
+        self._add(Request(action, {"p": format_path(path), "d": value}, done, ON_DISCONNECT, survives=False))
+
+    def find_known(self, path: Path, query: Query | None) -> tuple[bool, Node | None]:
+        """Whether what `get` would read is here already, kept true by a listener, and what it is."""
+        view = self.mirror.views.get((path, query))
+        if view is not None and view.is_visible and view.is_known:
+            return True, view.visible
+        return self.mirror.find_visible(path) if query is None else (False, None)
+
+    def fail_all(self, text: str) -> None:
+        """Nothing will be answered any more: says so to everyone who waits."""
+        self.is_open = False
+        for request in list(self._requests):
+            self._finish(request, DISCONNECTED, text)
+        for view in list(self.mirror.views.values()):
+            self.mirror.ended(view, DISCONNECTED, text)
+
+    def drop(self, done: Done) -> None:
+        """Whoever waits with `done` waits no more; a write that was asked stays asked."""
+        for request in self._requests:
+            if request.done is done:
+                request.done = _ignore
+
+    # Inside
+
+    def _write(self, write: Write, action: str, body: dict[str, Any], done: Done, *, survives: bool = True) -> None:
+        def settled(status: str, payload: Any) -> None:
+            self.mirror.settle(write)
+            done(status, payload)
+
+        # Known to be sendable before anyone is told of it.
+        request_frames(self._last_number, action, body)
+        request = Request(action, body, settled, WRITE, survives)
+        self._add(request)
+        self.mirror.write(write)
+
+    def _add(self, request: Request) -> None:
+        self._requests[request] = None
+        if self.is_open:
+            self._send(request)
+
+    def _ask_now(self, request: Request) -> None:
+        """For what means nothing on another link."""
+        if self.is_open:
+            self._add(request)
+
+    def _send(self, request: Request) -> None:
+        self._last_number += 1
+        request.number = self._last_number
+        self._by_number[request.number] = request
+        try:
+            self.outgoing += request_frames(request.number, request.action, request.body)
+        except ValueError as error:
+            del self._by_number[request.number]
+            self._finish(request, TOO_BIG, str(error))
+
+    def _finish(self, request: Request, status: str, payload: Any) -> None:
+        self._requests.pop(request, None)
+        request.done(status, payload)
+
+    def _ask(self, view: View) -> None:
+        views = [view] if view.tag is not None else self.mirror.whole_views(view.path)
+        for asked in views:
+            asked.is_asked = True
+        known = view.server if view.is_known else None
+        is_small = node_count_up_to(known, HASHED_NODES_MAX) <= HASHED_NODES_MAX
+        body = _view_body(view) | {"h": node_hash(known) if is_small else ""}
+
+        def answered(status: str, payload: Any) -> None:
+            for asked in views if view.tag is not None else self.mirror.whole_views(view.path):
+                if self.mirror.views.get((asked.path, asked.query)) is not asked:
+                    continue
+                if status == "ok":
+                    self.mirror.confirmed(asked)
+                elif status != DISCONNECTED:
+                    self.mirror.ended(asked, status, payload if isinstance(payload, str) else describe(asked))
+
+        self._ask_now(Request("q", body, answered, LISTEN, survives=False))
+
+    # What the server tells
+
+    def _told_put(self, body: dict[str, Any]) -> None:
+        self.mirror.told(parse_path(body["p"]), body.get("d"), body.get("t"), is_merge=False)
+
+    def _told_merge(self, body: dict[str, Any]) -> None:
+        self.mirror.told(parse_path(body["p"]), body.get("d") or {}, body.get("t"), is_merge=True)
+
+    def _told_cancelled(self, body: dict[str, Any]) -> None:
+        """A listen was revoked: the whole one, or the filtered ones whose queries are named."""
+        path = parse_path(body["p"])
+        views: list[View | None] = [*self.mirror.whole_views(path)]
+        if body.get("q"):
+            views = [self.mirror.views.get((path, parse_query(spec))) for spec in body["q"]]
+        for view in views:
+            if view is not None:
+                self.mirror.ended(view, "permission_denied", f"may not read {format_path(path)} any more")
+
+    def _told_auth_revoked(self, body: dict[str, Any]) -> None:
+        self.on_auth_revoked(str(body.get("d", "")))
+
+
+def _view_body(view: View) -> dict[str, Any]:
+    body: dict[str, Any] = {"p": format_path(view.path)}
+    if view.tag is not None and view.query is not None:
+        body |= {"q": view.query.spec, "t": view.tag}
+    return body
+
+
+def _ignore(status: str, payload: Any) -> None: ...
+
+
+_TOLD: dict[str, Callable[[Core, dict[str, Any]], None]] = {
+    "d": Core._told_put,
+    "m": Core._told_merge,
+    "c": Core._told_cancelled,
+    "ac": Core._told_auth_revoked,
+}
+
+__all__ = ["DISCONNECTED", "Core", "Done", "Node"]

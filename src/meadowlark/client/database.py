@@ -1,0 +1,396 @@
+"""A database as a program sees it: connects, comes back, and turns what is awaited into requests of the core.
+
+    async with Database("http://127.0.0.1:9000?ns=demo") as database:
+        tasks = database.ref("tasks")
+        await tasks.push({"title": "Buy milk"})
+        async for snapshot in tasks.values():
+            print(snapshot.value)
+
+While there is no connection, writes and reads wait, and listeners see our own writes. It is tried again after
+RETRY_SECONDS_MIN, then less often, with some chance in between so that a thousand clients do not come at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from picows import WSError
+
+from meadowlark.client.connection import Connection, connect, parse_address
+from meadowlark.client.core import DISCONNECTED, Core, Done
+from meadowlark.client.errors import Closed, Contended, Denied, OutcomeUnknown
+from meadowlark.client.listening import EventQueue, Listening, iterate
+from meadowlark.client.mirror import Event, Listener, Write, parse_write
+from meadowlark.client.protocol import Ended, Hello, Moved, Said
+from meadowlark.client.reference import Readable, Reference, Snapshot
+from meadowlark.client.turns import Turns
+from meadowlark.ids import PushIds
+from meadowlark.tree import Path, format_path, node_hash, parse_path, plain
+
+RETRY_SECONDS_MIN = 0.2
+RETRY_SECONDS_MAX = 30.0
+RETRY_FACTOR = 1.5
+EAGER_ATTEMPTS = 5
+CONTENDED_SECONDS_MAX = 0.2
+"""A transaction that was overtaken more often waits some part of this, so that many at one place get out of each other's way."""
+HELLO_SECONDS = 10.0
+"""From a connection to the server's first word."""
+
+Token = str | Callable[[bool], Awaitable[str | None]]
+"""A credential, or a function that gives one. It is asked at each connection, with True when the last one was refused."""
+
+
+class Abort:
+    """See ABORT."""
+
+    def __repr__(self) -> str:
+        return "ABORT"
+
+
+ABORT = Abort()
+"""What a transaction's function returns to leave everything as it is."""
+
+
+class Database:
+    """One client of one database. All methods belong to one event loop."""
+
+    def __init__(self, url: str, *, token: Token | None = None, tls: ssl.SSLContext | None = None) -> None:
+        """url: `http(s)://HOST[:PORT]?ns=NAME`. token: the credential. Raises ValueError for what is no such URL."""
+        self._address = parse_address(url)
+        self._token = token
+        self._tls = tls
+        self._host: str | None = None
+        self._core = Core(lambda: time.time_ns() // 1_000_000)
+        self._core.on_auth_revoked = self._auth_revoked
+        self._turns = Turns()
+        self._push_ids = PushIds(random.SystemRandom().randrange)
+        self._connection: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._over: asyncio.Future[str] | None = None
+        self._hello: asyncio.Future[Hello] | None = None
+        self._is_flush_due = False
+        self._must_refresh = False
+        self._wants_connection = asyncio.Event()
+        self._wants_connection.set()
+        self._connected = asyncio.Event()
+        self._state_listeners: list[Callable[[bool], object]] = []
+        self._final: Exception | None = None
+        """Why there will never be a connection again."""
+
+    async def __aenter__(self) -> Database:
+        self.start()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    def start(self) -> None:
+        """Begins to connect; for who does not use `async with`."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._stay_connected())
+
+    async def close(self) -> None:
+        """Ends the connection and everything that waits."""
+        self._end(Closed("the database was closed"))
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    # Places
+
+    def ref(self, path: str = "") -> Reference:
+        return Reference(self, parse_path(path))
+
+    # The connection
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the server has been heard on the present connection, which is alive as of some seconds ago."""
+        return self._connected.is_set()
+
+    async def wait_connected(self) -> None:
+        """Returns when there is a connection. Raises Closed if there never will be."""
+        waiting = asyncio.ensure_future(self._connected.wait())
+        try:
+            while not self._connected.is_set():
+                if self._final is not None:
+                    raise self._final
+                await asyncio.wait([waiting], timeout=0.2)
+        finally:
+            waiting.cancel()
+
+    def on_connection(self, callback: Callable[[bool], object]) -> Callable[[], None]:
+        """Calls back with whether there is a connection, now and at each change. Returns what stops that."""
+        self._state_listeners.append(callback)
+        callback(self.is_connected)
+        return lambda: self._state_listeners.remove(callback) if callback in self._state_listeners else None
+
+    def go_offline(self) -> None:
+        """Ends the connection until `go_online`."""
+        self._wants_connection.clear()
+        if self._connection is not None:
+            self._connection.close()
+
+    def go_online(self) -> None:
+        self._wants_connection.set()
+
+    @property
+    def server_time_ms(self) -> int:
+        """The server's time, as far as the last hello tells."""
+        return self._core.server_ms()
+
+    async def authenticate(self, token: Token | None) -> None:
+        """Goes on as whoever `token` names, on this connection and later ones; None: as nobody. Raises Denied."""
+        self._token = token
+        if self._core.is_open:
+            credential = await self._credential()
+            if credential is None:
+                await self._ask((), self._core.unauthenticate)
+            else:
+                await self._ask((), lambda done: self._core.authenticate(credential, done))
+
+    async def _stay_connected(self) -> None:
+        pause = RETRY_SECONDS_MIN
+        while True:
+            await self._wants_connection.wait()
+            started_at = time.monotonic()
+            try:
+                await self._connect_once()
+            except (OSError, TimeoutError, WSError) as error:
+                self._host = None  # It may not be what it was.
+                self._last_fault = str(error)
+            else:
+                if time.monotonic() - started_at > RETRY_SECONDS_MIN:
+                    pause = RETRY_SECONDS_MIN
+            if self._final is not None:
+                return
+            await asyncio.sleep(pause * (0.5 + random.random()))
+            pause = min(pause * RETRY_FACTOR, RETRY_SECONDS_MAX)
+
+    async def _connect_once(self) -> None:
+        """Connects, and returns when that connection is over."""
+        loop = asyncio.get_running_loop()
+        credential = await self._credential()
+        over = self._over = loop.create_future()
+        hello = self._hello = loop.create_future()
+        url = self._address.url(self._host, self._core.session)
+        connection = await connect(url, self._tls, self._said, self._break)
+        try:
+            await asyncio.wait([over, hello], timeout=HELLO_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not hello.done():
+                return
+            self._connection = connection
+            self._core.opened(hello.result(), credential, self._auth_answered)
+            self._flush_soon()
+            self._announce(True)
+            await over
+        finally:
+            self._connection = None
+            connection.close()
+            if self._core.is_open:
+                self._core.lost()
+            self._announce(False)
+
+    def _said(self, said: Said) -> None:
+        if type(said) is Hello:
+            if self._hello is not None and not self._hello.done():
+                self._hello.set_result(said)
+                # What follows in the same read must find the core open: it is opened by the task, one turn later.
+            return
+        if type(said) is Moved:
+            self._host = said.host
+            self._break()
+        elif type(said) is Ended:
+            self._end(Closed(f"the server will not serve this database: {said.reason}"))
+        elif self._core.is_open:
+            self._core.said(said)
+            self._flush_soon()
+
+    def _break(self, reason: str = "") -> None:
+        """The present connection is over."""
+        if self._over is not None and not self._over.done():
+            self._over.set_result(reason)
+
+    def _end(self, error: Exception) -> None:
+        """There will be no connection any more."""
+        if self._final is None:
+            self._final = error
+            self._core.fail_all(str(error))
+        self._break()
+
+    async def _credential(self) -> str | None:
+        token = self._token
+        if token is None or isinstance(token, str):
+            return token
+        must_refresh, self._must_refresh = self._must_refresh, False
+        return await token(must_refresh)
+
+    def _auth_answered(self, status: str, payload: Any) -> None:
+        if status not in ("ok", DISCONNECTED):
+            self._must_refresh = True
+            if callable(self._token):
+                self._break()
+
+    def _auth_revoked(self, text: str) -> None:
+        self._must_refresh = True
+        self._break()
+
+    def _announce(self, is_connected: bool) -> None:
+        if is_connected == self._connected.is_set():
+            return
+        if is_connected:
+            self._connected.set()
+        else:
+            self._connected.clear()
+        for callback in list(self._state_listeners):
+            self._call(callback, is_connected)
+
+    def _flush_soon(self) -> None:
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flush_due = False
+        frames, self._core.outgoing = self._core.outgoing, []
+        if frames and self._connection is not None:
+            self._connection.send(frames)
+
+    def _call(self, callback: Callable[[Any], object], value: Any) -> None:
+        """A user's callback; its faults are the loop's to report."""
+        try:
+            callback(value)
+        except Exception as error:
+            context = {"message": "a listener failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+
+    # What references ask
+
+    def _make_push_id(self) -> str:
+        return self._push_ids.make(self._core.server_ms())
+
+    async def _ask(self, path: Path, begin: Callable[[Done], None]) -> Any:
+        """What the server answers to what `begin` asks. Raises Denied, OutcomeUnknown, Closed."""
+        if self._final is not None:
+            raise self._final
+        answered: asyncio.Future[tuple[str, Any]] = asyncio.get_running_loop().create_future()
+
+        def done(status: str, payload: Any) -> None:
+            if not answered.done():
+                answered.set_result((status, payload))
+
+        begin(done)
+        self._flush_soon()
+        try:
+            status, payload = await answered
+        finally:
+            self._core.drop(done)
+        if status == "ok":
+            return payload
+        if self._final is not None:
+            raise self._final
+        text = payload if isinstance(payload, str) else ""
+        if status == DISCONNECTED:
+            raise OutcomeUnknown(f"{format_path(path)}: {text}")
+        raise Denied(status, text, format_path(path))
+
+    async def _set(self, path: Path, value: Any) -> None:
+        await self._ask(path, lambda done: self._core.set(path, value, done))
+
+    async def _update(self, path: Path, children: dict[str, Any]) -> None:
+        await self._ask(path, lambda done: self._core.update(path, children, done))
+
+    async def _on_disconnect(self, action: str, path: Path, value: Any) -> None:
+        await self._ask(path, lambda done: self._core.on_disconnect(action, path, value, done))
+
+    async def _get(self, place: Readable) -> Snapshot:
+        reference = Reference(self, place._path)
+        is_known, node = self._core.find_known(place._path, place._query)
+        if not is_known:
+            node = await self._ask(place._path, lambda done: self._core.get(place._path, place._query, done))
+        return Snapshot(reference, node, place._query)
+
+    def _listen(
+        self,
+        place: Readable,
+        kinds: tuple[str, ...],
+        told: Callable[[Event], None],
+        error: Callable[[Exception], object] | None,
+    ) -> Listening:
+        def ended(status: str, text: str) -> None:
+            fault = self._final or Denied(status, text, format_path(place._path))
+            if error is not None:
+                self._call(error, fault)
+            elif not isinstance(fault, Closed):
+                context = {"message": "a listen was ended by the server", "exception": fault}
+                asyncio.get_running_loop().call_exception_handler(context)
+
+        listener = Listener(frozenset(kinds), lambda event: self._call(told, event), ended)
+        view = self._core.listen(place._path, place._query, listener)
+        self._flush_soon()
+        return Listening(self, view, listener)
+
+    def _unlisten(self, view: Any, listener: Listener) -> None:
+        self._core.unlisten(view, listener)
+        if self._task is not None:
+            self._flush_soon()
+
+    def _iterate(
+        self, place: Readable, kinds: tuple[str, ...], make: Callable[[Event], Any], *, is_latest_only: bool
+    ) -> AsyncIterator[Any]:
+        def listen(queue: EventQueue) -> Listening:
+            return self._listen(place, kinds, queue.put, queue.end)
+
+        return iterate(listen, make, is_latest_only=is_latest_only)
+
+    async def _transact(
+        self, reference: Reference, update: Callable[[Any], Any], *, apply_locally: bool, attempts: int
+    ) -> tuple[bool, Snapshot]:
+        path = reference._path
+        async with self._turns.take(path):
+            return await self._transact_alone(reference, update, apply_locally=apply_locally, attempts=attempts)
+
+    async def _transact_alone(
+        self, reference: Reference, update: Callable[[Any], Any], *, apply_locally: bool, attempts: int
+    ) -> tuple[bool, Snapshot]:
+        path = reference._path
+        known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def heard(event: Event) -> None:
+            if not known.done():
+                known.set_result(None)
+
+        def refused(error: Exception) -> None:
+            if not known.done():
+                known.set_exception(error)
+
+        with self._listen(reference, ("value",), heard, refused) as listening:
+            await known
+            for attempt in range(attempts):
+                if attempt > EAGER_ATTEMPTS:
+                    await asyncio.sleep(random.random() * CONTENDED_SECONDS_MAX)
+                _, before = self._core.mirror.overlaid(listening.view, with_hidden=True)
+                value = update(plain(before))
+                if value is ABORT:
+                    return False, Snapshot(reference, before)
+                write = Write(path, [(path, parse_write(path, value))], is_hidden=not apply_locally)
+                begin = partial(self._core.compare_and_set, write, value, node_hash(before))
+                try:
+                    await self._ask(path, begin)
+                except Denied as denied:
+                    if denied.status != "datastale":
+                        raise
+                    continue
+                _, after = self._core.mirror.overlaid(listening.view)
+                return True, Snapshot(reference, after)
+        raise Contended(f"{format_path(path)}: others wrote here {attempts} times while the transaction tried to")
+
+
+__all__ = ["ABORT", "Database"]

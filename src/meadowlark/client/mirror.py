@@ -1,0 +1,388 @@
+"""What a client knows of the tree: what the server said for each listened view, and its own writes laid over it.
+
+A view is one path with one query. Its server side is what pushes have said; its visible side is that with the pending writes
+on top, which is what listeners hear: local writes at once, and a rollback when the server refuses one. The server sends the
+push of a write before its answer, so taking an answered write away changes nothing that was not said.
+Nodes are never changed in place here: a write copies the maps on its way, so what listeners were given stays as it was.
+
+Does not know: sockets, requests, awaiting. `listeners` of a view are called in order, and may ask for anything.
+Source: docs/semantics.md "Event order"; the events of the official SDKs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from meadowlark.client.window import Row, Window
+from meadowlark.query import Query
+from meadowlark.tree import (
+    PRIORITY,
+    Node,
+    Path,
+    Tree,
+    find,
+    find_child,
+    format_path,
+    from_json,
+    is_map,
+    parse_path,
+    priority_from_json,
+    resolve,
+)
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """Something that a listener hears. kind: `value`, `child_added`, `child_removed`, `child_moved` or `child_changed`.
+
+    key None: the view itself (`value`). previous_key: the sibling before it in the view's order; None: it is the first.
+    """
+
+    kind: str
+    key: str | None
+    node: Node | None
+    previous_key: str | None = None
+
+
+class Listener(msgspec.Struct, eq=False):
+    """Who hears of a view. told: called with each event of `kinds`; ended: called once, when the server ends the listen."""
+
+    kinds: frozenset[str]
+    told: Callable[[Event], None]
+    ended: Callable[[str, str], None]
+    has_heard_all: bool = False
+    """Whether it was given what was there when it came."""
+
+
+class View:
+    """One path with one query, as this client sees it."""
+
+    __slots__ = (
+        "_tree",
+        "is_asked",
+        "is_known",
+        "is_visible",
+        "listeners",
+        "overlay",
+        "path",
+        "query",
+        "tag",
+        "visible",
+        "window",
+    )
+
+    def __init__(self, path: Path, query: Query | None, tag: int | None) -> None:
+        """query None: everything, by priority."""
+        self.path = path
+        self.query = query
+        self.tag = tag
+        """By which the server names a filtered view; None for a whole one."""
+        self.listeners: list[Listener] = []
+        self._tree = Tree()
+        self.is_known = False
+        """Whether the server has said what is there."""
+        self.is_asked = False
+        """Whether a listen is on its way or answered on the present link."""
+        self.is_visible = False
+        """Whether there is something to tell: the server's word, or a write of ours that covers the whole view."""
+        self.overlay: Node | None = None
+        """The server's side with our writes on top."""
+        self.visible: Node | None = None
+        """What the query shows of that."""
+        self.window = Window(query)
+
+    @property
+    def server(self) -> Node | None:
+        return self._tree.root
+
+    def put(self, path: Path, value: Any) -> None:
+        """The server says that `value` stands at `path`, relative to the view."""
+        self._tree.freeze()
+        self._tree.set(path, value)
+        self._tree.thaw()
+
+
+class Write:
+    """One write of ours that the server has not answered."""
+
+    __slots__ = ("is_hidden", "parts", "path")
+
+    def __init__(self, path: Path, parts: list[tuple[Path, Any]], *, is_hidden: bool = False) -> None:
+        """parts: absolute paths with nodes whose server values wait. is_hidden: listeners do not see it yet."""
+        self.path = path
+        self.parts = parts
+        self.is_hidden = is_hidden
+
+
+class Mirror:
+    """All views of one database, and the pending writes in their order."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        """now_ms: the server's time as far as it is known."""
+        self._now_ms = now_ms
+        self.views: dict[tuple[Path, Query | None], View] = {}
+        self._tagged: dict[int, View] = {}
+        self._last_tag = 0
+        self.writes: dict[Write, None] = {}
+
+    # Views
+
+    def open(self, path: Path, query: Query | None) -> View:
+        """The view, made if it is new."""
+        view = self.views.get((path, query))
+        if view is None:
+            view = self._make(path, query)
+            self._refresh(view, None)
+        return view
+
+    def _make(self, path: Path, query: Query | None) -> View:
+        tag = None
+        if query is not None and query.filters:
+            tag = self._last_tag = self._last_tag + 1
+        view = View(path, query, tag)
+        if tag is not None:
+            self._tagged[tag] = view
+        else:
+            # The server knows whole listens by their path, however they are ordered here.
+            for other in self.whole_views(path):
+                if other.is_known:
+                    view.put((), other.server)
+                    view.is_known = True
+                view.is_asked = view.is_asked or other.is_asked
+        self.views[path, query] = view
+        return view
+
+    def whole_views(self, path: Path) -> list[View]:
+        """Those of everything at just `path`, which share one listen."""
+        return [view for view in self.views.values() if view.tag is None and view.path == path]
+
+    def close(self, view: View) -> None:
+        """Forgets the view."""
+        self.views.pop((view.path, view.query), None)
+        if view.tag is not None:
+            self._tagged.pop(view.tag, None)
+
+    def add(self, view: View, listener: Listener) -> None:
+        """Tells `listener` what is visible, if anything is, and from now on what changes."""
+        view.listeners.append(listener)
+        if view.is_visible:
+            self._greet(view, listener)
+
+    def find_visible(self, path: Path) -> tuple[bool, Node | None]:
+        """Whether what stands at `path` is known, by a whole view at it or above it, and what it is, with our writes."""
+        for depth in range(len(path), -1, -1):
+            view = self.views.get((path[:depth], None))
+            if view is not None and view.is_visible:
+                return True, find(view.visible, path[depth:])
+        return False, None
+
+    # What the server says
+
+    def told(self, path: Path, value: Any, tag: int | None, *, is_merge: bool) -> None:
+        """A push: `value` stands at `path`, or its members at the places that their keys name below it."""
+        parts: Iterable[tuple[Path, Any]] = (
+            [(path + parse_path(key), member) for key, member in value.items()] if is_merge else [(path, value)]
+        )
+        for view in self._concerned(path, tag):
+            touched: set[str] | None = set()
+            depth = len(view.path)
+            for place, node in parts:
+                if len(place) <= depth:
+                    if view.path[: len(place)] == place:
+                        view.put((), find(node, view.path[len(place) :]))
+                        touched = None
+                elif place[:depth] == view.path:
+                    view.put(place[depth:], node)
+                    touched = _touch(touched, place[depth])
+            view.is_known = True
+            self._refresh(view, touched)
+
+    def confirmed(self, view: View) -> None:
+        """The listen was answered without data: what we have is right, and if we have nothing, nothing is there."""
+        if not view.is_known:
+            view.is_known = True
+            self._refresh(view, None)
+
+    def ended(self, view: View, status: str, text: str) -> None:
+        """The server lets us listen there no more."""
+        self.close(view)
+        for listener in list(view.listeners):
+            listener.ended(status, text)
+
+    def find_tagged(self, tag: int) -> View | None:
+        return self._tagged.get(tag)
+
+    def _concerned(self, path: Path, tag: int | None) -> list[View]:
+        if tag is not None:
+            view = self._tagged.get(tag)
+            return [] if view is None else [view]
+        return [view for view in self._deepest_first() if view.tag is None and _overlap(view.path, path)]
+
+    def _deepest_first(self) -> list[View]:
+        """The order in which views hear of a change, as with the official SDKs: what is below before what is above it."""
+        return sorted(self.views.values(), key=lambda view: -len(view.path))
+
+    # What we write
+
+    def write(self, write: Write) -> None:
+        """Lays `write` over what the server says, until `settle`."""
+        self.writes[write] = None
+        if not write.is_hidden:
+            self._refresh_for(write)
+
+    def settle(self, write: Write) -> None:
+        """The server has answered `write`: what it says now counts."""
+        if self.writes.pop(write, self) is None:
+            self._refresh_for(write)
+
+    def _refresh_for(self, write: Write) -> None:
+        for view in self._deepest_first():
+            depth = len(view.path)
+            touched: set[str] | None = set()
+            for path, _ in write.parts:
+                if len(path) <= depth:
+                    if view.path[: len(path)] == path:
+                        touched = None
+                elif path[:depth] == view.path:
+                    touched = _touch(touched, path[depth])
+            if touched is None or touched:
+                self._refresh(view, touched)
+
+    # Telling
+
+    def overlaid(self, view: View, *, with_hidden: bool = False) -> tuple[bool, Node | None]:
+        """What the server says of the view with our pending writes on top, and whether all of it is known."""
+        is_known, depth = view.is_known, len(view.path)
+        tree: Tree | None = None
+        for write in self.writes:
+            if write.is_hidden and not with_hidden:
+                continue
+            for path, waiting in write.parts:
+                if len(path) <= depth:
+                    if view.path[: len(path)] != path:
+                        continue
+                    relative: Path = ()
+                    waiting = find(waiting, view.path[len(path) :])
+                    is_known = True
+                elif path[:depth] == view.path:
+                    relative = path[depth:]
+                else:
+                    continue
+                tree = tree or Tree(view.server)
+                if len(relative) > 1 and view.tag is not None and tree.get(relative[:1]) is None:
+                    continue  # Part of a child that is not in the window: the server says when it comes whole.
+                tree.freeze()
+                tree.set(relative, resolve(waiting, tree.get(relative), self._now_ms()))
+                tree.thaw()
+        return is_known, view.server if tree is None else tree.root
+
+    def _patched(self, view: View, touched: set[str]) -> Node | None:
+        """The same where only the `touched` children may differ from before; None where that does not tell."""
+        if not is_map(view.overlay):
+            return None
+        tree = Tree(view.overlay)
+        tree.freeze()
+        for key in touched:
+            tree.set((key,), self._overlaid_child(view, key))
+        tree.thaw()
+        return tree.root if is_map(tree.root) else None
+
+    def _overlaid_child(self, view: View, key: str) -> Node | None:
+        place = (*view.path, key)
+        depth = len(place)
+        tree = Tree(find_child(view.server, key))
+        for write in self.writes:
+            if write.is_hidden:
+                continue
+            for path, waiting in write.parts:
+                if len(path) <= depth:
+                    if place[: len(path)] != path:
+                        continue
+                    relative: Path = ()
+                    waiting = find(waiting, place[len(path) :])
+                elif path[:depth] == place and (view.tag is None or tree.root is not None):
+                    relative = path[depth:]
+                else:
+                    continue
+                tree.freeze()
+                tree.set(relative, resolve(waiting, tree.get(relative), self._now_ms()))
+                tree.thaw()
+        return tree.root
+
+    def _refresh(self, view: View, touched: set[str] | None) -> None:
+        """Tells the listeners of `view` what differs from what they have. touched: the children that may; None: any."""
+        node = self._patched(view, touched) if view.is_visible and touched is not None else None
+        if node is None:
+            is_known, node = self.overlaid(view)
+            if not is_known:
+                return
+        was_visible, before = view.is_visible, view.visible
+        view.is_visible, view.overlay = True, node
+        removed, added, moved, changed = view.window.update(node, touched if was_visible else None)
+        view.visible = view.window.shown(node)
+        for listener in list(view.listeners):
+            if not listener.has_heard_all:
+                self._greet(view, listener)
+        if not was_visible:
+            return
+        is_same = not (removed or added or moved or changed) and _same_beside_children(before, node)
+        if is_same:
+            return
+        events = [Event("child_removed", row.key, row.node) for row in removed]
+        for kind, rows in (("child_added", added), ("child_moved", moved), ("child_changed", changed)):
+            events += [Event(kind, row.key, row.node, view.window.previous(row)) for row in rows]
+        events.append(Event("value", None, view.visible))
+        listeners = list(view.listeners)
+        for event in events:
+            for listener in listeners:
+                if event.kind in listener.kinds and listener in view.listeners:
+                    listener.told(event)
+
+    def _greet(self, view: View, listener: Listener) -> None:
+        listener.has_heard_all = True
+        if "child_added" in listener.kinds:
+            previous = None
+            for row in view.window.rows():
+                if listener not in view.listeners:
+                    return
+                listener.told(Event("child_added", row.key, row.node, previous))
+                previous = row.key
+        if "value" in listener.kinds and listener in view.listeners:
+            listener.told(Event("value", None, view.visible))
+
+
+def parse_write(path: Path, value: Any) -> Node | None:
+    """The node to be laid over the tree for writing `value` at `path`; server values wait in it. Raises Refused."""
+    if path and path[-1] == PRIORITY:
+        return priority_from_json(value)[0]
+    return from_json(value, len(path))[0]
+
+
+def _touch(touched: set[str] | None, key: str) -> set[str] | None:
+    """`touched` with `key` too; a priority of the view itself touches everything."""
+    if touched is None or key == PRIORITY:
+        return None
+    touched.add(key)
+    return touched
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    length = min(len(one), len(other))
+    return one[:length] == other[:length]
+
+
+def _same_beside_children(before: Node | None, after: Node | None) -> bool:
+    """Whether two nodes whose children are the same are the same."""
+    if is_map(before) and is_map(after):
+        return bool(find(before, (PRIORITY,)) == find(after, (PRIORITY,)))
+    return type(before) is type(after) and bool(before == after)
+
+
+def describe(view: View) -> str:
+    """For errors."""
+    return format_path(view.path)
+
+
+__all__ = ["Event", "Listener", "Mirror", "Row", "View", "Write", "describe", "parse_write"]

@@ -1,0 +1,146 @@
+"""The realtime protocol from the client's side: requests as frames, frames as what the server said. No I/O.
+
+One `Link` is one WebSocket: it numbers nothing and remembers nothing but the message that is coming in. `receive` never raises
+on what a server sends: what makes no sense ends the link with a reason.
+Source: docs/protocol.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import orjson
+
+from meadowlark.limits import FRAME_BYTES_MAX, MESSAGE_BYTES_MAX
+from meadowlark.wire.assembly import COUNT_LENGTH_MAX, find_count
+
+RECEIVED_BYTES_MAX = 512 * 1024 * 1024
+"""Of one message from the server, which may be as large as a database; more is taken for nonsense."""
+
+KEEPALIVE = b"0"
+"""A text frame that asks for nothing."""
+
+
+class Hello(msgspec.Struct, frozen=True, gc=False):
+    """The first thing that a server says."""
+
+    server_ms: int
+    """Its clock."""
+    host: str
+    session: str
+
+
+class Response(msgspec.Struct, frozen=True, gc=False):
+    """The answer to request `number`: status "ok" or why not, with a payload or a text."""
+
+    number: int
+    status: str
+    payload: Any
+
+
+class Told(msgspec.Struct, frozen=True, gc=False):
+    """What the server tells unasked: `action` is d, m, c, ac, sd, … with its body."""
+
+    action: str
+    body: dict[str, Any]
+
+
+class Moved(msgspec.Struct, frozen=True, gc=False):
+    """The database is at `host`; this link is over."""
+
+    host: str
+
+
+class Ended(msgspec.Struct, frozen=True, gc=False):
+    """The link is over. `is_final`: coming back cannot help."""
+
+    reason: str
+    is_final: bool = False
+
+
+Said = Hello | Response | Told | Moved | Ended
+
+
+def request_frames(number: int, action: str, body: dict[str, Any]) -> list[bytes]:
+    """The text frames of one request. Raises ValueError when it is larger than a server takes."""
+    payload = orjson.dumps({"t": "d", "d": {"r": number, "a": action, "b": body}})
+    if len(payload) <= FRAME_BYTES_MAX:
+        return [payload]
+    if len(payload) > MESSAGE_BYTES_MAX:
+        raise ValueError(f"the request has {len(payload)} bytes, limit is {MESSAGE_BYTES_MAX}: write smaller parts, or use REST")
+    pieces = list(_pieces(payload))
+    return [b"%d" % len(pieces), *pieces]
+
+
+def _pieces(payload: bytes) -> Iterator[bytes]:
+    """Cut between characters, so that each frame is valid text."""
+    start = 0
+    while start < len(payload):
+        end = min(start + FRAME_BYTES_MAX, len(payload))
+        while end < len(payload) and payload[end] & 0xC0 == 0x80:
+            end -= 1
+        yield payload[start:end]
+        start = end
+
+
+class Link:
+    """What one WebSocket has said so far."""
+
+    __slots__ = ("_frames_left", "_is_over", "_parts", "_size")
+
+    def __init__(self) -> None:
+        self._frames_left = 0
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._is_over = False
+
+    def receive(self, frame: bytes) -> Said | None:
+        """What one text frame completes, if anything."""
+        if self._is_over:
+            return None
+        if self._frames_left:
+            self._frames_left -= 1
+            self._size += len(frame)
+            if self._size > RECEIVED_BYTES_MAX:
+                return self._end(f"the server sends more than {RECEIVED_BYTES_MAX} bytes in one message")
+            self._parts.append(frame)
+            if self._frames_left:
+                return None
+            frame, self._parts, self._size = b"".join(self._parts), [], 0
+        elif len(frame) <= COUNT_LENGTH_MAX and (count := find_count(frame)) is not None:
+            self._frames_left = count
+            return None
+        try:
+            said = _parse(orjson.loads(frame))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return self._end("the server said what is no message of the protocol")
+        if type(said) in (Moved, Ended):
+            self._is_over = True
+        return said
+
+    def _end(self, reason: str) -> Ended:
+        self._is_over = True
+        self._parts = []
+        return Ended(reason)
+
+
+def _parse(message: Any) -> Said | None:
+    inner = message["d"]
+    if message["t"] == "c":
+        return _parse_control(inner["t"], inner["d"])
+    if "r" in inner:
+        body = inner["b"]
+        return Response(int(inner["r"]), str(body["s"]), body.get("d"))
+    return Told(str(inner["a"]), dict(inner["b"]))
+
+
+def _parse_control(kind: str, payload: Any) -> Said | None:
+    if kind == "h":
+        return Hello(int(payload["ts"]), str(payload["h"]), str(payload["s"]))
+    if kind == "r":
+        return Moved(str(payload))
+    if kind == "s":
+        return Ended(str(payload), is_final=True)
+    return None  # Pongs, and what later versions add.

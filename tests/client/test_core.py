@@ -1,0 +1,243 @@
+"""The client's machine joined to the server's: what listeners hear, what is rolled back, what a broken connection does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meadowlark.auth.identity import NOBODY
+from meadowlark.client.core import Core
+from meadowlark.client.mirror import Write, parse_write
+from meadowlark.engine import Locked
+from meadowlark.errors import Refused
+from meadowlark.tree import node_hash
+from tests.client.pair import Answers, Ear, Served, Wire
+
+
+def make(served: Served) -> tuple[Core, Wire]:
+    core = Core(lambda: served.now_ms - 5_000)
+    return core, served.connect(core)
+
+
+def listen(core: Core, *path: str) -> Ear:
+    ear = Ear()
+    ear.view = core.listen(path, None, ear.listener)
+    return ear
+
+
+def put(core: Core, path: tuple[str, ...], value: Any) -> Answers:
+    answers = Answers()
+    core.set(path, value, answers)
+    return answers
+
+
+def test_a_write_is_heard_at_once_here_and_after_the_server_elsewhere() -> None:
+    served = Served()
+    (writer, writers), (reader, readers) = make(served), make(served)
+    here, there = listen(writer, "a"), listen(reader, "a")
+    writers.settle(), readers.settle()
+    assert here.value_count == there.value_count == 1
+    answers = put(writer, ("a", "x"), 1)
+    assert here.take()[-2:] == [("child_added", "x", 1, None), ("value", None, {"x": 1}, None)]
+    assert there.value is None
+    writers.settle(), readers.settle()
+    assert answers.status == "ok"
+    assert there.value == {"x": 1}
+    assert here.take() == [], "what the server repeats is no news"
+
+
+def test_a_refused_write_is_rolled_back() -> None:
+    served = Served(Locked(), NOBODY)
+    served.database.tree.set(("a",), {"x": 1})
+    core, wire = make(served)
+    ear = Ear()
+    ear.view = core.mirror.open(("a",), None)
+    core.mirror.told(("a",), {"x": 1}, None, is_merge=False)
+    core.mirror.add(ear.view, ear.listener)
+    ear.take()
+    answers = put(core, ("a", "x"), 2)
+    assert ear.take() == [("child_changed", "x", 2, None), ("value", None, {"x": 2}, None)]
+    wire.send()
+    wire.receive()
+    assert answers.status == "permission_denied"
+    assert ear.take() == [("child_changed", "x", 1, None), ("value", None, {"x": 1}, None)]
+
+
+def test_a_denied_listen_ends_the_listener_with_the_reason() -> None:
+    served = Served(Locked(), NOBODY)
+    core, wire = make(served)
+    ear = listen(core, "secret")
+    wire.settle()
+    assert ear.ended == "permission_denied"
+    assert ear.events == []
+
+
+def test_server_values_are_guessed_and_then_known() -> None:
+    served = Served()
+    core, wire = make(served)
+    ear = listen(core, "a")
+    wire.settle()
+    ear.take()
+    put(core, ("a",), {"at": {".sv": "timestamp"}, "n": {".sv": {"increment": 3}}})
+    assert ear.value == {"at": served.now_ms, "n": 3}, "the clock's offset is known from the hello"
+    served.now_ms += 40
+    wire.settle()
+    assert ear.value == {"at": served.now_ms, "n": 3}
+
+
+def test_writes_asked_without_a_connection_are_sent_in_their_order() -> None:
+    served = Served()
+    core = Core(lambda: served.now_ms)
+    ear = listen(core, "a")
+    first, second = put(core, ("a",), 1), put(core, ("a",), 2)
+    assert ear.value == 2
+    wire = served.connect(core)
+    wire.settle()
+    assert (first.status, second.status, served.root) == ("ok", "ok", {"a": 2})
+
+
+def test_an_unanswered_write_is_sent_again_after_a_cut() -> None:
+    served = Served()
+    core, wire = make(served)
+    answers = put(core, ("a",), 1)
+    wire.cut()
+    assert answers.status is None
+    served.connect(core).settle()
+    assert answers.status == "ok"
+    assert served.root == {"a": 1}
+
+
+def test_an_unanswered_transaction_ends_with_the_connection() -> None:
+    served = Served()
+    core, wire = make(served)
+    answers = Answers()
+    core.compare_and_set(Write(("a",), [(("a",), parse_write(("a",), 1))]), 1, node_hash(None), answers)
+    wire.send()
+    wire.cut()
+    assert answers.status == "disconnected"
+    served.connect(core).settle()
+    assert served.root == {"a": 1}, "it was carried out, which the client cannot know"
+
+
+def test_a_stale_transaction_hears_of_the_value_before_its_answer() -> None:
+    served = Served()
+    core, wire = make(served)
+    ear = listen(core, "a")
+    wire.settle()
+    other, others = make(served)
+    put(other, ("a",), 7)
+    others.settle()
+    answers = Answers()
+    core.compare_and_set(Write(("a",), [(("a",), parse_write(("a",), 1))]), 1, node_hash(None), answers)
+    wire.settle()
+    assert answers.status == "datastale"
+    assert ear.value == 7
+
+
+def test_after_a_reconnect_what_did_not_change_is_not_told_again() -> None:
+    served = Served()
+    served.database.tree.set(("a",), {"x": 1, "y": {"z": "q"}})
+    core, wire = make(served)
+    ear = listen(core, "a")
+    wire.settle()
+    ear.take()
+    wire.cut()
+    again = served.connect(core)
+    again.send()
+    assert again._to_client == [b'{"t":"d","d":{"r":2,"b":{"s":"ok","d":{}}}}'], "the hash was right: only the answer"
+    again.settle()
+    assert ear.take() == []
+
+
+def test_after_a_reconnect_what_changed_meanwhile_is_told_as_a_difference() -> None:
+    served = Served()
+    served.database.tree.set(("a",), {"x": 1, "y": 2})
+    core, wire = make(served)
+    ear = listen(core, "a")
+    wire.settle()
+    ear.take()
+    wire.cut()
+    served.database.tree.set(("a", "y"), 3)
+    served.connect(core).settle()
+    assert ear.take() == [("child_changed", "y", 3, "x"), ("value", None, {"x": 1, "y": 3}, None)]
+
+
+def test_two_listeners_of_one_place_are_one_listen() -> None:
+    served = Served()
+    core, wire = make(served)
+    first, second = listen(core, "a"), listen(core, "a")
+    assert len(core.outgoing) == 1
+    wire.settle()
+    assert first.view is second.view
+    core.unlisten(first.view, first.listener)
+    assert core.outgoing == []
+    core.unlisten(second.view, second.listener)
+    assert b'"a":"n"' in core.outgoing[0]
+
+
+def test_whoever_comes_later_is_told_what_is_known() -> None:
+    served = Served()
+    served.database.tree.set(("a",), {"x": 1})
+    core, wire = make(served)
+    listen(core, "a")
+    wire.settle()
+    late = listen(core, "a")
+    assert late.take() == [("child_added", "x", 1, None), ("value", None, {"x": 1}, None)]
+
+
+def test_a_listener_that_stops_itself_hears_no_more() -> None:
+    served = Served()
+    core, wire = make(served)
+    ear = listen(core, "a")
+    told = ear.listener.told
+
+    def stop(event: Any) -> None:
+        told(event)
+        if event.kind == "child_added":
+            core.unlisten(ear.view, ear.listener)
+
+    ear.listener.told = stop
+    wire.settle()
+    ear.take()
+    put(core, ("a",), {"x": 1, "y": 2})
+    assert ear.take() == [("child_added", "x", 1, None)]
+
+
+def test_a_read_is_answered_from_the_server_or_from_a_listener() -> None:
+    served = Served()
+    served.database.tree.set(("a",), {"x": 1})
+    core, wire = make(served)
+    assert core.find_known(("a",), None) == (False, None)
+    answers = Answers()
+    core.get(("a",), None, answers)
+    wire.settle()
+    assert (answers.status, answers.payload) == ("ok", {"x": 1})
+    listen(core, "a")
+    wire.settle()
+    assert core.find_known(("a", "x"), None) == (True, 1)
+
+
+def test_on_disconnect_runs_when_the_connection_ends() -> None:
+    served = Served()
+    core, wire = make(served)
+    for action, path, value in [("o", ("a",), 1), ("om", ("b",), {"c": 2}), ("o", ("d",), 3), ("oc", ("d",), None)]:
+        core.on_disconnect(action, path, value, Answers())
+    wire.settle()
+    assert served.root is None
+    wire.cut()
+    assert served.root == {"a": 1, "b": {"c": 2}}
+
+
+def test_what_can_never_be_written_is_refused_before_anyone_hears_of_it() -> None:
+    served = Served()
+    core, wire = make(served)
+    ear = listen(core, "a")
+    wire.settle()
+    ear.take()
+    with pytest.raises(Refused):
+        put(core, ("a",), {"b.c": 1})
+    with pytest.raises(ValueError, match="limit"):
+        put(core, ("a",), {str(number): "x" * 9_000_000 for number in range(2)})
+    assert ear.take() == []
+    assert core.outgoing == []
