@@ -32,7 +32,7 @@ LARGE_TURN_BYTES = 262_144
 """Of a large message, or of what waited for a slow client, written in one turn of the loop."""
 WRITES_WHOLE_MAX = 64
 """Clients of one database that are written to in a turn without looking at the clock: about half a millisecond."""
-WRITE_NANOSECONDS = 2_000_000
+WRITE_NANOSECONDS = 1_200_000
 """Of one turn, for the writes to clients of databases that have more of them."""
 LARGE_PLACE_BYTES = 131_072
 """Counted for a large message that is not made yet, or being sent."""
