@@ -45,6 +45,9 @@ PLACE_ORDERS_MAX = 32
 ORDERING_WAITERS_MAX = 10_000
 """Requests that may wait for the index of one place to be made."""
 
+HASH_WAITERS_MAX = 10_000
+"""Listens that may wait for the hash of one place; further ones are sent the value."""
+
 INDEXES_IDLE_MAX = 32
 """Indexes of a database that are kept though nobody uses them now."""
 

@@ -27,6 +27,7 @@ from meadowlark.engine import (
     Drop,
     Effect,
     Get,
+    Hashed,
     Identify,
     Indexed,
     Leave,
@@ -286,7 +287,7 @@ class Shard:
                 self._graveyard.bury(effect.node)
             elif type(effect) is Work:
                 self._slicer.begin(self._work(hosted, effect))
-        if before is not None and not isinstance(command, (Indexed, Tidy, Recheck)):
+        if before is not None and not isinstance(command, (Indexed, Hashed, Tidy, Recheck)):
             self._show(hosted, command, out, replied, before, read_at)
 
     def _work(self, hosted: Hosted, work: Work) -> Steps:
