@@ -46,7 +46,7 @@ def test_every_address_is_named():
 
 def test_one_worker_is_singular():
     assert "1 worker ·" in said("dev")
-    assert "3 workers\n" in said("dev", workers="3")
+    assert "3 workers ·" in said("dev", workers="3")
 
 
 def test_the_command_to_paste_is_the_one_that_was_called(monkeypatch):
