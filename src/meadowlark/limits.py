@@ -104,6 +104,9 @@ LONG_POLL_UPGRADE_BYTES_MAX = 256 * 1024
 HEAD_BYTES_MAX = 64 * 1024
 """Bytes of a request line with its headers."""
 
+HEADERS_MAX = 256
+"""Headers of one request; clients and their proxies send ten to thirty. A head full of empty ones would take 20 ms to read."""
+
 BODY_BYTES_MAX = 256 * 1024 * 1024
 """Bytes of a request body."""
 

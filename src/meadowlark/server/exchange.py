@@ -81,6 +81,9 @@ class Exchange:
         if segments == SOCKET:
             if head.upgrade != "websocket":
                 raise HttpFault(426, NO_SOCKET)
+            if head.method != "GET" or head.body_bytes:
+                # What we took for its first frames, a proxy might take for a body.
+                raise HttpFault(400, "a WebSocket is asked for by a GET without a body")
         elif segments != POLL and segments[0] != SETTINGS:
             self.request = parse_rest(head.method, target, head.headers)
 
