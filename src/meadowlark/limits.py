@@ -188,6 +188,9 @@ KEYS_FRESH_SECONDS_MAX = 24 * 3600.0
 KEYS_STALE_SECONDS = 3600.0
 """For which keys still count after they should have been fetched anew, while that fails."""
 
+RULES_VERSIONS_MAX = 100
+"""Versions of one database's rules that are kept; the oldest go first."""
+
 # The journal.
 
 SEGMENT_BYTES_MAX = 64 * 1024 * 1024

@@ -28,6 +28,12 @@ CREATION = (".meadowlark", "databases")
 PROFILE = (".meadowlark", "profile")
 """Followed by the name of the database to watch, with .json."""
 
+RULES = (".meadowlark", "rules")
+"""Followed by the name of the database whose rules it is about, with .json."""
+EXPLAIN = (".meadowlark", "explain")
+"""Followed by the name of the database whose rules are to explain themselves, with .json."""
+_OF_DATABASES = (CREATION, PROFILE, RULES, EXPLAIN)
+
 SETTINGS = ".settings"
 """First segment of what concerns one database without being in it."""
 MANAGEMENT = "v1beta"
@@ -74,7 +80,7 @@ class Exchange:
         if not segments or segments == METRICS:
             return
         if segments[0] in _OF_SERVER or (segments[0] == MANAGEMENT and not segments[-1].endswith(".json")):
-            if segments[:-1] in (CREATION, PROFILE):
+            if segments[:-1] in _OF_DATABASES:
                 self.database = check_database_name(segments[-1].removesuffix(".json"))
             return
         self.database = self._find_database(mode)
