@@ -32,7 +32,7 @@ from picows import WSCloseCode
 from meadowlark.errors import Code, JournalDamaged, MeadowlarkError, Refused
 from meadowlark.ids import PushIds
 from meadowlark.journal import Databases, Journal, Snapshots
-from meadowlark.limits import ARRIVALS_MAX
+from meadowlark.limits import ARRIVALS_MAX, HANDSHAKE_SECONDS
 from meadowlark.server.board import Board, Published
 from meadowlark.server.config import Config
 from meadowlark.server.disk import Disk
@@ -295,7 +295,10 @@ class Worker:
         owner_side.write(data)
         transport.set_protocol(client_side)
         client_side.connection_made(transport)
-        transport.resume_reading()
+        if transport.is_closing():
+            client_side.connection_lost(None)  # It went meanwhile, which only the protocol before heard of.
+        else:
+            transport.resume_reading()
 
     def upgrade(
         self,
@@ -385,7 +388,8 @@ class Worker:
             return protocol
 
         try:
-            await self._loop.connect_accepted_socket(make, connection, ssl=tls)
+            timeout = HANDSHAKE_SECONDS if tls is not None else None
+            await self._loop.connect_accepted_socket(make, connection, ssl=tls, ssl_handshake_timeout=timeout)
         except (OSError, ssl.SSLError) as error:
             log.debug("connection not opened", error=str(error))
             connection.close()
