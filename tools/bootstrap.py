@@ -255,7 +255,7 @@ def set_up_node():
 
 def find_npm_locks():
     """Lock files of npm in the folders that tests use, none of the packages' own."""
-    patterns = (("tests", "**"), ("examples", "**"))
+    patterns = (("tests", "**"), ("examples", "**"), ("js",))
     found = (lock for parts in patterns for lock in glob.glob(os.path.join(ROOT, *parts, "package-lock.json"), recursive=True))
     return sorted(lock for lock in found if "node_modules" not in lock.split(os.sep))
 

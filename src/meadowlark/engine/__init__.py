@@ -6,7 +6,6 @@ from meadowlark.engine.commands import (
     HOUSEKEEPING,
     Command,
     Get,
-    Hashed,
     Identify,
     Indexed,
     Leave,
@@ -21,7 +20,7 @@ from meadowlark.engine.commands import (
     Unlisten,
     Update,
 )
-from meadowlark.engine.database import Database, update_paths
+from meadowlark.engine.database import Database
 from meadowlark.engine.effects import Commit, Drop, Effect, Push, Reply, Revoke, Work
 from meadowlark.engine.preparing import prepare_write, record_pieces
 
@@ -36,7 +35,6 @@ __all__ = [
     "Drop",
     "Effect",
     "Get",
-    "Hashed",
     "Identify",
     "Indexed",
     "Leave",
@@ -60,5 +58,4 @@ __all__ = [
     "Work",
     "prepare_write",
     "record_pieces",
-    "update_paths",
 ]

@@ -1,0 +1,242 @@
+/**
+ * Keeps a core connected: opens WebSockets, tries again with growing pauses, finds out when the other side is dead, and moves
+ * messages. What time and chance there is, is here.
+ */
+
+import { Core } from './core';
+import { Json } from './node';
+
+export interface Options {
+  /** A credential, or what gives one; called at each connection, with true when the last was refused. */
+  token?: string | null | ((mustRefresh: boolean) => Promise<string | null> | string | null);
+  /** Milliseconds of silence after which the server is asked whether it is there; as many again without an answer end the connection. */
+  silenceMs?: number;
+  /** Milliseconds that a read may take. */
+  timeoutMs?: number;
+  /** A WebSocket class in place of the global one, or, where there is none, of the one of the package `ws`. */
+  WebSocket?: new (url: string) => WebSocket;
+}
+
+const FRAME_UNITS = 16384;
+const CONNECT_MS = 10_000;
+const RETRY_MS_MIN = 200;
+const RETRY_MS_MAX = 30_000;
+const RETRY_FACTOR = 1.5;
+
+/** Node before 22 has no WebSocket of its own: the package `ws` has. */
+async function fromPackage(): Promise<NonNullable<Options['WebSocket']>> {
+  const name = 'ws';
+  try {
+    return (await import(name)).default;
+  } catch {
+    throw new Error('there is no WebSocket here: install the package ws, or use Node 22');
+  }
+}
+
+export class Connection {
+  private socket: WebSocket | null = null;
+  private host: string;
+  private retryMs = RETRY_MS_MIN;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private pulse: ReturnType<typeof setInterval> | undefined;
+  private heardAt = 0;
+  private isAsked = false;
+  private framesLeft = 0;
+  private parts: string[] = [];
+  private isWanted = false;
+  private mustRefresh = false;
+  private isFlushDue = false;
+  private readonly wake = (): void => { if (this.isWanted && !this.socket) this.retry(0); };
+
+  constructor(
+    private readonly core: Core,
+    private readonly address: { host: string; database: string | null; isSecure: boolean },
+    private readonly options: Options,
+  ) {
+    this.host = address.host;
+    core.onAuthRevoked = () => {
+      this.mustRefresh = true;
+      this.over();
+    };
+    if (typeof globalThis.addEventListener === 'function') globalThis.addEventListener('online', this.wake);
+  }
+
+  start(): void {
+    if (this.isWanted) return;
+    this.isWanted = true;
+    this.retry(0);
+  }
+
+  /** Ends the connection until `start`. */
+  stop(): void {
+    this.isWanted = false;
+    clearTimeout(this.timer);
+    this.over();
+  }
+
+  dispose(): void {
+    this.stop();
+    if (typeof globalThis.removeEventListener === 'function') globalThis.removeEventListener('online', this.wake);
+  }
+
+  /** Sends what the core has, at the end of this turn. */
+  flushSoon(): void {
+    if (this.isFlushDue) return;
+    this.isFlushDue = true;
+    queueMicrotask(() => {
+      this.isFlushDue = false;
+      const messages = this.core.outgoing;
+      this.core.outgoing = [];
+      for (const message of messages) this.send(message);
+    });
+  }
+
+  /** Goes on as whoever the token now names. */
+  async refreshToken(): Promise<{ status: string; payload: Json }> {
+    const token = await this.credential();
+    return new Promise((resolve) => {
+      const done = (status: string, payload: Json) => resolve({ status, payload });
+      if (!this.core.isOpen) done('ok', null);
+      else if (token === null) this.core.unauthenticate(done);
+      else this.core.authenticate(token, done);
+      this.flushSoon();
+    });
+  }
+
+  set token(token: Options['token']) {
+    this.options.token = token;
+  }
+
+  private retry(pauseMs: number): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => void this.connect(), pauseMs);
+  }
+
+  private async connect(): Promise<void> {
+    if (this.socket) return;
+    let token: string | null, Socket: NonNullable<Options['WebSocket']>;
+    try {
+      token = await this.credential();
+      Socket = this.options.WebSocket ?? globalThis.WebSocket ?? (await fromPackage());
+    } catch (error) {
+      console.warn('meadowlark: cannot connect', error);
+      return this.later();
+    }
+    if (this.socket || !this.isWanted) return;
+    const name = this.address.database ? `&ns=${encodeURIComponent(this.address.database)}` : '';
+    const last = this.core.session ? `&ls=${encodeURIComponent(this.core.session)}` : '';
+    const socket = new Socket(`${this.address.isSecure ? 'wss' : 'ws'}://${this.host}/.ws?v=5${last}${name}`);
+    this.socket = socket;
+    this.framesLeft = 0;
+    this.parts = [];
+    this.timer = setTimeout(() => this.over(socket), CONNECT_MS);
+    socket.onmessage = (event) => {
+      if (this.socket === socket) this.heard(String(event.data), token);
+    };
+    socket.onclose = () => this.over(socket);
+    socket.onerror = () => this.over(socket);
+  }
+
+  private async credential(): Promise<string | null> {
+    const { token } = this.options;
+    if (typeof token !== 'function') return token ?? null;
+    const mustRefresh = this.mustRefresh;
+    this.mustRefresh = false;
+    return token(mustRefresh);
+  }
+
+  private heard(frame: string, token: string | null): void {
+    this.heardAt = Date.now();
+    this.isAsked = false;
+    if (this.framesLeft) {
+      this.parts.push(frame);
+      if (--this.framesLeft) return;
+      frame = this.parts.join('');
+      this.parts = [];
+    } else if (frame.length <= 6 && /^\d+$/.test(frame)) {
+      this.framesLeft = Number(frame);
+      return;
+    }
+    const message = JSON.parse(frame);
+    if (message.t === 'd') {
+      this.core.said(message.d);
+      this.flushSoon();
+    } else if (message.t === 'c') {
+      this.control(message.d, token);
+    }
+  }
+
+  private control(message: { t: string; d: Json }, token: string | null): void {
+    switch (message.t) {
+      case 'h':
+        clearTimeout(this.timer);
+        this.retryMs = RETRY_MS_MIN;
+        this.pulse = setInterval(() => this.check(), (this.options.silenceMs ?? 10_000) / 2);
+        this.core.opened(message.d, token, (status, payload) => this.authenticated(status, payload));
+        this.flushSoon();
+        break;
+      case 'r':
+        this.host = message.d;
+        this.over();
+        break;
+      case 's':
+        this.isWanted = false;
+        this.core.failAll(`the server will not serve this database: ${message.d}`);
+        this.over();
+        break;
+    }
+  }
+
+  private authenticated(status: string, payload: Json): void {
+    if (status === 'ok' || status === 'disconnected') return;
+    console.warn(`meadowlark: the credential was refused: ${status} ${payload ?? ''}`);
+    this.mustRefresh = true;
+    if (typeof this.options.token === 'function') this.over();
+  }
+
+  /** A server that is silent is asked; one that stays silent is dead. */
+  private check(): void {
+    const silence = this.options.silenceMs ?? 10_000;
+    const silentMs = Date.now() - this.heardAt;
+    if (silentMs > 2 * silence && this.isAsked) this.over();
+    else if (silentMs > silence) {
+      this.isAsked = true;
+      this.socket?.send('{"t":"c","d":{"t":"p","d":{}}}');
+    }
+  }
+
+  /** This connection has ended, however it did. */
+  private over(socket: WebSocket | null = this.socket): void {
+    if (socket === null || socket !== this.socket) return;
+    this.socket = null;
+    clearTimeout(this.timer);
+    clearInterval(this.pulse);
+    socket.onmessage = socket.onclose = socket.onerror = null;
+    socket.close();
+    const wasOpen = this.core.isOpen;
+    if (wasOpen) this.core.lost();
+    else this.host = this.address.host;
+    if (this.isWanted) this.later();
+  }
+
+  private later(): void {
+    this.retry(this.retryMs * (0.5 + Math.random()));
+    this.retryMs = Math.min(this.retryMs * RETRY_FACTOR, RETRY_MS_MAX);
+  }
+
+  private send(message: string): void {
+    const socket = this.socket;
+    if (!socket || !this.core.isOpen) return;
+    if (message.length <= FRAME_UNITS) return socket.send(message);
+    const pieces: string[] = [];
+    for (let start = 0; start < message.length; ) {
+      let end = Math.min(start + FRAME_UNITS, message.length);
+      // A frame is text of its own: no pair of surrogates is cut.
+      if (end < message.length && (message.charCodeAt(end) & 0xfc00) === 0xdc00) end--;
+      pieces.push(message.slice(start, end));
+      start = end;
+    }
+    socket.send(String(pieces.length));
+    for (const piece of pieces) socket.send(piece);
+  }
+}

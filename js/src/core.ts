@@ -1,0 +1,215 @@
+/**
+ * A client of one database as a state machine: what was asked, what was said, what must be sent. It opens no sockets and knows no time
+ * but what it is given. Without a link everything is kept; on a new one the credential goes first, then the listens with the
+ * hash of what is known, then unanswered writes as they were asked, then the rest.
+ */
+
+import { hashOf } from './hash';
+import { Listener, Mirror, View, Write } from './mirror';
+import { Json, Node, Path, checkKey, formatPath, fromJson, isLocal, parsePath } from './node';
+import { Query, Spec } from './query';
+
+export type Done = (status: string, payload: Json) => void;
+
+export const DISCONNECTED = 'disconnected';
+const enum Rank { WRITE, ON_DISCONNECT, READ, NOW }
+
+interface Request { action: string; body: Json; done: Done; rank: Rank; survives: boolean; number: number | null }
+
+export class Core {
+  offsetMs = 0;
+  readonly mirror: Mirror;
+  isOpen = false;
+  session: string | null = null;
+  /** JSON messages to be sent. */
+  outgoing: string[] = [];
+  onAuthRevoked: (text: string) => void = () => {};
+  private lastNumber = 0;
+  private readonly requests = new Set<Request>();
+  private byNumber = new Map<number, Request>();
+
+  constructor(private readonly localMs: () => number) {
+    this.mirror = new Mirror(() => this.serverMs());
+    this.tellState();
+  }
+
+  serverMs(): number {
+    return this.localMs() + this.offsetMs;
+  }
+
+  // The link
+
+  opened(hello: { ts: number; s: string }, token: string | null, onAuth: Done): void {
+    this.offsetMs = hello.ts - this.localMs();
+    this.session = hello.s;
+    this.isOpen = true;
+    if (token !== null) this.authenticate(token, onAuth);
+    for (const view of [...this.mirror.views.values()]) if (!view.isAsked) this.ask(view);
+    for (const request of [...this.requests].sort((a, b) => a.rank - b.rank)) if (request.number === null) this.send(request);
+    this.tellState();
+  }
+
+  lost(): void {
+    this.isOpen = false;
+    this.outgoing = [];
+    this.byNumber.clear();
+    for (const view of this.mirror.views.values()) view.isAsked = false;
+    const ended: Request[] = [];
+    for (const request of this.requests) {
+      if (request.number !== null && !request.survives) ended.push(request);
+      request.number = null;
+    }
+    for (const request of ended) this.finish(request, DISCONNECTED, 'the connection was lost before the answer came: the outcome is unknown');
+    this.tellState();
+  }
+
+  /** A data message. */
+  said(message: Json): void {
+    if (typeof message.r === 'number') {
+      const request = this.byNumber.get(message.r);
+      this.byNumber.delete(message.r);
+      if (request) this.finish(request, message.b?.s ?? 'failed', message.b?.d);
+      return;
+    }
+    const body = message.b ?? {};
+    switch (message.a) {
+      case 'd': return this.mirror.told(parsePath(body.p), body.d, body.t ?? null, false);
+      case 'm': return this.mirror.told(parsePath(body.p), body.d, body.t ?? null, true);
+      case 'c': return this.cancelled(parsePath(body.p), body.q);
+      case 'ac': return this.onAuthRevoked(String(body.d ?? ''));
+    }
+  }
+
+  // Asking
+
+  authenticate(token: string, done: Done): void {
+    this.askNow(token.split('.').length === 3 ? 'auth' : 'gauth', { cred: token }, done);
+  }
+
+  unauthenticate(done: Done): void {
+    this.askNow('unauth', {}, done);
+  }
+
+  listen(path: Path, query: Query, listener: Listener): View {
+    const view = this.mirror.open(path, query);
+    if (isLocal(path)) { if (!view.isKnown) this.tellState(); }
+    else if (this.isOpen && !view.isAsked) this.ask(view);
+    this.mirror.add(view, listener);
+    return view;
+  }
+
+  unlisten(view: View, listener: Listener): void {
+    if (!view.listeners.includes(listener)) return;
+    view.listeners = view.listeners.filter((other) => other !== listener);
+    if (view.listeners.length) return;
+    this.mirror.close(view);
+    if (view.isAsked && !isLocal(view.path) && (view.tag !== null || !this.mirror.wholeViews(view.path).length)) this.askNow('n', bodyOf(view), () => {});
+  }
+
+  set(path: Path, value: Json, done: Done): void {
+    checkWritable(path);
+    this.write({ path, parts: [[path, fromJson(value, path)]], isHidden: false }, 'p', { p: formatPath(path), d: value }, done, true);
+  }
+
+  update(path: Path, children: Record<string, Json>, done: Done): void {
+    checkWritable(path);
+    const parts = Object.keys(children).map((key) => {
+      const place = [...path, ...parsePath(key)];
+      checkWritable(place);
+      return [place, fromJson(children[key], place)] as const;
+    });
+    this.write({ path, parts, isHidden: false }, 'm', { p: formatPath(path), d: children }, done, true);
+  }
+
+  /** A transaction's write, carried out if what stands there has the hash of `before`. */
+  compareAndSet(write: Write, value: Json, before: Node | null, done: Done): void {
+    this.write(write, 'p', { p: formatPath(write.path), d: value, h: hashOf(before) }, done, false);
+  }
+
+  get(path: Path, query: Query, done: Done): () => void {
+    return this.add({ action: 'g', body: { p: formatPath(path), q: query.spec }, done, rank: Rank.READ, survives: true, number: null });
+  }
+
+  onDisconnect(action: 'o' | 'om' | 'oc', path: Path, value: Json, done: Done): void {
+    checkWritable(path);
+    if (action === 'o') fromJson(value, path);
+    if (action === 'om') for (const key of Object.keys(value)) fromJson(value[key], [...path, ...parsePath(key)]);
+    this.add({ action, body: { p: formatPath(path), d: value }, done, rank: Rank.ON_DISCONNECT, survives: false, number: null });
+  }
+
+  failAll(text: string): void {
+    this.isOpen = false;
+    for (const request of [...this.requests]) this.finish(request, DISCONNECTED, text);
+    for (const view of [...this.mirror.views.values()]) this.mirror.ended(view, DISCONNECTED, text);
+  }
+
+  // Inside
+
+  private write(write: Write, action: string, body: Json, done: Done, survives: boolean): void {
+    const settled: Done = (status, payload) => {
+      this.mirror.settle(write);
+      done(status, payload);
+    };
+    this.add({ action, body, done: settled, rank: Rank.WRITE, survives, number: null });
+    this.mirror.write(write);
+  }
+
+  /** Gives what forgets the request: its answer is nobody's then. */
+  private add(request: Request): () => void {
+    this.requests.add(request);
+    if (this.isOpen) this.send(request);
+    return () => {
+      request.done = () => {};
+      if (request.number === null) this.requests.delete(request);
+    };
+  }
+
+  /** For what means nothing on another link. */
+  private askNow(action: string, body: Json, done: Done): void {
+    if (this.isOpen) this.add({ action, body, done, rank: Rank.NOW, survives: false, number: null });
+  }
+
+  private send(request: Request): void {
+    request.number = ++this.lastNumber;
+    this.byNumber.set(request.number, request);
+    this.outgoing.push(JSON.stringify({ t: 'd', d: { r: request.number, a: request.action, b: request.body } }));
+  }
+
+  private finish(request: Request, status: string, payload: Json): void {
+    this.requests.delete(request);
+    request.done(status, payload);
+  }
+
+  private ask(view: View): void {
+    if (isLocal(view.path)) return;
+    const views = () => (view.tag !== null ? [view] : this.mirror.wholeViews(view.path));
+    for (const asked of views()) asked.isAsked = true;
+    this.askNow('q', { ...bodyOf(view), h: hashOf(view.isKnown ? view.server : null) }, (status, payload) => {
+      for (const asked of views()) {
+        if (this.mirror.findView(asked.path, asked.query) !== asked) continue;
+        if (status === 'ok') this.mirror.confirmed(asked);
+        else if (status !== DISCONNECTED) this.mirror.ended(asked, status, typeof payload === 'string' ? payload : '');
+      }
+      if (status === 'ok') for (const warning of payload?.w ?? []) console.warn(`meadowlark: ${warning} at ${formatPath(view.path)}`);
+    });
+  }
+
+  private cancelled(path: Path, specs: Spec[] | undefined): void {
+    const views = specs ? specs.map((spec) => this.mirror.findView(path, new Query(spec))) : this.mirror.wholeViews(path);
+    for (const view of views) if (view) this.mirror.ended(view, 'permission_denied', 'this client may not read there any more');
+  }
+
+  /** Views below `.info` show this client's own state. */
+  private tellState(): void {
+    this.mirror.told(['.info'], { connected: this.isOpen, serverTimeOffset: this.offsetMs }, null, false);
+  }
+}
+
+function bodyOf(view: View): Json {
+  return view.tag === null ? { p: formatPath(view.path) } : { p: formatPath(view.path), q: view.query.spec, t: view.tag };
+}
+
+function checkWritable(path: Path): void {
+  if (isLocal(path)) throw new Error('.info cannot be written');
+  for (const key of path.at(-1) === '.priority' ? path.slice(0, -1) : path) checkKey(key);
+}
