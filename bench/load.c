@@ -60,6 +60,7 @@ typedef uint64_t u64;
 #define OPENING_SECONDS_MAX 60    /* Without one client becoming ready for so long, connecting is given up. */
 #define MARKER_BYTES 25           /* '@', 14 digits of due nanoseconds, 2 of the process, 8 of the write's number. */
 #define SEATS_KEPT (1 << 20)      /* Writes of which it is known whose they were. */
+#define IS_READ (1ull << 63)      /* In a due time: the request is a read, whose answer is no acknowledgement. */
 #define RETRY_SECONDS 1           /* Until a refused client tries again, unless the server names another time. */
 
 /* ---- Histogram: 128 linear steps in each power of two, so a figure is at most 0.8 % off. ---- */
@@ -442,12 +443,12 @@ static void write_to_room(u64 due_at) {
     if (due_at >= measured_from) record(&sent_late, clock_now() - due_at);
 }
 
-static void vanish(u64 due_at);
+static void drop_all(u64 due_at);
 
 /* Presence. A client listens to its room, leaves word for its end, says that it is there, and later vanishes: its socket is closed
  * without a word. The word it left bears its index and how often it has left before, since nobody can know then when that will be. */
 static u64 due_back(const Client *client) {
-    return client->left_at + (options.workload->due == vanish ? (u64)(options.away * SECOND) : 0);
+    return client->left_at + (options.workload->due == drop_all ? 0 : (u64)(options.away * SECOND));
 }
 
 static void announce_presence(Client *client) {
@@ -493,12 +494,34 @@ static void come_back(Client *client) {
     become_ready(client);
 }
 
+/* Typical: of ten things that are due, eight are writes, one is a read, and one is a client that leaves and is back later. */
+static void live_on(u64 due_at) {
+    u64 what = random_next() % 10;
+    if (what < 8) {
+        write_to_room(due_at);
+        return;
+    }
+    Client *client = next_in_turn();
+    if (client->stage != READY) {
+        unsent++;
+    } else if (what == 8) {
+        sent++;
+        remember_due(client, client->next_request, due_at | IS_READ);
+        request(client, "g", "{\"p\":\"/rooms/none\"}");
+    } else {
+        client_leave(client, due_at + (u64)(options.away * SECOND));
+        client->left_at = due_at;
+        departures++;
+    }
+}
+
 static const Workload WORKLOADS[] = {
     {"rooms", "each client listens to its room and writes into it now and then", ROOMS_OF_SIZE, listen_to_room, write_to_room, NULL, false},
     {"hot", "all clients listen to one room and write into it in turn", ONE_ROOM, listen_to_room, write_to_room, NULL, false},
     {"presence", "clients come, say so, leave word for their end, and vanish; a 'write' is one vanishing, --away later it is back",
      ROOMS_OF_SIZE, listen_to_room, vanish, announce_presence, true},
     {"storm", "all clients drop and come back at once; a 'write' is one such storm", ROOMS_OF_SIZE, listen_to_room, drop_all, come_back, true},
+    {"typical", "clients write into their rooms, read, and come and go", ROOMS_OF_SIZE, listen_to_room, live_on, come_back, true},
     {"idle", "clients connect and stay", NO_ROOM, become_ready, NULL, NULL, false},
     /* Queries: a row whose `opened` listens with a filter. Rules: any row, against a database that has some, with --auth. */
 };
@@ -651,7 +674,7 @@ static void receive_reply(Client *client, const Message *message) {
     if (message->ok) acknowledged++;
     else refused++;
     if (now >= measured_from && now < measured_until) window_acknowledged++;
-    if (message->ok && *due_at >= measured_from && *due_at < measured_until) record(&acknowledged_in, now - *due_at);
+    if (message->ok && !(*due_at & IS_READ) && *due_at >= measured_from && *due_at < measured_until) record(&acknowledged_in, now - *due_at);
     *due_at = 0;
     if (client->stage == JOINING) come_back(client);
 }

@@ -125,7 +125,7 @@ class Faulty:
             self.listeners.append(writer)
         elif request["a"] == "o":
             self.at_end[writer] = request["b"]
-        elif not self.refuse:
+        elif request["a"] == "p" and not self.refuse:
             await self.push(request["b"])
         status = b"failed" if self.refuse and request["a"] == "p" else b"ok"
         await self.send(writer, frame(b'{"t":"d","d":{"r":%d,"b":{"s":"%b","d":"no \\"room\\""}}}' % (request["r"], status)))
@@ -336,6 +336,16 @@ def test_all_come_back_from_a_storm_those_that_are_refused_by_trying_again() -> 
     assert (report["departures"], report["ready"], report["retries"], report["away"]) == (3, 3, 2, 0)
     assert report["back_ms"]["count"] == 3
     assert len(faulty.writers) == 3 + 2 + 3
+
+
+def test_typical_clients_write_read_and_come_and_go() -> None:
+    options = ("--workload", "typical", "--room-size", "3", "--writes-per-second", "60", "--away", "0.05", "--seconds", "2")
+    report = report_of(Faulty(plain), *options)
+    assert faults(report) == {}
+    assert report["departures"] > 0
+    assert report["away"] == 0
+    assert report["back_ms"]["count"] > 0
+    assert report["acknowledged_ms"]["count"] < report["acknowledged"] <= report["writes"]
 
 
 def test_a_server_that_pushes_the_whole_room_is_understood() -> None:
