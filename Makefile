@@ -2,8 +2,13 @@
 
 PYTHON ?= python3
 RUN := .venv/bin/python
+# NATIVE=1 with serve, dev, test or bench: the hot modules compiled.
+ifdef NATIVE
+export PYTHONPATH := $(CURDIR)/build/native/src
+PYTEST := -o pythonpath="$(CURDIR)/build/native/src ."
+endif
 
-.PHONY: help setup serve dev test check fix lock bench clean
+.PHONY: help setup serve dev native test check fix lock bench clean
 
 help:  ## Say what there is.
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 14
@@ -11,15 +16,19 @@ help:  ## Say what there is.
 setup:  ## Make .venv with what running needs.
 	@$(PYTHON) tools/bootstrap.py serve
 
-serve: setup  ## Set up, then run in production mode on ./data. Flags: make serve ARGS="--port 8080"
+native:  ## Compile the hot modules (needs a C compiler); then NATIVE=1 runs them: make serve NATIVE=1
+	@$(PYTHON) tools/bootstrap.py test
+	@env -u PYTHONPATH $(RUN) tools/native.py
+
+serve: setup $(if $(NATIVE),native)  ## Set up, then run in production mode on ./data. Flags: make serve ARGS="--port 8080"
 	@exec .venv/bin/meadowlark serve $(ARGS)
 
-dev: setup  ## Set up, then run for development: everything open, data thrown away.
+dev: setup $(if $(NATIVE),native)  ## Set up, then run for development: everything open, data thrown away.
 	@exec .venv/bin/meadowlark dev $(ARGS)
 
-test:  ## Set up what tests need, then run them all. Some: make test ARGS="tests/tree -k order"
+test: $(if $(NATIVE),native)  ## Set up what tests need, then run them all. Some: make test ARGS="tests/tree -k order"
 	@$(PYTHON) tools/bootstrap.py test
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest $(PYTEST) $(ARGS)
 
 check:  ## Lint, format, types, layers and documents; changes nothing.
 	@$(PYTHON) tools/bootstrap.py test
@@ -36,7 +45,7 @@ fix:  ## Format, and mend what the linter can.
 lock:  ## Resolve the locks anew (needs uv): the newest that pyproject.toml allows.
 	@$(PYTHON) tools/lock.py --upgrade
 
-bench:  ## Measure; one file per question, in bench/.
+bench: $(if $(NATIVE),native)  ## Measure; one file per question, in bench/.
 	@$(PYTHON) tools/bootstrap.py test
 	@$(RUN) -m bench $(ARGS)
 

@@ -26,6 +26,9 @@ BENCHES = [
     bench_of("journal", "How long does a durable append take?", "a loop busy with other things, other programs that sync."),
     bench_of("session", "What does one message cost in the session machine?", "sockets, the engine, cold caches, waiting."),
     bench_of("queries", "What do a write, a listen and a read cost under 1,000 queries?", "other work in between, cold caches."),
+    bench_of(
+        "path", "What does one write cost between the socket's read and its writes?", "the kernel, the loop, picows, a disk."
+    ),
     bench_of("tree", "What does one write, hash, encode and import cost?", "caches that something else has emptied."),
 ]
 

@@ -17,6 +17,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from meadowlark.server.build import BUILD
+
 ROOT = Path(__file__).resolve().parent.parent
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -89,6 +91,7 @@ def describe() -> dict[str, Any]:
         "kernel": platform.release(),
         "virtual": "hypervisor" in Path("/proc/cpuinfo").read_text(),
         "python": platform.python_version(),
+        "build": BUILD,
         "packages": {name: _version(name) for name in PACKAGES},
         "commit": _git("rev-parse", "--short", "HEAD"),
         "changed": bool(_git("status", "--porcelain", "--", "src", "bench/*.py", "bench/load.c")),

@@ -11,8 +11,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import meadowlark
 from bench import machine
 from bench.harness import Bench, Effort, Row, split_cores, table
 
@@ -35,7 +37,7 @@ def bench_of(name: str, question: str, not_shown: str) -> Bench:
 
 def _measurer(name: str) -> Callable[[Effort], tuple[list[Row], list[Any]]]:
     def measure(effort: Effort) -> tuple[list[Row], list[Any]]:
-        environment = {**os.environ, AS_JSON: "1", "PYTHONPATH": f"{machine.ROOT}/src:{machine.ROOT}"}
+        environment = {**os.environ, AS_JSON: "1", "PYTHONPATH": f"{Path(meadowlark.__file__).parents[1]}:{machine.ROOT}"}
         # The journal has a thread of its own on the worker's core, so one core is what a worker has as well.
         with machine.pinned(split_cores()[0]):
             done = subprocess.run(

@@ -18,6 +18,7 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
+import meadowlark
 from bench import machine
 
 START_SECONDS_MAX = 30.0
@@ -88,7 +89,7 @@ class Server:
         data = self._folder / "data"
         command = [sys.executable, "-m", "meadowlark.cli", "serve", "--data", str(data), *self._arguments]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MEADOWLARK_")}
-        environment["PYTHONPATH"] = str(machine.ROOT / "src")
+        environment["PYTHONPATH"] = str(Path(meadowlark.__file__).parents[1])  # The source, or the native build.
         with (self._folder / "log").open("w") as log:
             self._process = subprocess.Popen(
                 command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True, cwd=machine.ROOT

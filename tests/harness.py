@@ -28,6 +28,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import meadowlark
+
+SOURCE = Path(meadowlark.__file__).parents[1]
+"""Where the package is that is tested: the source, or the native build's copy of it."""
 PROJECT = Path(__file__).resolve().parents[1]
 START_SECONDS = 60.0
 """From exec to READY; two busy cores and two workers need about one."""
@@ -281,7 +285,7 @@ class Server:
         command += [] if self._throw_away else ["--data", str(self.data)]
         command += ["--workers", str(self.workers), *self.arguments]
         environment = {name: text for name, text in os.environ.items() if not name.startswith(("MEADOWLARK_", "FIREBASE_"))}
-        environment |= {"PYTHONPATH": str(PROJECT / "src"), "PYTHONUNBUFFERED": "1"} | self.environment
+        environment |= {"PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1"} | self.environment
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

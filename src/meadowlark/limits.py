@@ -45,6 +45,9 @@ PLACE_ORDERS_MAX = 32
 ORDERING_WAITERS_MAX = 10_000
 """Requests that may wait for the index of one place to be made."""
 
+HASH_WAITERS_MAX = 10_000
+"""Listens that may wait for the hash of one place; further ones are sent the value."""
+
 INDEXES_IDLE_MAX = 32
 """Indexes of a database that are kept though nobody uses them now."""
 
@@ -100,6 +103,9 @@ LONG_POLL_UPGRADE_BYTES_MAX = 256 * 1024
 
 HEAD_BYTES_MAX = 64 * 1024
 """Bytes of a request line with its headers."""
+
+HEADERS_MAX = 256
+"""Headers of one request; clients and their proxies send ten to thirty. A head full of empty ones would take 20 ms to read."""
 
 BODY_BYTES_MAX = 256 * 1024 * 1024
 """Bytes of a request body."""
@@ -181,6 +187,9 @@ KEYS_FRESH_SECONDS_MAX = 24 * 3600.0
 
 KEYS_STALE_SECONDS = 3600.0
 """For which keys still count after they should have been fetched anew, while that fails."""
+
+RULES_VERSIONS_MAX = 100
+"""Versions of one database's rules that are kept; the oldest go first."""
 
 # The journal.
 

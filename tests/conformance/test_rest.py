@@ -260,12 +260,18 @@ def test_an_unknown_method_is_refused(server: Server, ns: str) -> None:
     assert server.rest("PROPFIND", "/a", ns=ns).status in (400, 405, 501)
 
 
-def test_rules_cannot_be_set_yet_and_it_says_so(server: Server, ns: str) -> None:
-    answer = server.rest("PUT", "/.settings/rules", {"rules": {".read": False}}, ns=ns)
-    assert answer.status >= 400
-    assert "later" in answer.json()["error"]
-    rules = server.rest("GET", "/.settings/rules", ns=ns).json()
-    assert rules["rules"] == {".read": True, ".write": True}
+def test_rules_are_set_and_in_force_at_once(server: Server, ns: str) -> None:
+    server.write("/a", 1, ns=ns)
+    rules = {"rules": {"a": {".read": True, ".write": "newData.isNumber()"}}}
+    answer = server.rest("PUT", "/.settings/rules", rules, ns=ns)
+    assert (answer.status, answer.json()) == (200, {"status": "ok"})
+    assert server.rest("GET", "/.settings/rules", ns=ns).json() == rules
+    assert server.rest("GET", "/a", ns=ns, admin=False).json() == 1
+    assert server.rest("GET", "/", ns=ns, admin=False).status == 401
+    assert server.rest("PUT", "/a", 2, ns=ns, admin=False).status == 200
+    assert server.rest("PUT", "/a", "x", ns=ns, admin=False).status == 401
+    answer = server.rest("PUT", "/.settings/rules", {"rules": {".read": "nobody"}}, ns=ns)
+    assert (answer.status, answer.json()) == (400, {"error": "1:22: Unknown variable 'nobody'.\n"})
 
 
 # Browsers

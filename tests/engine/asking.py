@@ -16,6 +16,7 @@ from meadowlark.engine import (
     Open,
     Push,
     Reply,
+    Work,
 )
 from meadowlark.tree import Tree, format_path, parse_path
 
@@ -53,17 +54,20 @@ class Asking:
         self.commits: list[Commit] = []
         self.out: list[Effect] = []
         self.now = NOW
+        self.works: list[Work] | None = None
+        """Where work in slices waits; None: it is done at once."""
 
     def client(self, name: str = "one", *, admin: bool = False) -> Believer:
         return Believer(name, ADMIN if admin else NOBODY)
 
     def do(self, command: Command) -> Reply | None:
         """The reply to `command`, immediate or after its commit."""
-        self.out = []
-        self.database.apply(command, self.now, self.out)
+        out: list[Effect] = []
+        self.out = out
+        self.database.apply(command, self.now, out)
         self.database.check()
         reply = None
-        for effect in self.out:
+        for effect in out:
             if isinstance(effect, Push):
                 for client in effect.listeners:
                     assert isinstance(client, Believer)
@@ -73,7 +77,18 @@ class Asking:
                 reply = effect.reply
             elif isinstance(effect, Reply):
                 reply = effect
+            elif isinstance(effect, Work):
+                if self.works is None:
+                    reply = self.finish(effect) or reply
+                else:
+                    self.works.append(effect)
         return reply
+
+    def finish(self, work: Work) -> Reply | None:
+        """Does all steps of `work`, and what it was for; the reply that comes of it."""
+        for _ in work.steps:
+            pass
+        return None if work.then is None else self.do(work.then)
 
     def refusal(self, command: Command) -> str:
         """The text with which `command` is refused; the tree must be as before."""

@@ -6,11 +6,12 @@ import copy
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from meadowlark.engine import Database, Leave, Listen, OnDisconnectCancel, OnDisconnectSet, Open, Set, Unlisten, Update
-from meadowlark.tree import find, node_hash
+from meadowlark.engine import Database, Leave, Listen, OnDisconnectCancel, OnDisconnectSet, Open, Set, Unlisten, Update, resume
+from meadowlark.tree import find, known_hashes, node_hash
 from tests.engine.asking import Asking, Believer
 
 KEYS = st.sampled_from(["a", "b", "c", "1"])
@@ -91,6 +92,48 @@ class Database_(RuleBasedStateMachine):
 def _sorted(node: Any) -> Any:
     """Maps by key, and 1, True and 1.0 told apart by their text."""
     return {key: _sorted(node[key]) for key in sorted(node)} if isinstance(node, dict) else node
+
+
+class Slowly(Database_):
+    """Every hash of a listener that comes back is found a value at a time, while everything else goes on."""
+
+    @initialize()
+    def begin(self) -> None:
+        super().begin()
+        self.asking.works = []
+
+    @precondition(lambda self: self.asking.works)
+    @rule(data=st.data(), count=st.integers(1, 4))
+    def work(self, data: st.DataObject, count: int) -> None:
+        work = data.draw(st.sampled_from(self.asking.works))
+        for _ in range(count):
+            try:
+                next(work.steps)
+            except StopIteration:
+                self.asking.works.remove(work)
+                if work.then is not None:
+                    self.asking.do(work.then)
+                return
+
+    def teardown(self) -> None:
+        while self.asking.works:
+            self.asking.finish(self.asking.works.pop(0))
+        self.every_listener_believes_the_truth()
+        assert not self.asking.database._resume._searches
+        assert self.asking.database.tree._frozen_count == 0
+        super().teardown()
+
+
+class TestResumeInSlices(Slowly.TestCase):  # type: ignore[name-defined,misc]
+    settings = settings(max_examples=120, stateful_step_count=30, deadline=None)
+
+    @pytest.fixture(autouse=True)
+    def small_is_large(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(resume, "HASHED_AT_ONCE_NODES_MAX", 0)
+        monkeypatch.setattr(resume, "MISSED_MAX", 2)
+        monkeypatch.setattr(known_hashes, "PIECE_NODES", 1)
+        monkeypatch.setattr(known_hashes, "SORTED_KEYS", 1)
+        monkeypatch.setattr(known_hashes, "KEPT_MAX", 5)
 
 
 TestDatabase = Database_.TestCase

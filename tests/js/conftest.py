@@ -26,9 +26,7 @@ __all__ = ["built", "in_its_place", "node", "own_server", "perform", "server"]
 def build() -> str:
     """Makes js/dist; what the build printed."""
     installed(FOLDER)
-    done = subprocess.run(
-        ["node", "build.mjs"], cwd=FOLDER, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
-    )
+    done = subprocess.run(["node", "build.mjs"], cwd=FOLDER, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
     assert done.returncode == 0, f"the build failed:\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

@@ -8,16 +8,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from meadowlark.rules.document import Array, Object, Scalar, Text, Value, parse_document
+from meadowlark.rules.document import Array, Object, Scalar, Text, parse_document, plain
 from meadowlark.rules.faults import RulesInvalid, Source
-
-
-def plain(value: Value) -> Any:
-    if isinstance(value, Object):
-        return {key.text: plain(member) for key, member in value.members}
-    if isinstance(value, Array):
-        return [plain(item) for item in value.items]
-    return value.text if isinstance(value, Text) else value.value
 
 
 def parse(text: str) -> Any:

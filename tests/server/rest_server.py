@@ -29,8 +29,11 @@ from meadowlark.server.large_writes import LargeWrites
 from meadowlark.server.long_poll import LongPolls
 from meadowlark.server.metrics import Numbers
 from meadowlark.server.outbox import Turn
+from meadowlark.server.rule_sets import RuleSets
+from meadowlark.server.rule_store import RuleStore
 from meadowlark.server.shard import Hosted
 from meadowlark.server.slicer import Slicer
+from meadowlark.testing import MemoryFiles
 
 ADMIN_CREDENTIAL = "the-admin-credential"
 SECONDS = 60.0
@@ -57,6 +60,10 @@ class MemoryShard:
                 raise Refused(Code.UNKNOWN_DATABASE, f"There is no database {name!r} here")
             self.create(name)
         return self._hosted[name]
+
+    @property
+    def hosted(self) -> list[Hosted]:
+        return list(self._hosted.values())
 
     def create(self, name: str) -> None:
         self._hosted.setdefault(check_database_name(name), Hosted(Database(name, self._access)))
@@ -119,6 +126,9 @@ class MemoryWorker:
         self.shard = MemoryShard(Open() if is_dev else Locked(), create=is_dev)
         verifier: Verifier = DevVerifier() if is_dev else ServeVerifier(Credentials(ADMIN_CREDENTIAL))
         self.identities = Identities(verifier, lambda: self.now_ms() / 1000)
+        files = MemoryFiles()
+        files.make_folder("data")
+        self.rules = RuleSets(RuleStore(files, "data"), mode)
         self.turn = Turn(asyncio.get_running_loop())
         self.slicer = Slicer()
         self.large_writes = LargeWrites(self.slicer)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from meadowlark.server.banner import banner
+from meadowlark.server.build import BUILD
 from meadowlark.server.config import Mode, load
 
 
 def said(mode: Mode, url: str = "http://127.0.0.1:9000", **flags: object) -> str:
     return banner(load(mode, file=None, environment={}, flags=flags), [url], data="/srv/lark")
+
+
+def test_the_build_that_runs_is_named():
+    assert f"1 worker · {BUILD}\n" in said("dev")
 
 
 def test_dev_gives_lines_to_paste_and_warns():
@@ -40,8 +45,8 @@ def test_every_address_is_named():
 
 
 def test_one_worker_is_singular():
-    assert "1 worker\n" in said("dev")
-    assert "3 workers\n" in said("dev", workers="3")
+    assert "1 worker ·" in said("dev")
+    assert "3 workers ·" in said("dev", workers="3")
 
 
 def test_the_command_to_paste_is_the_one_that_was_called(monkeypatch):

@@ -420,6 +420,21 @@ def test_a_passed_connection_may_become_a_websocket_or_move_on() -> None:
     serve(test)
 
 
+@pytest.mark.parametrize("odd", [b"Content-Length: 5\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"])
+def test_a_websocket_with_a_body_is_none(odd: bytes) -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        head = (
+            b"GET /.ws?ns=rooms HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        )
+        peer.send(head + b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" + odd)
+        status, _, _ = await peer.response()
+        assert status == 400
+        assert served.worker.upgraded == []
+
+    serve(test)
+
+
 def test_a_websocket_of_another_worker_s_database_moves_first() -> None:
     async def test(served: Served) -> None:
         served.worker.foreign.add("theirs")

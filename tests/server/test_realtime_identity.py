@@ -11,31 +11,24 @@ import pytest
 from picows import WSCloseCode
 
 from meadowlark.auth.credentials import Credentials, digest_of
-from meadowlark.auth.identity import Credential, Identity
+from meadowlark.auth.identity import Credential
 from meadowlark.auth.issuers import Issuer, Issuers, TokenKey
 from meadowlark.auth.keyring import KeyRing
 from meadowlark.auth.keys import read_key_set, secret_key
 from meadowlark.auth.verifier import ServeVerifier
-from meadowlark.engine import Access
+from meadowlark.engine.access import Ruled
 from meadowlark.errors import Code, Refused
-from meadowlark.query import Query
+from meadowlark.rules import parse_rules
 from meadowlark.server.identities import Identities
 from meadowlark.server.realtime import RealtimeConnection
-from meadowlark.tree import Path
 from tests.auth.signing import ISSUER, NOW, ec_key, jwk, jwks, sign
 from tests.server.rest_server import MemoryShard, MemoryWorker
 
 SHARED = b"a-secret-of-our-own-with-32-bytes-or-more"
 
 
-class Users(Access):
-    """Whoever is anybody may read and write; nobody may not."""
-
-    def may_read(self, identity: Identity, path: Path, query: Query | None = None) -> bool:
-        return identity.auth is not None
-
-    def may_write(self, identity: Identity, path: Path) -> bool:
-        return identity.auth is not None
+USERS = Ruled(parse_rules('{"rules": {".read": "auth != null", ".write": "auth != null"}}'))
+"""Whoever is anybody may read and write; nobody may not."""
 
 
 class Fetcher:
@@ -60,7 +53,7 @@ class Host(MemoryWorker):
     def __init__(self) -> None:
         super().__init__("serve")
         self.now = NOW
-        self.shard = MemoryShard(Users(), create=True)
+        self.shard = MemoryShard(USERS, create=True)
         self.sessions: set[RealtimeConnection] = set()
         self.fetcher = Fetcher()
         login = Issuer(ISSUER, frozenset(["shop"]), frozenset(["ES256"]), KeyRing(), provider="login")

@@ -144,21 +144,12 @@ def test_one_profile_of_a_database_is_taken_at_a_time_by_an_admin() -> None:
 def test_the_rules_are_what_holds_without_rules_and_only_the_admin_sees_them(mode: str, is_open: bool) -> None:
     async def test(served: Served) -> None:
         peer = await served.connect()
+        served.worker.shard.create("rooms")
         _, _, body = await peer.ask("GET", "/.settings/rules.json?ns=rooms", **ADMIN)
         assert json.loads(body) == {"rules": {".read": is_open, ".write": is_open}}
         assert (await peer.ask("GET", "/.settings/rules.json?ns=rooms"))[0] == 401
 
     serve(test, mode=mode)
-
-
-def test_rules_cannot_be_set_yet_and_it_says_so() -> None:
-    async def test(served: Served) -> None:
-        peer = await served.connect()
-        status, _, body = await peer.ask("PUT", "/.settings/rules.json?ns=rooms", '{"rules":{}}', authorization="Bearer owner")
-        assert status == 501
-        assert "later version" in json.loads(body)["error"]
-
-    serve(test)
 
 
 def test_what_is_not_there_says_what_is() -> None:

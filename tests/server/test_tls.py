@@ -6,14 +6,16 @@ import http.client
 import json
 import socket
 import ssl
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from meadowlark.limits import HANDSHAKE_SECONDS
 from meadowlark.server.routing import owner_of
 from tests.conformance.certificates import make_certificate
-from tests.harness import Server
+from tests.harness import Server, eventually
 from tests.server.sockets import SECONDS, Socket
 
 WORKERS = 2
@@ -88,3 +90,29 @@ def test_garbage_instead_of_a_greeting_ends_only_its_own_connection(server: Serv
     one = Socket(server.port, NAMES[0], context=context)
     assert one.ask("g", {"p": "/", "q": {}})["s"] == "ok"
     one.close()
+
+
+def test_a_handshake_that_does_not_go_on_ends_in_time(server: Server) -> None:
+    """The loop's own bound is a minute."""
+    begun = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100)
+    stalled = [socket.create_connection(("127.0.0.1", server.port), timeout=HANDSHAKE_SECONDS + 30) for _ in range(4)]
+    for each in stalled:
+        each.sendall(begun)
+    for each in stalled:
+        assert each.recv(1) == b""
+        each.close()
+
+
+def test_clients_that_go_while_they_are_relayed_leave_nothing_open(server: Server, context: ssl.SSLContext) -> None:
+    def descriptors() -> int:
+        return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in server.worker_pids())
+
+    before = descriptors()
+    for number in range(60):
+        raw = socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS)
+        secured = context.wrap_socket(raw, server_hostname="localhost")
+        head = f"PUT /cut.json?ns={NAMES[number % 2]} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 400000\r\n\r\n"
+        secured.sendall(head.encode() + b"x" * 200_000)
+        secured.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        secured.close()
+    eventually(lambda: descriptors() <= before, what="every descriptor closed again")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meadowlark.limits import BODY_BYTES_MAX, HEAD_BYTES_MAX
+from meadowlark.limits import BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX
 from meadowlark.wire.http import CHUNKED, Head, HttpFault, RequestReader, Response, chunk, serialize_head
 
 GET = b"GET /a/b.json?ns=x HTTP/1.1\r\nHost: localhost:9000\r\nAccept: */*\r\n\r\n"
@@ -143,6 +143,25 @@ def test_a_body_is_read_though_another_protocol_was_offered() -> None:
         b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: +1\r\n\r\nx",
         b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+        b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n\r\n",
+        b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 1, 1\r\n\r\nx",
+        b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length : 1\r\n\r\nx",
+        b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding:\r\n chunked\r\n\r\n",
+        b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: \x0bchunked\r\n\r\n",
+        b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n",
+        b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: h\r\n\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: h\r\nX: 1\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: h\r\nX: 1\rTransfer-Encoding: chunked\r\n\r\n",
+        b"GET  / HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"GET /  HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"GET /a b HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"DESCRIBE / RTSP/1.0\r\nHost: h\r\n\r\n",
+        b"SOURCE / ICE/1.0\r\nHost: h\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a, b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a@b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
     ],
 )
 def test_what_is_not_http_is_400(data: bytes) -> None:
@@ -155,6 +174,30 @@ def test_what_is_not_http_is_400(data: bytes) -> None:
 def test_chunks_that_are_none_are_400(chunks: bytes) -> None:
     head = b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert fault_of(head + chunks).http_status == 400
+
+
+@pytest.mark.parametrize("trailer", [b"none", b": x", b"A: b\n\nGET / HTTP/1.1", b"A: \x00", b" A: b", b"A : b", b"A: b\rB: c"])
+def test_a_trailer_that_another_reader_might_end_elsewhere_is_400(trailer: bytes) -> None:
+    head = b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    assert fault_of(head + trailer + b"\r\n\r\n").http_status == 400
+
+
+def test_a_tunnel_is_refused_for_good() -> None:
+    assert fault_of(b"CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n").http_status == 501
+
+
+def test_space_around_a_value_is_not_of_the_value() -> None:
+    head = head_of(b"PUT / HTTP/1.1\r\nHost: h \t\r\nX:\t a b \r\nTransfer-Encoding: chunked \r\n\r\n")
+    assert (head.headers["host"], head.headers["x"], head.body_bytes) == ("h", "a b", CHUNKED)
+
+
+@pytest.mark.parametrize("header", ["X:", "X{}: 1"])
+def test_no_more_headers_are_read_than_anybody_sends(header: str) -> None:
+    lines = [header.format(number) for number in range(HEADERS_MAX - 1)]
+    text = "\r\n".join(["GET / HTTP/1.1", "Host: h", *lines, "", ""])
+    assert len(read_all([text.encode()])) == 1
+    more = "\r\n".join(["GET / HTTP/1.1", "Host: h", *lines, "Y: 1", "Z: 1", "", ""])
+    assert fault_of(more.encode()).http_status == 431
 
 
 def test_other_codings_are_refused_by_name() -> None:

@@ -42,6 +42,7 @@ AdminCredentialFile = Annotated[str | None, _option("admin_credential_file", "FI
 FirebaseProjects = Annotated[str | None, _option("firebase_projects", "PROJECT,…")]
 FirebaseKeys = Annotated[str | None, _option("firebase_keys", "URL|FILE")]
 IdentityFile = Annotated[str | None, _option("identity_file", "FILE")]
+RulesFile = Annotated[str | None, _option("rules_file", "FILE")]
 LogLevel = Annotated[str | None, _option("log_level", "debug|info|warning|error")]
 LogFormat = Annotated[str | None, _option("log_format", "text|json")]
 IdleDatabaseSeconds = Annotated[str | None, _option("idle_database_seconds", "SECONDS")]

@@ -6,6 +6,7 @@ from meadowlark.engine.commands import (
     HOUSEKEEPING,
     Command,
     Get,
+    Hashed,
     Identify,
     Indexed,
     Leave,
@@ -20,7 +21,7 @@ from meadowlark.engine.commands import (
     Unlisten,
     Update,
 )
-from meadowlark.engine.database import Database
+from meadowlark.engine.database import Database, update_paths
 from meadowlark.engine.effects import Commit, Drop, Effect, Push, Reply, Revoke, Work
 from meadowlark.engine.preparing import prepare_write, record_pieces
 
@@ -35,6 +36,7 @@ __all__ = [
     "Drop",
     "Effect",
     "Get",
+    "Hashed",
     "Identify",
     "Indexed",
     "Leave",
@@ -58,4 +60,5 @@ __all__ = [
     "Work",
     "prepare_write",
     "record_pieces",
+    "update_paths",
 ]

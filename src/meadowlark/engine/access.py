@@ -94,7 +94,7 @@ class Ruled:
         self._explains = explains
 
     def may_read(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> bool:
-        return may_read(self.rules, identity.auth, path, root, now_ms, _seen(query))
+        return may_read(self.rules, identity.auth, path, root, now_ms, self.seen(query))
 
     def may_write(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> bool:
         return may_write(self.rules, identity.auth, writes, root, now_ms)
@@ -108,16 +108,16 @@ class Ruled:
     def read_denial(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> str:
         if not self._explains:
             return DENIED
-        return f"{DENIED}: {explain_read(self.rules, identity.auth, path, root, now_ms, _seen(query)).summary()}"
+        return f"{DENIED}: {explain_read(self.rules, identity.auth, path, root, now_ms, self.seen(query)).summary()}"
 
     def write_denial(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> str:
         if not self._explains:
             return DENIED
         return f"{DENIED}: {explain_write(self.rules, identity.auth, writes, root, now_ms).summary()}"
 
-
-def _seen(query: Query | None) -> dict[str, Any] | None:
-    """`query` as rules see it. Over the socket an order by priority is the same as none; over REST every order is named."""
-    if query is None:
-        return None
-    return query_values(msgspec.json.decode(query.identity), names_order="i" in query.spec or not query.spec)
+    @staticmethod
+    def seen(query: Query | None) -> dict[str, Any] | None:
+        """`query` as rules see it. Over the socket an order by priority is the same as none; over REST every order is named."""
+        if query is None:
+            return None
+        return query_values(msgspec.json.decode(query.identity), names_order="i" in query.spec or not query.spec)

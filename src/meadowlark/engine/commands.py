@@ -117,6 +117,12 @@ class Indexed(msgspec.Struct, frozen=True, gc=False):
     order: str
 
 
+class Hashed(msgspec.Struct, frozen=True, gc=False):
+    """The steps of a Work have been done, and the hash of `path` is known. Asked by the rim, of itself."""
+
+    path: Path
+
+
 class Tidy(msgspec.Struct, frozen=True, gc=False):
     """Let go what has not been used for long. Asked by the rim, now and then."""
 
@@ -128,7 +134,7 @@ class Recheck(msgspec.Struct, frozen=True, gc=False):
 
 
 Request = Set | Update | Get | Listen | Unlisten | OnDisconnectSet | OnDisconnectUpdate | OnDisconnectCancel | Identify
-Command = Request | Leave | Indexed | Tidy | Recheck
+Command = Request | Leave | Indexed | Hashed | Tidy | Recheck
 
-HOUSEKEEPING = (Leave, Indexed, Tidy, Recheck)
+HOUSEKEEPING = (Leave, Indexed, Hashed, Tidy, Recheck)
 """Commands that are never refused, since nobody waits for an answer."""

@@ -23,7 +23,7 @@ from meadowlark.engine.effects import Commit, Drop, Effect, Push, Reply, Revoke
 from meadowlark.engine.listeners import Listeners, Spot, spot_at
 from meadowlark.engine.on_disconnect import DisconnectQueue
 from meadowlark.engine.queries import Queries
-from meadowlark.engine.resume import has_already
+from meadowlark.engine.resume import Resume
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import PATH_DEPTH_MAX, SESSION_LISTENS_MAX, SESSION_ON_DISCONNECTS_MAX
 from meadowlark.query import Query, index_missing
@@ -57,7 +57,7 @@ Write = tuple[Path, Node | None]
 class Database:
     """`name` and one JSON tree with all who watch it."""
 
-    __slots__ = ("_listeners", "_queries", "access", "indexes", "name", "queues", "sequence", "tree")
+    __slots__ = ("_listeners", "_queries", "_resume", "access", "indexes", "name", "queues", "sequence", "tree")
 
     def __init__(
         self, name: str, access: Access, tree: Tree | None = None, sequence: int = 0, indexes: Declared | None = None
@@ -73,6 +73,7 @@ class Database:
         """By session id; a session without queued operations is not here."""
         self._listeners = Listeners()
         self._queries = Queries(self.tree, self._listeners)
+        self._resume = Resume(self.tree)
 
     # Inputs
 
@@ -120,6 +121,9 @@ class Database:
             if node_count_up_to(current, COMPARED_NODES_MAX) > COMPARED_NODES_MAX:
                 raise Refused(Code.TOO_BIG, f"a transaction on more than {COMPARED_NODES_MAX} values: use a place further down")
             if not matches(current, command.expected):
+                # It must have heard of what is there, or it would try the same again and again.
+                for waiting in self._resume.withdraw_above(client, path):
+                    self._begin_listen(waiting, [waiting.path], out)
                 stale = Refused(Code.STALE, "Transaction hash does not match")
                 out.append(Reply(client, command.request, stale, current))
                 return
@@ -156,6 +160,8 @@ class Database:
             return None
         if is_large(change.before):
             out.append(Drop(change.before))
+        if self._resume.is_active:
+            self._resume.written(path)
         above, spot = self._listeners.reaching(path)
         if above:
             out.append(Push(above, path, node))
@@ -178,6 +184,8 @@ class Database:
             if change is None:
                 continue
             done.append((path, node))
+            if self._resume.is_active:
+                self._resume.written(path)
             entries.append(["w", format_path(change.settled), node])
             if is_large(change.before):
                 below.append(Drop(change.before))
@@ -243,11 +251,18 @@ class Database:
             return
         if path not in client.listens:
             self._check_listen_count(client)
+        has_already = self._resume.has_already(command, self.tree.get(path), out)
+        if has_already is not None:
+            self._begin_listen(command, [] if has_already else [path], out)
+
+    def _begin_listen(self, command: c.Listen, told: Iterable[Path], out: list[Effect]) -> None:
+        """told: places of which the client must be told what stands there."""
+        client, path = command.client, command.path
+        if path not in client.listens:
             client.listens[path] = None
             self._listeners.add(path, client)
-        node = self.tree.get(path)
-        if not has_already(node, command.hash):
-            out.append(Push((client,), path, node, asked=True))
+        for place in told:
+            out.append(Push((client,), place, self.tree.get(place), asked=True))
         out.append(Reply(client, command.request, detail=[]))
 
     def _listen_to_query(self, command: c.Listen, query: Query, now_ms: int, out: list[Effect]) -> None:
@@ -279,6 +294,8 @@ class Database:
     def _unlisten(self, command: c.Unlisten, now_ms: int, out: list[Effect]) -> None:
         client, path, query = command.client, command.path, command.query
         if query is None or not query.filters:
+            for waiting in self._resume.withdraw(client, path):
+                out.append(Reply(client, waiting.request, detail=[]))
             self._forget_listen(client, path)
         else:
             for waiting in self._queries.withdraw(client, path, query, now_ms, out):
@@ -307,6 +324,23 @@ class Database:
             if not waiting.client.has_left:
                 self.apply(waiting, now_ms, out)
         self._queries.release(command.path, command.order, now_ms, out)
+
+    def _hashed(self, command: c.Hashed, now_ms: int, out: list[Effect]) -> None:
+        """Whoever has the value as it was hashed is told what was written since, anyone else the value."""
+        search = self._resume.end(command.path)
+        if search is None:
+            return
+        missed = [command.path] if search.has_missed_too_much else _below(command.path, search.missed)
+        for waiting in search.waiting:
+            if waiting.client.has_left:
+                continue
+            try:
+                self._check_read(waiting.client, waiting.path, None, now_ms)
+                self._check_listen_count(waiting.client)
+            except Refused as refused:
+                out.append(Reply(waiting.client, waiting.request, Refused(refused.code, refused.text)))
+                continue
+            self._begin_listen(waiting, missed if waiting.hash == search.hash else [waiting.path], out)
 
     def _tidy(self, command: c.Tidy, now_ms: int, out: list[Effect]) -> None:
         self._queries.sweep(now_ms, out)
@@ -508,6 +542,11 @@ def _checked_depth(path: Path) -> Path:
     return path
 
 
+def _below(base: Path, paths: Iterable[Path]) -> list[Path]:
+    """Places at or below `base` by which what happened at `paths` can be told."""
+    return list(dict.fromkeys([path if len(path) > len(base) else base for path in paths]))
+
+
 def _merge_push(clients: Any, base: Path, writes: list[Write]) -> Push:
     depth = len(base)
     return Push(clients, base, {"/".join(path[depth:]): node for path, node in writes}, True)
@@ -551,6 +590,7 @@ _HANDLERS: dict[type, Callable[[Database, Any, int, list[Effect]], None]] = {
     c.Identify: Database._identify,
     c.Leave: Database._leave,
     c.Indexed: Database._indexed,
+    c.Hashed: Database._hashed,
     c.Tidy: Database._tidy,
     c.Recheck: Database._recheck,
 }

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from meadowlark.limits import PATH_DEPTH_MAX, RULES_BYTES_MAX, RULES_MEMBERS_MAX
 from meadowlark.rules.faults import Fault, RulesInvalid, Source
@@ -71,6 +71,15 @@ Value = Object | Array | Text | Scalar
 def parse_document(source: Source) -> Value:
     """The one value in `source`. Raises RulesInvalid."""
     return _Reader(source).read_whole()
+
+
+def plain(value: Value) -> Any:
+    """`value` as plain JSON, without comments and places."""
+    if isinstance(value, Object):
+        return {key.text: plain(member) for key, member in value.members}
+    if isinstance(value, Array):
+        return [plain(item) for item in value.items]
+    return value.text if isinstance(value, Text) else value.value
 
 
 class _Reader:

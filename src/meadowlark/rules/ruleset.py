@@ -8,12 +8,12 @@ Source: docs/rules.md "The file".
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from meadowlark.limits import EXPRESSION_LENGTH_MAX, PATH_DEPTH_MAX
 from meadowlark.rules import syntax
 from meadowlark.rules.compile import Closure, Watch, compile_rule
-from meadowlark.rules.document import Array, Object, Scalar, Text, Value, parse_document
+from meadowlark.rules.document import Array, Object, Scalar, Text, Value, parse_document, plain
 from meadowlark.rules.faults import Fault, RulesInvalid, Source
 from meadowlark.rules.lexer import SyntaxFault
 from meadowlark.rules.types import check_types
@@ -79,13 +79,19 @@ class Level:
 class RuleSet:
     """What decides who may do what. `text`: as it was given, byte for byte."""
 
-    __slots__ = ("levels", "root", "text")
+    __slots__ = ("levels", "reads_depend", "root", "text")
 
     def __init__(self, text: str, root: Level, levels: list[Level]) -> None:
         self.text = text
         self.root = root
         self.levels = levels
         """Every place, in the order of the file."""
+        self.reads_depend = any(level.read is not None and _depends(level.read) for level in levels)
+        """Whether any `.read` may change its answer while neither rules nor identities change."""
+
+    def to_json(self) -> Any:
+        """The file as plain JSON, without comments."""
+        return plain(parse_document(Source(self.text)))
 
     def find_level(self, path: Path) -> Level | None:
         level: Level | None = self.root
@@ -124,6 +130,12 @@ class RuleSet:
             if level.volatile is not None:
                 volatile = level.volatile
         return volatile
+
+
+def _depends(rule: Rule) -> bool:
+    """Whether `rule` looks at data, or at the time."""
+    names = [part.name for part in syntax.all_parts(rule.expression) if isinstance(part, syntax.Variable)]
+    return not {"root", "data", "now"}.isdisjoint(names)
 
 
 def parse_rules(text: str) -> RuleSet:

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from meadowlark import __version__
+from meadowlark.server.build import BUILD
 from meadowlark.server.config import Config
 
 
 def banner(config: Config, urls: Sequence[str], *, data: str) -> str:
     """The lines to print once every worker accepts. `urls`: where it listens; `data`: the folder in use."""
-    title = f"Meadowlark {__version__} · {config.mode} · {config.workers} worker{'s' if config.workers > 1 else ''}"
+    title = f"Meadowlark {__version__} · {config.mode} · {config.workers} worker{'s' if config.workers > 1 else ''} · {BUILD}"
     lines = _dev(config, urls, data) if config.mode == "dev" else _serve(config, urls, data)
     return "\n".join(["", f"  {title}", *(f"  {line}" if line else "" for line in lines), ""])
 

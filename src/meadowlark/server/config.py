@@ -73,6 +73,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     identity_file: Annotated[
         str, Meta(description="TOML file with further issuers, token keys and database secrets; empty means none.")
     ] = ""
+    rules_file: Annotated[
+        str, Meta(description="File with the security rules of databases without rules of their own; read again when it changes.")
+    ] = ""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="The least that is logged.")] = "info"
     log_format: Annotated[Literal["text", "json"], Meta(description="Log lines for people, or for programs.")] = "text"
     idle_database_seconds: Annotated[

@@ -28,6 +28,12 @@ CREATION = (".meadowlark", "databases")
 PROFILE = (".meadowlark", "profile")
 """Followed by the name of the database to watch, with .json."""
 
+RULES = (".meadowlark", "rules")
+"""Followed by the name of the database whose rules it is about, with .json."""
+EXPLAIN = (".meadowlark", "explain")
+"""Followed by the name of the database whose rules are to explain themselves, with .json."""
+_OF_DATABASES = (CREATION, PROFILE, RULES, EXPLAIN)
+
 SETTINGS = ".settings"
 """First segment of what concerns one database without being in it."""
 MANAGEMENT = "v1beta"
@@ -74,13 +80,16 @@ class Exchange:
         if not segments or segments == METRICS:
             return
         if segments[0] in _OF_SERVER or (segments[0] == MANAGEMENT and not segments[-1].endswith(".json")):
-            if segments[:-1] in (CREATION, PROFILE):
+            if segments[:-1] in _OF_DATABASES:
                 self.database = check_database_name(segments[-1].removesuffix(".json"))
             return
         self.database = self._find_database(mode)
         if segments == SOCKET:
             if head.upgrade != "websocket":
                 raise HttpFault(426, NO_SOCKET)
+            if head.method != "GET" or head.body_bytes:
+                # What we took for its first frames, a proxy might take for a body.
+                raise HttpFault(400, "a WebSocket is asked for by a GET without a body")
         elif segments != POLL and segments[0] != SETTINGS:
             self.request = parse_rest(head.method, target, head.headers)
 

@@ -24,6 +24,7 @@ from meadowlark.engine import (
 )
 from meadowlark.errors import Code
 from meadowlark.journal.counters import HISTOGRAM_BUCKETS
+from meadowlark.server.build import BUILDS
 from meadowlark.server.histogram import BOUNDS
 
 
@@ -169,6 +170,7 @@ FAMILIES: tuple[Family, ...] = (
     _gauge("journal_backlog_bytes", "bytes of records that wait for the disk"),
     _gauge("journal_failed", "1 when the disk refused a write, so that nothing is acknowledged until a restart"),
     _gauge("memory_bytes", "resident memory"),
+    _gauge("build", "1 for the build that runs: `pure` Python, or `native` with compiled modules", "build", BUILDS),
 )  # fmt: skip
 """Everything that is exported. The first two rows are the board's, which fills them in as it reads."""
 

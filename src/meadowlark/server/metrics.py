@@ -15,6 +15,7 @@ from itertools import accumulate
 
 from meadowlark.errors import Code
 from meadowlark.journal import Counters
+from meadowlark.server.build import BUILD, BUILDS
 from meadowlark.server.families import CELL_COUNT, FAMILIES, Connected, Family, Operation, Slow, Transport
 from meadowlark.server.histogram import Histogram
 
@@ -57,6 +58,7 @@ class Metrics:
         self.journal_backlog_bytes = 0
         self.journal_failed = 0
         self.memory_bytes = 0
+        self.build = [int(build == BUILD) for build in BUILDS]
 
     def refuse(self, code: Code) -> None:
         """One more request was refused with `code`."""

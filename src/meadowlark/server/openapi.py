@@ -101,7 +101,8 @@ def _paths() -> Part:
         "/.settings/rules.json": {
             "parameters": database,
             "get": _get("getRules", "the rules", {"type": "object"}, 401, 404),
-            "put": _operation("setRules", "replaces the rules", _answers({}, 400, 401, 404, 501), _body({"type": "object"})),
+            "put": _operation("setRules", "replaces the rules",
+                _answers(_object({"status": {"type": "string"}}), 400, 401, 404), _body({"type": "object"})),
         },
         "/.settings/profile.json": {
             "parameters": database,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from meadowlark import __version__
 from meadowlark.errors import Code, Refused
-from meadowlark.server import exposition, management, settings
-from meadowlark.server.exchange import CREATION, MANAGEMENT, METRICS, PROFILE, SETTINGS, Exchange
+from meadowlark.server import exposition, management, rule_routes, settings
+from meadowlark.server.exchange import CREATION, EXPLAIN, MANAGEMENT, METRICS, PROFILE, RULES, SETTINGS, Exchange
 from meadowlark.server.openapi import description
 from meadowlark.server.profile import SECONDS_MAX, Profile
 from meadowlark.tree import encode
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 HTML_TYPE = "text/html; charset=utf-8"
 SCRIPT_TYPE = "application/javascript; charset=utf-8"
 
-RULES_LATER = "security rules cannot be set yet: they come with a later version of Meadowlark"
 
 _GREETING = f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Meadowlark</title>
@@ -151,15 +150,6 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-async def _rules(worker: WorkerApi, exchange: Exchange) -> Response:
-    """Until there are rules: what a database without them does, written as rules."""
-    await worker.identities.check_admin(exchange)
-    if exchange.head.method == "PUT":
-        raise HttpFault(501, RULES_LATER)
-    is_open = worker.config.mode == "dev"
-    return _json({"rules": {".read": is_open, ".write": is_open}})
-
-
 def _describe(worker: WorkerApi, exchange: Exchange) -> Response:
     return Response(200, description())
 
@@ -176,7 +166,7 @@ _ROUTES: dict[tuple[str, ...], Route] = {
     (".meadowlark", "databases.json"): Route(("GET",), _list_databases),
     (".meadowlark", "openapi.json"): Route(("GET",), _describe),
     (".meadowlark", "metrics.json"): Route(("GET",), _metrics_json),
-    (SETTINGS, "rules.json"): Route(("GET", "PUT"), _rules),
+    (SETTINGS, "rules.json"): Route(("GET", "PUT"), rule_routes.rules),
     (SETTINGS, "profile.json"): Route(("GET",), settings.profile),
     **{(SETTINGS, f"{name}.json"): Route(("GET", "PUT"), settings.show) for name in settings.FIXED},
 }
@@ -185,5 +175,7 @@ _ROUTES: dict[tuple[str, ...], Route] = {
 _ROUTES_OF_DATABASES: dict[tuple[str, ...], Route] = {
     CREATION: Route(("GET", "PUT"), _create_database),
     PROFILE: Route(("GET",), _profile),
+    RULES: Route(("GET", "POST"), rule_routes.versions),
+    EXPLAIN: Route(("POST",), rule_routes.explain),
 }
 """By all segments but the last, which names a database: its owner answers."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import structlog
@@ -27,6 +27,7 @@ from meadowlark.engine import (
     Drop,
     Effect,
     Get,
+    Hashed,
     Identify,
     Indexed,
     Leave,
@@ -152,13 +153,19 @@ class Shard:
         now_ms: Callable[[], int],
         stopwatch: Stopwatch | None = None,
         slicer: Slicer | None = None,
+        govern: Callable[[Hosted], Awaitable[None]] | None = None,
+        forget: Callable[[str], None] = lambda name: None,
     ) -> None:
-        """stopwatch: told what is carried out. slicer: does long work. None: one of its own."""
+        """stopwatch: told what is carried out. slicer: does long work. None: one of its own.
+        govern: gives a database that was read its rules; None: `access` holds. forget: told of a database that leaves memory.
+        """
         self._journal = journal
         self._snapshots = snapshots
         self._databases = databases
         self._access = access
         self._settings = settings
+        self._govern = govern
+        self._forget = forget
         self._now_ms = now_ms
         self._stopwatch = stopwatch or Stopwatch()
         self._metrics = self._stopwatch.metrics
@@ -203,6 +210,11 @@ class Shard:
         """Databases in memory."""
         return len(self._hosted)
 
+    @property
+    def hosted(self) -> list[Hosted]:
+        """The databases in memory."""
+        return list(self._hosted.values())
+
     def names(self) -> list[str]:
         """Every database in the data folder, of whichever worker."""
         return self._databases.list()
@@ -244,6 +256,8 @@ class Shard:
             database, self._journal, self._snapshots, self._slicer, self._graveyard
         )
         hosted.used_at = time.monotonic()
+        if self._govern is not None:
+            await self._govern(hosted)
         return hosted
 
     # Commands
@@ -286,7 +300,7 @@ class Shard:
                 self._graveyard.bury(effect.node)
             elif type(effect) is Work:
                 self._slicer.begin(self._work(hosted, effect))
-        if before is not None and not isinstance(command, (Indexed, Tidy, Recheck)):
+        if before is not None and not isinstance(command, (Indexed, Hashed, Tidy, Recheck)):
             self._show(hosted, command, out, replied, before, read_at)
 
     def _work(self, hosted: Hosted, work: Work) -> Steps:
@@ -460,6 +474,7 @@ class Shard:
             await self._snapshot(hosted)
         if not hosted.users and not hosted.unsaved_bytes:
             self._hosted.pop(hosted.name, None)
+            self._forget(hosted.name)
 
     def _start(self, work: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)

@@ -121,6 +121,7 @@ class _Supervisor:
             open_credential(config.credential_file(path))
             check_identity(config, path)
         _check_tls(config)
+        _check_rules(config)
         disk = Disk()
         databases = Databases(disk, path)
         for name in config.databases:
@@ -300,3 +301,17 @@ def _check_tls(config: Config) -> None:
         from meadowlark.server.tls import make_context
 
         make_context(config)
+
+
+def _check_rules(config: Config) -> None:
+    """Rules that cannot be used at the start are refused; later ones leave those before in force."""
+    if config.rules_file:
+        from meadowlark.rules import RulesInvalid
+        from meadowlark.server.rule_sets import parse_file
+
+        try:
+            parse_file(config.rules_file)
+        except RulesInvalid as invalid:
+            raise ConfigInvalid(f"the rules in {config.rules_file} cannot be used:\n{invalid}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigInvalid(f"the rules in {config.rules_file} cannot be read: {error}") from error

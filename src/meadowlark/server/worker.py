@@ -29,11 +29,10 @@ import structlog
 import uvloop
 from picows import WSCloseCode
 
-from meadowlark.engine import Access, Locked, Open
 from meadowlark.errors import Code, JournalDamaged, MeadowlarkError, Refused
 from meadowlark.ids import PushIds
 from meadowlark.journal import Databases, Journal, Snapshots
-from meadowlark.limits import ARRIVALS_MAX
+from meadowlark.limits import ARRIVALS_MAX, HANDSHAKE_SECONDS
 from meadowlark.server.board import Board, Published
 from meadowlark.server.config import Config
 from meadowlark.server.disk import Disk
@@ -51,6 +50,8 @@ from meadowlark.server.realtime import SWEEP_SECONDS, RealtimeConnection, take_o
 from meadowlark.server.relay import RelaySide, make_pair
 from meadowlark.server.rounds import Round
 from meadowlark.server.routing import owner_of
+from meadowlark.server.rule_sets import RuleSets, open_or_locked
+from meadowlark.server.rule_store import RuleStore
 from meadowlark.server.shard import Shard
 from meadowlark.server.slicer import Slicer
 from meadowlark.server.spec import SPEC_VARIABLE, WorkerSpec
@@ -107,9 +108,19 @@ class Worker:
         self.sessions: set[RealtimeConnection] = set()
         self.expiries: Expiries[RealtimeConnection] = Expiries()
         self.draining = False
-        access: Access = Open() if config.mode == "dev" else Locked()
-        databases = Databases(disk, spec.data)
-        self.shard = Shard(self._journal, self._snapshots, databases, access, config, self.now_ms, stopwatch, self.slicer)
+        self.rules = RuleSets(RuleStore(disk, spec.data), config.mode, config.rules_file)
+        self.shard = Shard(
+            self._journal,
+            self._snapshots,
+            Databases(disk, spec.data),
+            open_or_locked(config.mode),
+            config,
+            self.now_ms,
+            stopwatch,
+            self.slicer,
+            govern=self.rules.govern,
+            forget=self.rules.forget,
+        )
         self.long_polls = LongPolls(self, config.public_host)
         self._observer = Observer(self, spec.index, self._journal, Board(spec.board), loop=self._loop)
         self._connection_round = Round(self.connections, CONNECTION_SWEEP_SECONDS)
@@ -139,12 +150,17 @@ class Worker:
         several = len(self._spec.others) > 1
         listeners = [socket.socket(fileno=number) for number in self._spec.listeners]
         pass_on = self._pass_untouched if several else None
+        await self._look_at_rules()
         self._front = Front(listeners, self._metrics, self.turn.lanes, serve=self._serve, pass_on=pass_on)
         self._start(self.shard.recover(self._interrupted()))
         _freeze_heap()
         self._observer.start()
         control.send(b"ready\n")
-        periodic = [self._start(self._every(1.0, self._sweep)), self._start(self._every(TIDY_SECONDS, self.shard.tidy))]
+        periodic = [
+            self._start(self._every(1.0, self._sweep)),
+            self._start(self._every(1.0, self._look_at_rules)),
+            self._start(self._every(TIDY_SECONDS, self.shard.tidy)),
+        ]
         await self._stopping.wait()
         for task in periodic:
             task.cancel()
@@ -192,6 +208,9 @@ class Worker:
         self._end_identities()
         for session in self._session_round.next():
             session.sweep()
+
+    async def _look_at_rules(self) -> None:
+        await self.rules.look(self.shard, self._loop.time())
 
     def _end_identities(self) -> None:
         """Tells clients whose credentials have ended; streams look at their own when they are swept."""
@@ -276,7 +295,10 @@ class Worker:
         owner_side.write(data)
         transport.set_protocol(client_side)
         client_side.connection_made(transport)
-        transport.resume_reading()
+        if transport.is_closing():
+            client_side.connection_lost(None)  # It went meanwhile, which only the protocol before heard of.
+        else:
+            transport.resume_reading()
 
     def upgrade(
         self,
@@ -366,7 +388,8 @@ class Worker:
             return protocol
 
         try:
-            await self._loop.connect_accepted_socket(make, connection, ssl=tls)
+            timeout = HANDSHAKE_SECONDS if tls is not None else None
+            await self._loop.connect_accepted_socket(make, connection, ssl=tls, ssl_handshake_timeout=timeout)
         except (OSError, ssl.SSLError) as error:
             log.debug("connection not opened", error=str(error))
             connection.close()

@@ -11,6 +11,7 @@ from meadowlark.server.board import Published
 from meadowlark.server.identities import Identities
 from meadowlark.server.large_writes import LargeWrites
 from meadowlark.server.outbox import Turn
+from meadowlark.server.rule_sets import RuleSets
 from meadowlark.server.shard import Hosted
 from meadowlark.server.slicer import Slicer
 
@@ -30,6 +31,9 @@ class Shard(Protocol):
     def create(self, name: str) -> None: ...
 
     def names(self) -> list[str]: ...
+
+    @property
+    def hosted(self) -> list[Hosted]: ...
 
     def apply(self, hosted: Hosted, command: Command, read_at: int = 0) -> None: ...
 
@@ -65,6 +69,9 @@ class WorkerApi(Protocol):
 
     @property
     def shard(self) -> Shard: ...
+
+    @property
+    def rules(self) -> RuleSets: ...
 
     @property
     def identities(self) -> Identities: ...

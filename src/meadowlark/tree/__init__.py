@@ -3,6 +3,7 @@
 from meadowlark.tree.decode import decode_slices
 from meadowlark.tree.export import encode, encode_slices, is_large, plain, shallow
 from meadowlark.tree.hashes import matches, node_hash
+from meadowlark.tree.known_hashes import KnownHashes, hash_slices
 from meadowlark.tree.node import (
     Leaf,
     Node,
@@ -33,6 +34,7 @@ __all__ = [
     "PRIORITY",
     "VALUE",
     "Change",
+    "KnownHashes",
     "Leaf",
     "Node",
     "Path",
@@ -51,6 +53,7 @@ __all__ = [
     "find_key_fault",
     "format_path",
     "from_json",
+    "hash_slices",
     "is_large",
     "is_leaf",
     "is_map",

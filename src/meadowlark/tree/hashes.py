@@ -16,7 +16,7 @@ from collections.abc import Callable
 from hashlib import sha1
 from typing import Any
 
-from meadowlark.tree.node import Node, priority_of
+from meadowlark.tree.node import Leaf, Node, priority_of
 from meadowlark.tree.order import key_order, priority_order
 from meadowlark.tree.paths import PRIORITY, VALUE
 
@@ -43,11 +43,15 @@ def _hash(node: Node | None, number_hex: NumberHex) -> str:
 
 
 def _dict_text(node: dict[str, Node], number_hex: NumberHex) -> str:
-    priority = node.get(PRIORITY)
-    text = "" if priority is None else f"priority:{_leaf_text(priority, number_hex)}:"
+    text = priority_text(node.get(PRIORITY), number_hex)
     if VALUE in node:
         return text + _leaf_text(node[VALUE], number_hex)
     return text + "".join([f":{key}:{_hash(node[key], number_hex)}" for key in _hash_order(node)])
+
+
+def priority_text(priority: Leaf | None, number_hex: NumberHex | None = None) -> str:
+    """What the text of a node with this priority begins with."""
+    return "" if priority is None else f"priority:{_leaf_text(priority, number_hex or _double_hex)}:"
 
 
 def _hash_order(node: dict[str, Node]) -> list[str]:

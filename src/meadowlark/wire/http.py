@@ -19,7 +19,7 @@ import httptools
 import msgspec
 
 from meadowlark.errors import Code, Refused
-from meadowlark.limits import BODY_BYTES_MAX, HEAD_BYTES_MAX
+from meadowlark.limits import BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX
 
 JSON_TYPE = "application/json; charset=utf-8"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -28,6 +28,9 @@ LAST_CHUNK = b"0\r\n\r\n"
 _CHUNK_LINE_BYTES_MAX = 256
 """A chunk's size line with its extensions, which nobody uses."""
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
+_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00-\x08\x0a-\x1f\x7f]*")
+_FIRST_LINE = re.compile(rb"[A-Z-]+ [^ \r\n]+ HTTP/1\.[01]\r\n")
+_HOST = re.compile(r"[A-Za-z0-9._~%!$&'()*+;=:\[\]-]*")
 CHUNKED = -1
 """Instead of a body's length."""
 
@@ -220,6 +223,9 @@ class _ChunkedBody:
         self._missing -= len(line) + 2
         if not line:
             self._part = _Part.DONE
+        elif not _TRAILER.fullmatch(line):
+            # Another reader of the same bytes might see the end of the trailers in it, and then another request.
+            raise HttpFault(400, "a trailer is no header")
         return True
 
 
@@ -276,12 +282,14 @@ class _HeadParts:
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        key, text = name.decode("latin-1").lower(), value.strip(b" \t").decode("latin-1")
         earlier = self.headers.get(key)
         self.headers[key] = text if earlier is None else f"{earlier}, {text}"
 
 
 def _parse_head(raw: bytes) -> Head:
+    if raw.count(b"\r\n") > HEADERS_MAX + 2:
+        raise HttpFault(431, f"the request has over {HEADERS_MAX} headers")
     parts = _HeadParts()
     parser = httptools.HttpRequestParser(parts)
     upgrade = ""
@@ -294,9 +302,14 @@ def _parse_head(raw: bytes) -> Head:
     version = parser.get_http_version()
     if version not in ("1.1", "1.0"):
         raise HttpFault(505, "expected HTTP/1.1")
+    # llhttp takes several spaces for one, and other protocols that look alike.
+    if not _FIRST_LINE.match(raw):
+        raise HttpFault(400, "the request is not HTTP/1.1: expected 'METHOD TARGET HTTP/1.1' with single spaces")
     host = parts.headers.get("host")
-    if (host is None and version == "1.1") or (host is not None and "," in host):
-        raise HttpFault(400, "expected exactly one Host header")  # RFC 9112, 3.2.
+    if (host is None and version == "1.1") or (host is not None and not _HOST.fullmatch(host)):
+        raise HttpFault(400, "expected exactly one Host header, with a host")  # RFC 9112, 3.2.
+    if parser.get_method() == b"CONNECT":
+        raise HttpFault(501, "this server is no proxy")  # Not merely refused: what follows may be meant for elsewhere.
     return Head(
         method=parser.get_method().decode("ascii"),
         target=parts.url.decode("latin-1"),

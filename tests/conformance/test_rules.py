@@ -1,0 +1,89 @@
+"""Rules against a running `dev` server with the official SDK: what apps see of grants, denials and changes of rules."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.conformance.conftest import settings_for
+from tests.harness import Script, Server, eventually, fresh_name
+from tests.rules.cases import Case, load, with_priority
+
+pytestmark = pytest.mark.slow
+
+RULES: dict[str, Any] = {
+    "rules": {
+        "notes": {
+            "$user": {
+                ".read": "auth.uid === $user",
+                ".write": "auth.uid === $user",
+                ".validate": "newData.isString() && newData.val().length <= 5",
+            }
+        },
+        "levels": {"$user": {".write": "newData.val() === auth.token.level"}},
+        "times": {"$user": {".write": "auth != null", ".validate": "newData.val() === now"}},
+        "counter": {".read": True, ".write": "newData.val() === (data.exists() ? data.val() : 0) + 1"},
+    }
+}
+
+
+def test_an_app_meets_rules(node: Path, server: Server) -> None:
+    ns = fresh_name("rules")
+    assert server.rest("PUT", "/.settings/rules", RULES, ns=ns).status == 200
+    with Script("rules.mjs", settings_for(server, "emulator", ns)) as script:
+        script.wait_for("ready")
+        told = {name: details for name, *details in script.of(*NAMES)}
+        assert {name for name, details in told.items() if details[0] == "granted"} == {
+            "write", "level", "time", "counter", "queue",
+        }  # fmt: skip
+        for name, details in told.items():
+            if details[0] == "refused":
+                assert "permission_denied" in details[1]["message"].lower().replace(" ", "_"), name
+        # What was shown at once is taken back when it is denied, and nothing else is ever shown.
+        notes = [event[1] for event in script.of("note")]
+        assert notes == [None, "good", "much too long", "good", "fine", "good"]
+        assert server.read("/", ns=ns) == {
+            "notes": {"anna": "good"},
+            "levels": {"anna": 3},
+            "times": {"anna": server.read("/times/anna", ns=ns)},
+            "counter": 1,
+        }
+        closed = {"rules": {**RULES["rules"], "notes": {"$user": {".write": True}}}}
+        assert server.rest("PUT", "/.settings/rules", closed, ns=ns).status == 200
+        cancelled = script.wait_for("cancelled")
+        assert cancelled[1]["code"] == "PERMISSION_DENIED"
+        assert cancelled[1]["message"].startswith("permission_denied at /notes/anna")
+        server.write("/notes/anna", "unheard", ns=ns)
+        script.tell("end")
+        script.finish()
+    eventually(lambda: server.read("/notes/anna", ns=ns) == "gone", within=10, what="the queued operation")
+    assert [event[1] for event in script.of("note")] == notes
+
+
+NAMES = (
+    "write", "too long", "not mine", "update", "level", "wrong level", "time", "made-up time", "counter", "counter by two",
+    "queue", "queue for bert", "read", "nobody writes", "nobody listens",
+)  # fmt: skip
+
+
+def test_recorded_verdicts_hold_over_rest(server: Server) -> None:
+    """What live databases were seen to answer, asked of a running server: rules set, data written, identity taken on."""
+    ns = fresh_name("recorded")
+    for case in load("production.json", "operations"):
+        assert over_rest(server, ns, case) == case["expect"], case["id"]
+
+
+def over_rest(server: Server, ns: str, case: Case) -> str:
+    assert server.rest("PUT", "/.settings/rules", case["rules"], ns=ns).status == 200
+    assert server.rest("PUT", "/", ns=ns, raw=json.dumps(case["data"]).encode()).status == 200
+    override = f"auth_variable_override={quote(json.dumps(case['auth']))}"
+    if case["op"] == "read":
+        answer = server.rest("GET", case["path"], ns=ns, query=override)
+    else:
+        written = json.dumps(with_priority(case)).encode()
+        answer = server.rest("PUT", case["path"], ns=ns, query=override, raw=written)
+    return {200: "allow", 401: "deny"}.get(answer.status, str(answer.status))

@@ -1,0 +1,138 @@
+"""Rules over HTTP: set and read as Firebase's tools do it, in force at once, with versions and explanations."""
+
+from __future__ import annotations
+
+import json
+
+from tests.server.rest_server import ADMIN_CREDENTIAL, Served, serve
+from tests.server.test_streams import event
+
+ADMIN = {"authorization": f"Bearer {ADMIN_CREDENTIAL}"}
+RULES = "/.settings/rules.json?ns=rooms"
+VERSIONS = "/.meadowlark/rules/rooms.json"
+EXPLAIN = "/.meadowlark/explain/rooms.json"
+TEXT = '// Mine.\n{"rules": {"a": {".read": true, ".write": "newData.isNumber()"}, "b": {".write": "auth.uid == \'anna\'"},}}\n'
+
+
+def test_rules_are_set_and_given_back_as_they_came() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        served.worker.shard.create("rooms")
+        assert (await peer.ask("PUT", "/a.json?ns=rooms", "1"))[0] == 401
+        status, _, body = await peer.ask("PUT", RULES, TEXT, **ADMIN)
+        assert (status, json.loads(body)) == (200, {"status": "ok"})
+        assert (await peer.ask("GET", RULES, **ADMIN))[2] == TEXT.encode()
+        strict = json.loads((await peer.ask("GET", f"{RULES}&format=strict", **ADMIN))[2])
+        assert strict["rules"]["a"] == {".read": True, ".write": "newData.isNumber()"}
+        for target, sent, wanted in (
+            ("/a.json?ns=rooms", "1", 200),
+            ("/a.json?ns=rooms", '"x"', 401),
+            ("/b.json?ns=rooms", "1", 401),
+        ):
+            assert (await peer.ask("PUT", target, sent))[0] == wanted
+        assert (await peer.ask("GET", "/a.json?ns=rooms"))[2] == b"1"
+        status, _, body = await peer.ask("GET", "/b.json?ns=rooms")
+        assert (status, json.loads(body)) == (401, {"error": "Permission denied"})
+
+    serve(test, mode="serve")
+
+
+def test_what_is_wrong_is_said_with_line_and_column_and_changes_nothing() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        served.worker.shard.create("rooms")
+        await peer.ask("PUT", RULES, TEXT, **ADMIN)
+        for target in (RULES, f"{RULES}&dryRun=true"):
+            status, _, body = await peer.ask("PUT", target, '{"rules": {\n  ".read": "nobody == 1",\n  ".write": 5}}', **ADMIN)
+            assert status == 400
+            assert json.loads(body) == {
+                "error": "2:13: Unknown variable 'nobody'.\n3:13: Expected .write to be a string or a boolean.\n"
+            }
+        assert (await peer.ask("PUT", RULES, b"\xff", **ADMIN))[0] == 400
+        status, _, body = await peer.ask("PUT", f"{RULES}&dryRun=true", '{"rules": {}}', **ADMIN)
+        assert (status, json.loads(body)) == (200, {"status": "ok"})
+        assert (await peer.ask("GET", RULES, **ADMIN))[2] == TEXT.encode()
+        assert (await peer.ask("GET", "/a.json?ns=rooms"))[0] == 200
+
+    serve(test, mode="serve")
+
+
+def test_only_an_admin_sees_and_sets_rules() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        served.worker.shard.create("rooms")
+        for method, target in (("GET", RULES), ("PUT", RULES), ("GET", VERSIONS), ("POST", VERSIONS), ("POST", EXPLAIN)):
+            assert (await peer.ask(method, target, "{}" if method != "GET" else None))[0] == 401
+
+    serve(test, mode="serve")
+
+
+def test_versions_are_kept_and_brought_back() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        served.worker.shard.create("rooms")
+        await peer.ask("PUT", RULES, TEXT, **ADMIN)
+        await peer.ask("PUT", RULES, '{"rules": {}}', **ADMIN)
+        assert (await peer.ask("GET", "/a.json?ns=rooms"))[0] == 401
+        status, _, body = await peer.ask("POST", VERSIONS, '{"restore": 1}', **ADMIN)
+        assert (status, json.loads(body)["restores"]) == (200, 1)
+        assert (await peer.ask("GET", "/a.json?ns=rooms"))[0] == 200
+        listed = json.loads((await peer.ask("GET", VERSIONS, **ADMIN))[2])
+        assert [(version["version"], version["by"]) for version in listed] == [(3, "admin"), (2, "admin"), (1, "admin")]
+        assert (await peer.ask("GET", f"{VERSIONS}?version=2", **ADMIN))[2] == b'{"rules": {}}'
+        assert (await peer.ask("GET", f"{VERSIONS}?version=9", **ADMIN))[0] == 404
+        assert (await peer.ask("POST", VERSIONS, '{"restore": 9}', **ADMIN))[0] == 400
+        assert (await peer.ask("POST", VERSIONS, "[]", **ADMIN))[0] == 400
+
+    serve(test, mode="serve")
+
+
+def test_a_decision_is_explained_with_the_values_that_rules_saw() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        served.worker.shard.create("rooms")
+        await peer.ask("PUT", RULES, TEXT, **ADMIN)
+
+        async def explained(question: object) -> dict:
+            status, _, body = await peer.ask("POST", EXPLAIN, json.dumps(question), **ADMIN)
+            assert status == 200, body
+            return json.loads(body)
+
+        answer = await explained({"operation": "set", "path": "/b", "value": 1, "as": "bert"})
+        assert answer["allowed"] is False
+        assert answer["summary"] == "no .write on the way to /b is true: .write at /b (line 2, column 82) is false"
+        assert answer["steps"][0]["values"] == [{"part": "auth.uid", "value": "bert"}]
+        assert (await explained({"operation": "set", "path": "/b", "value": 1, "as": "anna"}))["allowed"] is True
+        assert (await explained({"path": "/a"}))["summary"] == ".read at /a (line 2, column 27) is true"
+        update = await explained({"operation": "update", "path": "/", "value": {"a": 1, "b": 2}, "as": {"uid": "x"}})
+        assert (update["allowed"], update["path"]) == (False, "/b")
+        assert (await peer.ask("POST", EXPLAIN, '{"operation": "fly"}', **ADMIN))[0] == 400
+        assert (await peer.ask("POST", EXPLAIN, '{"operation": "update", "value": 1}', **ADMIN))[0] == 400
+
+    serve(test, mode="serve")
+
+
+def test_a_denied_developer_is_told_which_rule_said_no() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        assert (await peer.ask("PUT", RULES, TEXT, authorization="Bearer owner"))[0] == 200
+        body = (await peer.ask("PUT", "/a.json?ns=rooms", '"x"'))[2]
+        assert json.loads(body)["error"].startswith("Permission denied: no .write on the way to /a is true")
+
+    serve(test)
+
+
+def test_streams_end_when_rules_forbid_them() -> None:
+    async def test(served: Served) -> None:
+        peer, other = await served.connect(), await served.connect()
+        served.worker.shard.create("rooms")
+        await peer.ask("PUT", RULES, TEXT, **ADMIN)
+        hosted = await served.worker.shard.open("rooms")
+        assert (await other.ask("GET", "/a.json?ns=rooms", accept="text/event-stream"))[0] == 200
+        assert (await event(other))[0] == "put"
+        assert len(hosted.database.listening()) == 1
+        await peer.ask("PUT", RULES, '{"rules": {}}', **ADMIN)
+        assert (await event(other))[0] == "cancel"
+        assert hosted.database.listening() == []
+
+    serve(test, mode="serve")
