@@ -45,7 +45,8 @@ def test_a_key_that_cannot_be_used_is_left_out_and_the_others_stay(odd: Any) -> 
 
 def test_keys_for_other_uses_and_private_keys_are_left_out() -> None:
     whole: dict[str, Any] = RSAAlgorithm.to_jwk(rsa_key(), as_dict=True)
-    odd = [jwk(ec_key(), "enc") | {"use": "enc"}, whole | {"kid": "private"}, jwk(ec_key(), "n") | {"kid": 7}]
+    sealing = jwk(ec_key(), "ops", key_ops=["wrapKey"])
+    odd = [sealing, jwk(ec_key(), "enc") | {"use": "enc"}, whole | {"kid": "private"}, jwk(ec_key(), "n") | {"kid": 7}]
     assert set(read_key_set(jwks(*odd, jwk(ec_key(), "good")), PUBLIC_ALGORITHMS)) == {"good"}
 
 

@@ -154,6 +154,9 @@ def _add(keys: dict[str, Key], read: Callable[[], Key]) -> None:
 def _read_jwk(jwk: Any, algorithms: Collection[str]) -> Key:
     if type(jwk) is not dict or jwk.get("use", "sig") != "sig" or "d" in jwk:
         raise ValueError("no public key for signatures")
+    operations = jwk.get("key_ops")
+    if type(operations) is list and "verify" not in operations:
+        raise ValueError("a key for other operations")
     id, own = jwk.get("kid", ""), jwk.get("alg")
     if type(id) is not str:
         raise ValueError("a key id that is no text")
