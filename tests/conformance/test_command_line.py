@@ -95,6 +95,7 @@ def test_a_value_is_set_updated_and_got_in_every_way(firebase: Firebase, server:
     assert json.loads(got("/shelf", "--shallow")) == {"a": True, "list": True, "b": True}
     exported = {"a": {"n": 2}, "list": {"0": "x", "1": "y"}, "b": {".value": 3, ".priority": 4}}
     assert json.loads(got("/shelf", "--export")) == exported
+    assert json.loads(got("/shelf", "--order-by-key", "--start-at", "b", "--limit-to-first", "1")) == {"b": 3}
 
 
 def test_a_pushed_value_has_the_key_that_is_told(firebase: Firebase, server: Server) -> None:

@@ -135,6 +135,9 @@ def test_shallow_shows_the_keys_of_a_range() -> None:
         assert (await peer.ask("GET", "/people.json?shallow=true&limitToFirst=2"))[2] == b'{"7":true,"ada":true}'
         assert (await peer.ask("GET", "/people.json?shallow=true&startAfter=%22bob%22"))[2] == b'{"cy":true}'
         assert (await peer.ask("GET", "/none.json?shallow=true&limitToFirst=1"))[2] == b"null"
+        leaf = "/people/ada/age.json?shallow=true&limitToFirst=1"
+        assert (await peer.ask("GET", leaf))[2] == b"null"
+        assert (await peer.ask("GET", leaf, authorization="Bearer owner"))[2] == b"36", "an export must not leave it out"
 
     serve(test)
 

@@ -51,6 +51,13 @@ ConfigFile = Annotated[
     str | None,
     typer.Option("--config", metavar="FILE", help="TOML file with settings; MEADOWLARK_CONFIG names it as well."),
 ]
+ImportFolder = Annotated[
+    str | None,
+    typer.Option("--import", metavar="FOLDER", help="dev: begin with the data that 'firebase emulators:export' wrote there."),
+]
+ExportOnExit = Annotated[
+    bool, typer.Option("--export-on-exit", help="dev: write the data to the folder of --import at the end, as it does.")
+]
 CredentialFile = Annotated[
     str | None, typer.Option("--credential-file", metavar="FILE", help="The admin credential, for a running server.")
 ]

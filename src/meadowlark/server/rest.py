@@ -18,6 +18,7 @@ from meadowlark.server.families import Operation
 from meadowlark.server.frozen import FrozenSlices
 from meadowlark.server.shard import Hosted, Receiver
 from meadowlark.server.streams import EventStream
+from meadowlark.tree import is_leaf
 from meadowlark.wire import answers
 from meadowlark.wire.http import Response
 from meadowlark.wire.rest import Action, RestRequest, read_command, read_slices
@@ -123,6 +124,10 @@ class RestCall(Receiver):
         self.send_reply(answers.refusal(_took_too_long(seconds)))
 
     def encode_reply(self, reply: Reply) -> Response:
+        if reply.value is None and self._request.shallow and self._request.query is not None and self.identity.admin:
+            # Firebase's export of its emulators asks so for the first key, and leaves out what has none. A leaf is not nothing.
+            whole = self._hosted.database.tree.get(self._request.path)
+            reply.value = whole if whole is not None and is_leaf(whole) else None
         response = answers.answer(self._request, reply, self._pushed)
         if not isinstance(response.body, bytes):
             response.body = FrozenSlices(self._hosted, reply.value, response.body)

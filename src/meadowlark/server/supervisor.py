@@ -52,13 +52,23 @@ QUICK_DEATHS_FORGIVEN = 3
 RESTART_SECONDS_MAX = 5.0
 
 
-def run(config: Config) -> int:
+class Errands(msgspec.Struct, frozen=True):
+    """What is to be done with the server, given its URL, while its workers accept and before others know or any is stopped.
+
+    Each may raise WorldError; the server then stops, and its exit code is 1.
+    """
+
+    at_start: Callable[[str], None] | None = None
+    at_end: Callable[[str], None] | None = None
+
+
+def run(config: Config, errands: Errands = Errands()) -> int:  # noqa: B008  # It is immutable.
     """Serves until a signal ends it; the exit code. Raises WorldError when nothing could be started."""
     set_up_logs(config.log_level, config.log_format)
     temporary = tempfile.mkdtemp(prefix="meadowlark-") if not config.data else None
     try:
         folder = DataFolder(temporary or config.data)
-        return _Supervisor(config, folder).run()
+        return _Supervisor(config, folder, errands).run()
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -79,8 +89,9 @@ class _Worker:
 
 
 class _Supervisor:
-    def __init__(self, config: Config, folder: DataFolder) -> None:
+    def __init__(self, config: Config, folder: DataFolder, errands: Errands) -> None:
         self._config = config
+        self._errands = errands
         self._folder = folder
         self._selector = selectors.DefaultSelector()
         self._workers = [_Worker(index) for index in range(config.workers)]
@@ -91,6 +102,7 @@ class _Supervisor:
         self._stopping_at: float | None = None
         self._announced = False
         self._failed = False
+        self._is_asked_to_stop = False
 
     def run(self) -> int:
         wake = self._catch_signals()
@@ -104,6 +116,10 @@ class _Supervisor:
                     wake.recv(64)
                 else:
                     self._heard(key.data)
+            if self._is_asked_to_stop and self._stopping_at is None:
+                if self._announced:
+                    self._run_errand(self._errands.at_end)
+                self._stop()
             if not self._announced and self._stopping_at is None and time.monotonic() > deadline:
                 log.critical("workers did not start", seconds=START_SECONDS)
                 self._failed = True
@@ -157,7 +173,19 @@ class _Supervisor:
         worker.started_at, worker.restart_at = time.monotonic(), None
         self._selector.register(control, selectors.EVENT_READ, worker)
 
+    def _run_errand(self, errand: Callable[[str], None] | None) -> None:
+        if errand is not None:
+            try:
+                errand(self._urls()[0])
+            except WorldError as error:
+                log.error("stopping", reason=str(error))
+                self._failed = True
+                self._stop()
+
     def _announce(self) -> None:
+        self._run_errand(self._errands.at_start)
+        if self._failed:
+            return
         self._announced = True
         urls = self._urls()
         print(banner(self._config, urls, data=self._folder.path), flush=True)
@@ -235,11 +263,14 @@ class _Supervisor:
         theirs.setblocking(False)
         self._wake_keeper = theirs
         signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-        handler: Callable[[int, object], None] = lambda number, frame: self._stop()  # noqa: E731
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, handler)
+            signal.signal(number, self._hear_signal)
         self._selector.register(wake, selectors.EVENT_READ)
         return wake
+
+    def _hear_signal(self, number: int, frame: object) -> None:
+        """It only takes note: whatever is being done is finished first."""
+        self._is_asked_to_stop = True
 
     def _stop(self) -> None:
         """Workers drain when they get SIGTERM; the loop in `run` ends when the last is gone."""
