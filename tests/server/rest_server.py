@@ -34,6 +34,7 @@ from meadowlark.server.rule_store import RuleStore
 from meadowlark.server.shard import Hosted
 from meadowlark.server.slicer import Slicer
 from meadowlark.testing import MemoryFiles
+from meadowlark.tree import encode
 
 ADMIN_CREDENTIAL = "the-admin-credential"
 SECONDS = 60.0
@@ -79,7 +80,7 @@ class MemoryShard:
                 for listener in effect.listeners:
                     listener.deliver(effect)  # type: ignore[attr-defined]
             elif isinstance(effect, Commit):
-                self.entries.append(orjson.loads(effect.record or orjson.dumps(effect.entries)))
+                self.entries.append(orjson.loads(effect.record or encode(effect.entries)))
                 if effect.reply is not None:
                     client: Any = effect.reply.client
                     self._waiting.append((client, client.encode_reply(effect.reply)))

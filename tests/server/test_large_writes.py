@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from meadowlark.limits import LARGE_BYTES, LARGE_WRITES_BYTES_MAX
+from meadowlark.tree import unpacked
 from tests.server.rest_server import Served, serve
 
 RECORDS = {f"record {number}": {"name": f'{{[,"{number}', "list": [1, None, 2.0], "gone": None} for number in range(4_000)}
@@ -56,7 +57,7 @@ def test_a_large_update_keeps_what_it_does_not_name() -> None:
         update = {"a/x": RECORDS, "a/old": None, "c": [1, 2], "b/.priority": 5}
         status, _, _ = await peer.ask("PATCH", "/.json?ns=demo", json.dumps(update))
         assert status == 200
-        tree = served.worker.shard.tree("demo").root
+        tree = unpacked(served.worker.shard.tree("demo").root)
         assert (tree["a"].keys(), tree["b"], tree["c"]) == ({"other", "x"}, {".value": 3, ".priority": 5}, {"0": 1, "1": 2})
         assert entries_of(served) == [
             ["w", "/a/x", len(RECORDS)],
@@ -74,7 +75,7 @@ def test_server_values_in_a_large_value_are_made() -> None:
         await peer.ask("PUT", "/a.json?ns=demo", '{"n":2}')
         raw = {**RECORDS, "n": {".sv": {"increment": 3}}, "at": {".sv": "timestamp"}}
         await peer.ask("PUT", "/a.json?ns=demo", json.dumps(raw))
-        stored = served.worker.shard.tree("demo").root["a"]
+        stored = unpacked(served.worker.shard.tree("demo").root["a"])
         assert (stored["n"], stored["at"]) == (5, served.worker.now_ms())
         assert served.worker.shard.entries[-1][0][2] == stored
 

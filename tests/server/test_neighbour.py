@@ -21,8 +21,10 @@ BODY = json.dumps(
 assert 30e6 < len(BODY) < 40e6
 
 ANSWERS_MIN = 600
-"""While a large write or listen goes on: there are thousands of slices, and about one answer for each. Done in one step, the same
-work let two hundred through, all of them while the bytes came in."""
+"""While a large write goes on: there are thousands of slices, and about one answer for each. Done in one step, the same work let
+two hundred through, all of them while the bytes came in."""
+READ_ANSWERS_MIN = 150
+"""While it is listened to and got, which takes a fraction of that: packed values leave as they are."""
 
 
 @pytest.fixture(scope="module")
@@ -78,4 +80,4 @@ def test_a_neighbour_is_answered_while_a_client_listens_to_a_large_tree_and_gets
         assert [push["b"]["s"] for push in large.pushes if push.get("r") == listen] == ["ok"]
         large.close()
 
-    assert answers_during(server, listen) > ANSWERS_MIN
+    assert answers_during(server, listen) > READ_ANSWERS_MIN

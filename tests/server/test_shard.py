@@ -23,6 +23,7 @@ from meadowlark.server.graveyard import Graveyard
 from meadowlark.server.profile import Profile
 from meadowlark.server.shard import Hosted, Receiver, Shard
 from meadowlark.testing import Fault, MemoryFiles
+from meadowlark.tree import unpacked
 
 NOW = 1_700_000_000_000
 
@@ -106,7 +107,7 @@ class Life:
         raise AssertionError("the snapshot does not end")
 
     async def read(self, name: str, path: tuple[str, ...] = ()) -> Any:
-        return (await self.shard.open(name)).database.tree.get(path)
+        return unpacked((await self.shard.open(name)).database.tree.get(path))
 
 
 def run(scenario: Callable[[MemoryFiles], Awaitable[None]]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from meadowlark.tree import Node, Path
+from meadowlark.tree.pages import Pages
 
 Leaves = dict[Path, Any]
 
@@ -81,6 +82,8 @@ class Model:
 
 def canonical(node: Any) -> Any:
     """`node` so that equal means the same JSON: types told apart, order of keys left out. Shares nothing with `node`."""
+    if type(node) is Pages:
+        node = dict(node.items()) | ({} if node.priority is None else {".priority": node.priority})
     if type(node) is dict:
         return {key: canonical(child) for key, child in node.items()}
     return (type(node).__name__, node)

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from meadowlark.tree import Change, Node, Path, Tree
+from meadowlark.tree import Change, Node, Path, Tree, unpacked
 from tests.tree.model import LEAVES, NODES, PATHS, PRIORITIES, PRIORITY_PATHS, Model, canonical
 
 
@@ -85,11 +85,11 @@ class TreeBesideModel(RuleBasedStateMachine):
         for node, shown in self.replaced:
             assert canonical(node) == shown
 
-    def write(self, path: Path, node: Node | None, *, own: bool = False) -> None:
-        """One write on both, with its Change compared. own: `node` is given as it is, not as a copy."""
+    def write(self, path: Path, node: Node | None, *, own: bool = False, stored: Node | None = None) -> None:
+        """One write on both, with its Change compared. own: `node` is given, not a copy. stored: another form of it."""
         before = canonical(self.model.build(path))
-        settled = self.model.set(path, node)
-        change = self.tree.set(path, node if own else copy.deepcopy(node))
+        settled = self.model.set(path, unpacked(node))
+        change = self.tree.set(path, stored or (node if own else copy.deepcopy(node)))
         self.last = change
         if settled is None:
             assert change is None

@@ -16,11 +16,18 @@ from meadowlark.journal import Journal, Snapshots
 from meadowlark.limits import LARGE_BYTES
 from meadowlark.server.graveyard import Graveyard
 from meadowlark.server.slicer import Slicer, Steps
-from meadowlark.tree import Tree, decode_slices
+from meadowlark.tree import Tree, decode_packed_slices, decode_slices, pack_tree_slices
 
 BATCH_BYTES = 4 * 1024 * 1024
 """Of records read before they are repeated."""
 BATCH_RECORDS = 2_000
+
+PACKED_BYTES_MIN = 4 * 1024 * 1024
+"""Of a tree's JSON held as dicts, from which on the wide maps in it are packed: less stays as quick as can be, and costs a
+worker some tens of megabytes at most for each database."""
+
+_WRITES = b'[["w",'
+"""How a record of writes begins. The other large ones are of what sessions queue, which is no value of the tree yet."""
 
 Record = tuple[int, bytes]
 
@@ -34,13 +41,14 @@ async def load(
     snapshot_bytes = record_bytes = 0
     if snapshot is not None:
         snapshot_bytes = len(snapshot.data)
-        database.tree = Tree(await slicer.run(decode_slices(snapshot.data)))
+        database.tree = Tree(await slicer.run(decode_packed_slices(snapshot.data)))
         database.sequence = snapshot.sequence
         database.restore(snapshot.sessions)
     records = journal.records(database.name, database.sequence)
     while batch := await loop.run_in_executor(None, _read_batch, records):
         record_bytes += sum([len(body) for _, body in batch])
         await slicer.run(_replay(database, batch, graveyard))
+    await slicer.run(pack_tree_slices(database.tree, graveyard.bury, least=PACKED_BYTES_MIN))
     return snapshot_bytes, record_bytes
 
 
@@ -57,7 +65,12 @@ def _read_batch(records: Iterator[Record]) -> list[Record]:
 
 def _replay(database: Database, batch: list[Record], graveyard: Graveyard) -> Steps:
     for sequence, body in batch:
-        entries = (yield from decode_slices(body)) if len(body) > LARGE_BYTES else orjson.loads(body)
+        if len(body) <= LARGE_BYTES:
+            entries = orjson.loads(body)
+        elif body.startswith(_WRITES):
+            entries = yield from decode_packed_slices(body)
+        else:
+            entries = yield from decode_slices(body)
         for node in database.replay(sequence, entries):
             graveyard.bury(node)
         yield

@@ -47,11 +47,11 @@ from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.limits import JOURNAL_BACKLOG_BYTES_MAX, SNAPSHOT_BYTES_MIN
 from meadowlark.server.graveyard import Graveyard
 from meadowlark.server.lanes import Lane
-from meadowlark.server.loading import load
+from meadowlark.server.loading import PACKED_BYTES_MIN, load
 from meadowlark.server.slicer import Slicer, Steps
 from meadowlark.server.stopwatch import Stopwatch
 from meadowlark.server.watching import Carried, Told, Watcher
-from meadowlark.tree import Node, encode, encode_slices
+from meadowlark.tree import Node, encode, encode_slices, pack_tree_slices
 
 log = structlog.get_logger()
 
@@ -101,8 +101,8 @@ class Hosted:
     """One database in memory, with what the rim keeps about it."""
 
     __slots__ = (
-        "bury", "clients", "database", "lane", "name", "snapshot_bytes", "snapshotting", "stopped", "unsaved_bytes", "used_at",
-        "users", "watchers",
+        "bury", "clients", "database", "lane", "name", "packing", "snapshot_bytes", "snapshotting", "stopped", "unpacked_bytes",
+        "unsaved_bytes", "used_at", "users", "watchers",
     )  # fmt: skip
 
     def __init__(self, database: Database, bury: Callable[[Node | None], None] = _forget) -> None:
@@ -119,6 +119,9 @@ class Hosted:
         self.used_at = 0.0
         self.unsaved_bytes = 0
         """Of records since the last snapshot."""
+        self.unpacked_bytes = 0
+        """Of records since the tree was last packed."""
+        self.packing = False
         self.snapshot_bytes = 0
         self.snapshotting = False
         self.watchers: tuple[Watcher, ...] = ()
@@ -363,6 +366,7 @@ class Shard:
                 waiter = (holder, encoded, reply.request, read_at or self._stopwatch.begun_at)
         self._journal.append(hosted.name, commit.sequence, body, waiter)
         hosted.unsaved_bytes += len(body)
+        hosted.unpacked_bytes += len(body)
         if hosted.unsaved_bytes > SNAPSHOT_BYTES_MIN and hosted.unsaved_bytes > hosted.snapshot_bytes:
             self._begin_snapshot(hosted)
 
@@ -455,18 +459,32 @@ class Shard:
         return barrier
 
     async def tidy(self) -> None:
-        """Once in a while: snapshots for what holds the journal's oldest segments, and idle databases leave memory."""
+        """Once in a while: snapshots for what holds the journal's oldest segments, trees that grew are packed, and idle
+        databases leave memory."""
         for name in self._journal.pinning_databases():
             try:
                 self._begin_snapshot(await self.open(name))
             except Refused as refused:
                 log.error("database pins the journal", database=name, error=refused.text)
+        for hosted in self._hosted.values():
+            if hosted.unpacked_bytes > PACKED_BYTES_MIN and not hosted.packing:
+                hosted.packing = True
+                self._start(self._pack(hosted))
         before = time.monotonic() - self._settings.idle_database_seconds
         for hosted in list(self._hosted.values()):
             if hosted.database.wants_tidying:
                 self.apply(hosted, Tidy())
             if not hosted.users and hosted.used_at < before and not hosted.snapshotting:
                 await self._put_away(hosted)
+
+    async def _pack(self, hosted: Hosted) -> None:
+        hosted.unpacked_bytes = 0
+        try:
+            count = await self._slicer.run(pack_tree_slices(hosted.database.tree, hosted.bury, least=PACKED_BYTES_MIN))
+        finally:
+            hosted.packing = False
+        if count:
+            log.info("packed", database=hosted.name, maps=count)
 
     async def _put_away(self, hosted: Hosted) -> None:
         if hosted.unsaved_bytes:

@@ -1,7 +1,8 @@
 """The tree: paths, orders, node values, writes, hashes and the ways in and out. Knows nobody who listens or asks."""
 
 from meadowlark.tree.decode import decode_slices
-from meadowlark.tree.export import encode, encode_slices, is_large, plain, shallow
+from meadowlark.tree.decode_packed import decode_packed_slices
+from meadowlark.tree.export import encode, encode_slices, plain, shallow, unpacked
 from meadowlark.tree.hashes import matches, node_hash
 from meadowlark.tree.known_hashes import KnownHashes, hash_slices
 from meadowlark.tree.node import (
@@ -11,6 +12,7 @@ from meadowlark.tree.node import (
     canonical_number,
     child_count,
     children,
+    children_in_key_order,
     find,
     find_child,
     from_json,
@@ -22,13 +24,16 @@ from meadowlark.tree.node import (
     priority_from_json,
     priority_of,
     resolve,
+    take_out,
     value_of,
     with_priority,
 )
 from meadowlark.tree.order import key_order, priority_order, utf16_order
+from meadowlark.tree.packing import pack_slices, pack_tree_slices
 from meadowlark.tree.paths import PRIORITY, VALUE, Path, check_path, find_key_fault, format_path, parse_path
 from meadowlark.tree.prepare import Prepared, prepare_decoded, prepare_slices
 from meadowlark.tree.tree import Change, Tree
+from meadowlark.tree.weight import is_large
 
 __all__ = [
     "PRIORITY",
@@ -45,6 +50,8 @@ __all__ = [
     "check_path",
     "child_count",
     "children",
+    "children_in_key_order",
+    "decode_packed_slices",
     "decode_slices",
     "encode",
     "encode_slices",
@@ -63,6 +70,8 @@ __all__ = [
     "matches",
     "node_count_up_to",
     "node_hash",
+    "pack_slices",
+    "pack_tree_slices",
     "parse_path",
     "plain",
     "prepare_decoded",
@@ -72,6 +81,8 @@ __all__ = [
     "priority_order",
     "resolve",
     "shallow",
+    "take_out",
+    "unpacked",
     "utf16_order",
     "value_of",
     "with_priority",

@@ -53,10 +53,10 @@ def decode_slices(data: bytes | bytearray | memoryview, *, slice_bytes: int = 32
     A slice is larger only where there is no comma to cut at: a long string is one piece, decoded in one go.
     """
     text = memoryview(data)
-    whole = _Whole()
+    whole = Whole()
     start = 0
     while True:
-        piece = yield from _cut(text, start, slice_bytes)
+        piece = yield from cut(text, start, slice_bytes)
         whole.add(piece)
         if piece.is_last:
             return whole.root
@@ -73,7 +73,7 @@ class _Piece(NamedTuple):
     is_last: bool
 
 
-def _cut(text: memoryview, start: int, slice_bytes: int) -> Generator[None, None, _Piece]:
+def cut(text: memoryview, start: int, slice_bytes: int) -> Generator[None, None, _Piece]:
     """The text from `start` to a comma outside of strings, or to the end. Yields between blocks without such a comma."""
     blocks: list[bytes] = []
     skeletons: list[bytes] = []
@@ -124,17 +124,17 @@ def _skeleton(block: bytes) -> bytes:
     return block.translate(None, _NOT_STRUCTURE)
 
 
-class _Whole:
-    """What has been put together so far. `root` is complete after the last piece."""
+class Whole:
+    """What has been put together so far. `root` is complete after the last piece. Complete members may be taken out of `open`."""
 
-    __slots__ = ("_kinds", "_open", "root")
+    __slots__ = ("_kinds", "open", "root")
 
     def __init__(self) -> None:
         self.root: Any = None
         self._kinds = ""
         """Opening brackets of the containers that go on, outermost first."""
-        self._open: list[_Container] = []
-        """Those containers."""
+        self.open: list[_Container] = []
+        """Those containers. Never changed itself."""
 
     def add(self, piece: _Piece) -> None:
         """Takes the next piece. Raises JSONDecodeError."""
@@ -153,13 +153,13 @@ class _Whole:
             self.root = part
             parts = []
         begun = _find_begun(parts[kept - 1] if parts else [part], openers, name) if openers else []
-        for container, more in zip(self._open, parts, strict=True):
+        for container, more in zip(self.open, parts, strict=True):
             if type(container) is list:
                 container.extend(more)
             else:
                 container.update(more)
         self._kinds = kinds
-        self._open = self._open[:kept] + begun
+        self.open = self.open[:kept] + begun
 
     def _before(self, mark: bytes) -> bytes:
         """Brackets that put a piece in its place."""

@@ -1,7 +1,8 @@
 """The ways out: export form for the socket and for backups, plain form with arrays for REST.
 
-The form in memory is the export form, so `encode` is one call. The plain form drops priorities and turns maps whose keys
-look like an array's back into arrays, as Firebase's REST API does: every key `0|[1-9][0-9]*`, the largest below twice the count.
+The form in memory is the export form, so `encode` is one call, in which Pages are joined as they are. The plain form drops
+priorities and turns maps whose keys look like an array's back into arrays, as Firebase's REST API does: every key
+`0|[1-9][0-9]*`, the largest below twice the count.
 Source: docs/semantics.md "Arrays".
 """
 
@@ -13,25 +14,36 @@ from typing import Any
 import orjson
 
 from meadowlark.tree.node import Node, children, is_leaf, is_map, value_of, with_priority
+from meadowlark.tree.pages import PAGE_BYTES_MAX, Pages
 from meadowlark.tree.paths import PRIORITY, VALUE
-
-encode = orjson.dumps
-"""The export form of a node as JSON; `null` for None."""
+from meadowlark.tree.weight import weight_up_to
 
 Form = Callable[[Node | None], Any]
 
-LARGE_WEIGHT = 65_536
-"""About the bytes from which on a value is encoded in slices."""
 
-_FEW_ENTRIES = 64
-_SHORT_TEXT = 256
+def encode(node: Node | None) -> bytes:
+    """The export form of a node as JSON; `null` for None. `node` may also be JSON that has nodes in it."""
+    return orjson.dumps(node, _fragment)
 
-_ENTRY_WEIGHT = 16
-"""Bytes that an entry is taken to need beside its key and text, when the size of JSON is estimated."""
+
+def _fragment(node: Any) -> orjson.Fragment:
+    if type(node) is not Pages:
+        raise TypeError
+    return orjson.Fragment(b"".join(_parts_of_pages(node, _same, PAGE_BYTES_MAX)))
+
+
+def unpacked(node: Node | None) -> Node | None:
+    """`node` with a dict in place of each Pages."""
+    if type(node) is Pages:
+        shown = {key: unpacked(child) for key, child in node.items()}
+        return shown if node.priority is None else {PRIORITY: node.priority, **shown}
+    return {key: unpacked(child) for key, child in node.items()} if type(node) is dict else node
 
 
 def plain(node: Node | None) -> Any:
     """`node` as REST shows it: no priorities, arrays where the keys say so. Holes are None. Shares nothing with the tree."""
+    if type(node) is Pages:
+        node = dict(node.items())
     if type(node) is not dict:
         return node
     if PRIORITY in node:
@@ -40,11 +52,11 @@ def plain(node: Node | None) -> Any:
     if length is not None:
         array: list[Any] = [None] * length
         for key, child in node.items():
-            array[int(key)] = child if type(child) is not dict else plain(child)
+            array[int(key)] = plain(child)
         return array
     shown = node.copy()
     for key, child in node.items():
-        if type(child) is dict:
+        if type(child) is dict or type(child) is Pages:
             shown[key] = plain(child)
     return shown
 
@@ -79,21 +91,53 @@ def encode_slices(node: Node | None, *, with_priorities: bool, slice_bytes: int 
 
 
 def _parts(node: Node | None, form: Form, part_weight: int) -> Iterator[bytes]:
-    if is_map(node) and _weight_up_to(node, part_weight) > part_weight:
+    if is_map(node) and weight_up_to(node, part_weight) > part_weight:
         yield from _parts_of_map(node, form, part_weight)
     else:
         yield encode(form(node))
 
 
+def _parts_of_pages(node: Pages, form: Form, part_weight: int) -> Iterator[bytes]:
+    """A page goes out as it is where its form is that of memory, which is seen once and remembered until it changes."""
+    if form is plain and _pages_array_length(node) is not None:
+        yield from _parts_of_map(node, form, part_weight)
+        return
+    separator = b"{"
+    if form is not plain and node.priority is not None:
+        yield b'{".priority":' + encode(node.priority)
+        separator = b","
+    for page in node.pages:
+        data = page.encoded()
+        if len(data) > 2:
+            if form is plain and not page.is_plain:
+                shown = encode({key: plain(child) for key, child in orjson.loads(data).items()})
+                page.is_plain = shown == data
+                data = shown
+            yield separator + data[1:-1]
+            separator = b","
+        for key, child in list(page.kept.items()) if page.kept else ():
+            yield separator + encode(key) + b":"
+            yield from _parts(child, form, part_weight)
+            separator = b","
+    yield b"}"
+
+
 def _parts_of_map(node: Node, form: Form, part_weight: int) -> Iterator[bytes]:
     """Light children go out together, as many as one part holds; heavy ones are opened in their turn."""
-    length = _array_length(node) if form is plain else None
+    length = None
+    if type(node) is Pages:
+        length = _pages_array_length(node) if form is plain else None
+        if length is None:
+            yield from _parts_of_pages(node, form, part_weight)
+            return
+    elif form is plain:
+        length = _array_length(node)
     yield b"{" if length is None else b"["
     separator = b""
     group: dict[str, Any] = {}
     group_weight = 0
     for key, child in _entries(node, form, length):
-        weight = len(key) + _weight_up_to(child, part_weight)
+        weight = len(key) + weight_up_to(child, part_weight)
         if group and group_weight + weight > part_weight:
             yield separator + _encode_group(group, length)
             separator = b","
@@ -110,11 +154,22 @@ def _parts_of_map(node: Node, form: Form, part_weight: int) -> Iterator[bytes]:
     yield b"}" if length is None else b"]"
 
 
-def _entries(node: dict[str, Node], form: Form, length: int | None) -> Iterable[tuple[str, Node | None]]:
+def _entries(node: Node, form: Form, length: int | None) -> Iterable[tuple[str, Node | None]]:
     """(key, child) pairs to be shown, in order; those of an array of `length` with its holes."""
+    if type(node) is Pages:
+        return _array_entries(node)
     if length is not None:
         return ((key, node.get(key)) for key in map(str, range(length)))
     return children(node) if form is plain else node.items()
+
+
+def _array_entries(node: Pages) -> Iterator[tuple[str, Node | None]]:
+    expected = 0
+    for key, child in node.items():
+        for hole in range(expected, int(key)):
+            yield str(hole), None
+        yield key, child
+        expected = int(key) + 1
 
 
 def _encode_group(group: dict[str, Any], length: int | None) -> bytes:
@@ -122,43 +177,16 @@ def _encode_group(group: dict[str, Any], length: int | None) -> bytes:
     return encode(group if length is None else list(group.values()))[1:-1]
 
 
-def is_large(node: Node | None) -> bool:
-    """Whether encoding `node`, or freeing it, takes a good part of a millisecond. Quick for records, which mostly are not."""
-    if type(node) is not dict:
-        return False
-    if len(node) <= _FEW_ENTRIES:
-        for child in node.values():
-            kind = type(child)
-            if kind is dict or (kind is str and len(child) > _SHORT_TEXT):
-                break
-        else:
-            return False
-    return _weight_up_to(node, LARGE_WEIGHT) > LARGE_WEIGHT
-
-
-def _weight_up_to(node: Node | None, limit: int) -> int:
-    """About the bytes of `node` as JSON; looks no further than what makes it more than `limit`."""
-    if type(node) is str:
-        return len(node) + _ENTRY_WEIGHT
-    if type(node) is not dict:
-        return _ENTRY_WEIGHT
-    weight, todo = 0, [node]
-    while todo:
-        top = todo.pop()
-        weight += len(top) * _ENTRY_WEIGHT
-        if weight > limit:
-            break
-        weight += len("".join(top))
-        for child in top.values():
-            if type(child) is str:
-                weight += len(child)
-            elif type(child) is dict:
-                todo.append(child)
-    return weight
-
-
 def _same(node: Node | None) -> Node | None:
     return node
+
+
+def _pages_array_length(node: Pages) -> int | None:
+    """`_array_length` for Pages: the last key in their order is the largest."""
+    if node.other_count:
+        return None
+    last = node.last_key()
+    return 1 + int(last) if len(last) <= len(str(2 * node.count)) and int(last) < 2 * node.count else None
 
 
 def _array_length(node: dict[str, Node]) -> int | None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from meadowlark.tree.node import Leaf, Node, priority_of
 from meadowlark.tree.order import key_order, priority_order
+from meadowlark.tree.pages import Pages
 from meadowlark.tree.paths import PRIORITY, VALUE
 
 NumberHex = Callable[[int | float], str]
@@ -38,7 +39,10 @@ def matches(node: Node | None, expected: str) -> bool:
 def _hash(node: Node | None, number_hex: NumberHex) -> str:
     if node is None:
         return ""
-    text = _leaf_text(node, number_hex) if type(node) is not dict else _dict_text(node, number_hex)
+    if type(node) is dict:
+        text = _dict_text(node, number_hex)
+    else:
+        text = _pages_text(node, number_hex) if type(node) is Pages else _leaf_text(node, number_hex)
     return b64encode(sha1(text.encode(), usedforsecurity=False).digest()).decode()
 
 
@@ -49,6 +53,13 @@ def _dict_text(node: dict[str, Node], number_hex: NumberHex) -> str:
     return text + "".join([f":{key}:{_hash(node[key], number_hex)}" for key in _hash_order(node)])
 
 
+def _pages_text(node: Pages, number_hex: NumberHex) -> str:
+    text = priority_text(node.priority, number_hex)
+    hashed = [(priority_order(priority_of(child)), f":{key}:{_hash(child, number_hex)}") for key, child in node.items()]
+    hashed.sort(key=lambda pair: pair[0])  # Those of one priority stay in key order.
+    return text + "".join([part for _, part in hashed])
+
+
 def priority_text(priority: Leaf | None, number_hex: NumberHex | None = None) -> str:
     """What the text of a node with this priority begins with."""
     return "" if priority is None else f"priority:{_leaf_text(priority, number_hex or _double_hex)}:"
@@ -57,7 +68,7 @@ def priority_text(priority: Leaf | None, number_hex: NumberHex | None = None) ->
 def _hash_order(node: dict[str, Node]) -> list[str]:
     """Keys of the children by priority, then by key."""
     keys = sorted(node.keys() - {PRIORITY} if PRIORITY in node else node, key=key_order)
-    if any(type(child) is dict and PRIORITY in child for child in node.values()):
+    if any((type(child) is dict and PRIORITY in child) or type(child) is Pages for child in node.values()):
         keys.sort(key=lambda key: priority_order(priority_of(node[key])))
     return keys
 

@@ -1,8 +1,9 @@
 """Node values: what stands at a path, and the way in from JSON.
 
-A node is a leaf (`bool`, `int`, `float`, `str`) or a `dict` of non-empty nodes by key. A priority is kept as the export
-format writes it: `{".priority": p, "a": …}` on a map, `{".value": v, ".priority": p}` on a leaf, so the form in
-memory is the export form and encoding is one call. `None` is absence and never stands inside a node; a map is never empty.
+A node is a leaf (`bool`, `int`, `float`, `str`) or a map of non-empty nodes by key: a `dict`, or `Pages` where it is wide.
+A priority is kept as the export format writes it: `{".priority": p, "a": …}` on a map, `{".value": v, ".priority": p}` on a
+leaf, so the form in memory is the export form and encoding is one call. `None` is absence and never stands inside a node; a map
+is never empty.
 Numbers are IEEE doubles; integral ones below 2^63 are held as `int`, so they print without a fraction; -0 is held as 0.
 
 In Python `True == 1 == 1.0`: never compare nodes with `==` to learn whether they are the same JSON.
@@ -22,11 +23,13 @@ import msgspec
 
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import PATH_DEPTH_MAX, STRING_BYTES_MAX
+from meadowlark.tree.order import key_order
+from meadowlark.tree.pages import Pages
 from meadowlark.tree.paths import PRIORITY, SERVER_VALUE, VALUE, are_plain_keys, find_key_fault
 
 Leaf = bool | int | float | str
 Node = Any
-"""Leaf | dict[str, Node]; a recursive alias costs mypy more than it tells."""
+"""Leaf | dict[str, Node] | Pages; a recursive alias costs mypy more than it tells."""
 
 _LEAF_TYPES = frozenset((bool, int, float, str))
 
@@ -115,18 +118,18 @@ def canonical_number(number: int | float) -> int | float:
 
 def is_leaf(node: Node) -> bool:
     """Whether `node` (not None) has a value of its own rather than children."""
-    return type(node) is not dict or VALUE in node
+    return VALUE in node if type(node) is dict else type(node) is not Pages
 
 
 def value_of(node: Node | None) -> Leaf | None:
     """The value of a leaf, without its priority; None for a map or for nothing."""
     if type(node) is dict:
         return node.get(VALUE)
-    return node
+    return None if type(node) is Pages else node
 
 
 def priority_of(node: Node | None) -> int | float | str | None:
-    return node.get(PRIORITY) if type(node) is dict else None
+    return node.get(PRIORITY) if type(node) is dict or type(node) is Pages else None
 
 
 def with_priority(node: Node, priority: int | float | str | None) -> Node:
@@ -134,8 +137,10 @@ def with_priority(node: Node, priority: int | float | str | None) -> Node:
     if is_leaf(node):
         leaf = value_of(node)
         return leaf if priority is None else {VALUE: leaf, PRIORITY: priority}
-    changed: dict[str, Node] = node.copy()
-    if priority is None:
+    changed: Any = node.copy()
+    if type(changed) is Pages:
+        changed.priority = priority
+    elif priority is None:
         changed.pop(PRIORITY, None)
     else:
         changed[PRIORITY] = priority
@@ -148,6 +153,29 @@ def children(node: Node | None) -> Iterator[tuple[str, Node]]:
         for key, child in node.items():
             if key != PRIORITY:
                 yield key, child
+    elif type(node) is Pages:
+        yield from node.items()
+
+
+def children_in_key_order(
+    node: Node | None, start: str | None = None, end: str | None = None, *, reverse: bool = False
+) -> Iterator[tuple[str, Node]]:
+    """(key, child) in key order, or backwards, from the key `start` to the key `end`, both included; None: from or to the very
+    first or last. Cheap from anywhere in Pages, which must not change meanwhile; a dict is sorted for each call."""
+    low, high = None if start is None else key_order(start), None if end is None else key_order(end)
+    if type(node) is Pages:
+        pairs = node.items_reversed(end) if reverse else node.items() if start is None else node.items_from(start)
+    else:
+        pairs = iter(sorted(children(node), key=lambda pair: key_order(pair[0]), reverse=reverse))
+    if low is None and high is None:
+        yield from pairs
+        return
+    for key, child in pairs:
+        order = key_order(key)
+        if (low is None or order >= low) and (high is None or order <= high):
+            yield key, child
+        elif (low is not None and order < low) if reverse else (high is not None and order > high):
+            return
 
 
 def make_map(pairs: Iterable[tuple[str, Node]]) -> Node | None:
@@ -156,9 +184,9 @@ def make_map(pairs: Iterable[tuple[str, Node]]) -> Node | None:
 
 
 def child_count(node: Node | None) -> int:
-    if type(node) is not dict or VALUE in node:
-        return 0
-    return len(node) - (PRIORITY in node)
+    if type(node) is not dict:
+        return node.count if type(node) is Pages else 0
+    return 0 if VALUE in node else len(node) - (PRIORITY in node)
 
 
 def node_count_up_to(node: Node | None, limit: int) -> int:
@@ -168,13 +196,13 @@ def node_count_up_to(node: Node | None, limit: int) -> int:
         top = todo.pop()
         count += child_count(top)
         if count <= limit:
-            todo.extend([child for _, child in children(top) if type(child) is dict])
+            todo.extend([child for _, child in children(top) if type(child) is dict or type(child) is Pages])
     return count
 
 
 def is_map(node: Node | None) -> bool:
     """Whether `node` has children."""
-    return type(node) is dict and VALUE not in node
+    return VALUE not in node if type(node) is dict else type(node) is Pages
 
 
 def is_same_leaf(node: Node | None, other: Node | None) -> bool:
@@ -182,15 +210,24 @@ def is_same_leaf(node: Node | None, other: Node | None) -> bool:
     return type(node) is type(other) and type(node) in _LEAF_TYPES and bool(node == other)
 
 
+def take_out(node: Node) -> Node | None:
+    """Takes something out of a map that nobody needs any more: a child, or a dict of children; None if nothing is left."""
+    if type(node) is dict:
+        return node.popitem()[1] if node else None
+    return node.take_page() if node.pages else None
+
+
 def find_child(node: Node | None, key: str) -> Node | None:
     """The child of `node` at `key`, which is no pseudo-key; None if there is none."""
-    return node.get(key) if type(node) is dict and VALUE not in node else None
+    if type(node) is dict:
+        return node.get(key) if VALUE not in node else None
+    return node.get(key) if type(node) is Pages else None
 
 
 def find(node: Node | None, path: tuple[str, ...]) -> Node | None:
     """What stands at `path` below `node`, or None. A last `.priority` finds the priority."""
     for key in path:
-        if type(node) is not dict or key == VALUE:
+        if (type(node) is not dict and type(node) is not Pages) or key == VALUE:
             return None
         node = node.get(key)
     return node

@@ -1,4 +1,4 @@
-"""A large value made ready to be written, in slices: decoded, checked, brought into its one form, and encoded.
+"""A large value made ready to be written, in slices: decoded, checked, brought into its one form, packed, and encoded.
 
 All of it happens off the tree, so that writing what came out is one step however large it is. What is refused is refused with
 the words that `from_json` has for it. In step with node.py: `_fill_map` and `_fill_array` are `_parse_map` and `_parse_array`
@@ -18,6 +18,7 @@ from meadowlark.limits import PATH_DEPTH_MAX
 from meadowlark.tree.decode import decode_slices
 from meadowlark.tree.export import encode_slices
 from meadowlark.tree.node import Fault, Node, ServerValue, check_bottom, check_keys, parse, parse_priority, parse_special
+from meadowlark.tree.packing import pack_slices
 from meadowlark.tree.paths import PRIORITY, SERVER_VALUE, VALUE, are_plain_keys
 
 STEP_NODES = 1_500
@@ -56,6 +57,7 @@ def prepare_decoded(raw: Any, depth: int = 0) -> Generator[None, None, Prepared]
         raise fault.refusal() from None
     pieces: list[bytes] = []
     if not waiting:
+        node = yield from pack_slices(node)
         for piece in encode_slices(node, with_priorities=True):
             pieces.append(piece)
             yield

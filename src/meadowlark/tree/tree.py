@@ -12,10 +12,17 @@ Does not know: who listens, who asks, whether the write was allowed.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
-from meadowlark.tree.node import Node, find, is_leaf, priority_of, with_priority
+from meadowlark.tree.node import Node, child_count, children, find, find_child, is_leaf, is_map, priority_of, with_priority
+from meadowlark.tree.pages import Pages
 from meadowlark.tree.paths import PRIORITY, VALUE, Path
+
+Keys = set[str]
+Map = Any
+"""dict[str, Node] | Pages"""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -36,11 +43,14 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 class Tree:
     """One JSON tree. Fields are read freely; only `set` changes it."""
 
-    __slots__ = ("_frozen_count", "_owned", "root")
+    __slots__ = ("_frozen_count", "_owned", "_watched", "_written", "root")
 
     def __init__(self, root: Node | None = None) -> None:
         self.root: Node | None = root
         self._frozen_count = 0
+        self._watched: Path | None = None
+        """Where a map is being packed, and the keys of children written there meanwhile."""
+        self._written: set[str] = set()
         self._owned: set[int] | None = None
         """While views are frozen: ids of maps made since the last freeze, which no view can hold. An id may be used again
         after its map is gone, but only by a map made later still, so membership stays right. One entry a map copied or made,
@@ -56,6 +66,8 @@ class Tree:
         A leaf on the way becomes a map and keeps its priority; maps left empty vanish upwards. `path` may end in `.priority`:
         then `node` is a priority, and a priority on nothing is ignored. Cost: the depth, and copies while views are frozen.
         """
+        if self._watched is not None:
+            self._note(path)
         if not path:
             before, self.root = self.root, node
             return None if before is None and node is None else Change(path, before, node, path)
@@ -65,7 +77,7 @@ class Tree:
             return self._remove(path)
         parent = self._open_map(path[:-1])
         before = parent.get(path[-1])
-        parent[path[-1]] = node
+        self._put(parent, path[-1], node)
         return Change(path, before, node, path)
 
     def freeze(self) -> Node | None:
@@ -80,11 +92,39 @@ class Tree:
         if not self._frozen_count:
             self._owned = None
 
+    def watch(self, path: Path) -> Keys:
+        """The keys of the children of `path` at or below which is written from now until `unwatch`: a set that grows."""
+        assert self._watched is None, "one map is packed at a time"
+        self._watched, self._written = path, set()
+        return self._written
+
+    def unwatch(self) -> None:
+        self._watched, self._written = None, set()
+
+    def replace(self, path: Path, node: Node) -> None:
+        """Puts at `path` what stands there already, in another form."""
+        if path:
+            self._put(self._open_map(path[:-1]), path[-1], node)
+        else:
+            self.root = node
+
+    def _note(self, path: Path) -> None:
+        watched = self._watched
+        assert watched is not None
+        if len(path) > len(watched) and path[: len(watched)] == watched:
+            self._written.add(path[len(watched)])
+
     def check(self) -> None:
         """Asserts the invariants over the whole tree; for tests."""
         todo = [] if self.root is None else [self.root]
         while todo:
             node = todo.pop()
+            if type(node) is Pages:
+                assert node.count, "a map is empty"
+                assert type(node.priority) in (type(None), int, float, str), "a priority is no number and no string"
+                node.check()
+                todo.extend([child for _, child in children(node)])
+                continue
             if type(node) is not dict:
                 assert type(node) in (bool, int, float, str), f"a {type(node).__name__} stands for a leaf"
                 continue
@@ -93,23 +133,32 @@ class Tree:
             assert type(node.get(PRIORITY)) in (type(None), int, float, str), "a priority is no number and no string"
             todo.extend(node.values())
 
-    def _open_map(self, path: Path) -> dict[str, Node]:
+    def _open_map(self, path: Path) -> Map:
         """The map at `path`, made or made of a leaf where needed, free to be changed."""
         owned = self._owned
-        node = self.root
+        node: Any = self.root
         if type(node) is not dict or VALUE in node or owned is not None:
             node = self.root = self._writable(node)
         for key in path:
-            child = node.get(key)
+            child = node.get(key) if type(node) is dict else node.open(key, owned)
             if type(child) is not dict or VALUE in child or owned is not None:
-                child = node[key] = self._writable(child)
+                made = self._writable(child)
+                if made is not child:
+                    self._put(node, key, made)
+                    child = made
             node = child
         return node
 
-    def _writable(self, node: Node | None) -> dict[str, Node]:
+    def _put(self, parent: Map, key: str, node: Node) -> None:
+        if type(parent) is Pages:
+            parent.put(key, node, self._owned)
+        else:
+            parent[key] = node
+
+    def _writable(self, node: Any) -> Map:
         """A map like `node` that no frozen view holds: itself, a copy, or a new one in place of a leaf."""
         owned = self._owned
-        if type(node) is dict and VALUE not in node:
+        if is_map(node):
             if owned is None or id(node) in owned:
                 return node
             made = node.copy()
@@ -128,7 +177,11 @@ class Tree:
         if keep < 0:
             self.root = None
             return Change(path, before, None, ())
-        del self._open_map(path[:keep])[path[keep]]
+        parent = self._open_map(path[:keep])
+        if type(parent) is Pages:
+            parent.remove(path[keep], self._owned)
+        else:
+            del parent[path[keep]]
         return Change(path, before, None, path[: keep + 1])
 
     def _last_to_keep(self, path: Path) -> int:
@@ -136,9 +189,9 @@ class Tree:
         node: Node = self.root
         keep = -1
         for depth, key in enumerate(path):
-            if len(node) - (PRIORITY in node) > 1:
+            if child_count(node) > 1:
                 keep = depth
-            node = node[key]
+            node = find_child(node, key)
         return keep
 
     def _set_priority(self, path: Path, priority: Node | None) -> Change | None:
@@ -148,15 +201,13 @@ class Tree:
             return None
         before = priority_of(node)
         if is_leaf(node):
-            self._replace(target, with_priority(node, priority))
-        elif priority is None:
-            self._open_map(target).pop(PRIORITY, None)
+            self.replace(target, with_priority(node, priority))
         else:
-            self._open_map(target)[PRIORITY] = priority
+            opened = self._open_map(target)
+            if type(opened) is Pages:
+                opened.priority = priority
+            elif priority is None:
+                opened.pop(PRIORITY, None)
+            else:
+                opened[PRIORITY] = priority
         return Change(path, before, priority, path)
-
-    def _replace(self, path: Path, node: Node) -> None:
-        if path:
-            self._open_map(path[:-1])[path[-1]] = node
-        else:
-            self.root = node

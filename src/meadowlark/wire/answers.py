@@ -27,6 +27,7 @@ from meadowlark.tree import (
     node_hash,
     plain,
     shallow,
+    unpacked,
 )
 from meadowlark.wire.http import JSON_TYPE, Body, Response
 from meadowlark.wire.rest import NULL_ETAG, Action, RestRequest
@@ -45,7 +46,7 @@ RETRY_SECONDS = 5
 """After which to try again what the server cannot do now."""
 
 _SLICE_BYTES = 65_536
-_SHALLOW_SLICE_KEYS = 4_096
+_SHALLOW_SLICE_KEYS = 2_048
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 _UNSAFE_IN_FILE_NAME = re.compile(r"[^A-Za-z0-9._ ()+-]")
 
@@ -177,7 +178,7 @@ def _shallow_slices(node: Node) -> Iterator[bytes]:
 
 
 def _dumps(value: Any, pretty: bool) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2 if pretty else None)
+    return orjson.dumps(unpacked(value), option=orjson.OPT_INDENT_2) if pretty else encode(value)
 
 
 def _etag(node: Node | None) -> Headers:
