@@ -106,7 +106,7 @@ def test_filling_and_emptying_in_slices():
     node = {f"k{number}": {"v": number % 7} for number in range(1_000)}
     index = Index("v", ("v",))
     steps = sum(1 for _ in index.fill(children(node)))
-    assert steps == 5
+    assert steps == 10
     index.check(children(node))
     for _ in index.empty():
         pass

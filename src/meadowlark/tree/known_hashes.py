@@ -10,7 +10,7 @@ Source: docs/protocol.md "Hashes".
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from hashlib import sha1
 from heapq import merge
 from typing import Any
@@ -28,6 +28,9 @@ SORTED_KEYS = 1_000
 
 KEPT_MAX = 4_096
 """Hashes kept of one database: about 1 MB. When there are more, all are forgotten."""
+
+
+Entry = tuple[Any, str, str, Node]
 
 
 class _Place:
@@ -101,7 +104,7 @@ def hash_slices(
 
     find: a hash that is known already, if any; found: told of each that is worth keeping.
     """
-    if not _is_large(node):
+    if not is_map(node) or node_count_up_to(node, PIECE_NODES) <= PIECE_NODES:
         return node_hash(node)
     known = find(path)
     if known is not None:
@@ -109,11 +112,12 @@ def hash_slices(
     digest = sha1(priority_text(priority_of(node)).encode(), usedforsecurity=False)
     done = 0
     for _, _, key, child in (yield from _sorted_children(node)):
-        if _is_large(child):
+        count = node_count_up_to(child, PIECE_NODES)
+        if count > PIECE_NODES:
             hash = yield from hash_slices(child, (*path, key), find, found)
         else:
             hash = node_hash(child)
-            done += node_count_up_to(child, PIECE_NODES)
+            done += count
             if done >= PIECE_NODES:
                 done = 0
                 yield
@@ -123,24 +127,26 @@ def hash_slices(
     return hash
 
 
-def _is_large(node: Node | None) -> bool:
-    return is_map(node) and node_count_up_to(node, PIECE_NODES) > PIECE_NODES
-
-
 def _sorted_children(node: Node | None) -> Generator[None, None, Any]:
-    """(priority, key order, key, child) in the order in which hashes take them; sorted piece by piece."""
-    pieces: list[list[tuple[Any, str, str, Node]]] = []
-    piece: list[tuple[Any, str, str, Node]] = []
+    """(priority, key order, key, child) in the order in which hashes take them; sorted, and let go, piece by piece."""
+    pieces: list[Iterator[Entry]] = []
+    piece: list[Entry] = []
     for key, child in children(node):
         piece.append((priority_order(priority_of(child)), key_order(key), key, child))
         if len(piece) >= SORTED_KEYS:
-            piece.sort(key=_order)
-            pieces.append(piece)
+            piece.sort(key=_order, reverse=True)
+            pieces.append(_drain(piece))
             piece = []
             yield
-    piece.sort(key=_order)
-    return merge(*pieces, piece, key=_order)
+    piece.sort(key=_order, reverse=True)
+    return merge(*pieces, _drain(piece), key=_order)
 
 
-def _order(entry: tuple[Any, str, str, Node]) -> tuple[Any, str]:
+def _drain(piece: list[Entry]) -> Iterator[Entry]:
+    """Its entries from the end, which nobody holds any more then."""
+    while piece:
+        yield piece.pop()
+
+
+def _order(entry: Entry) -> tuple[Any, str]:
     return entry[:2]
