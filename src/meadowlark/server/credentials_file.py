@@ -81,8 +81,8 @@ class CredentialsWatch:
         try:
             found = os.stat(os.path.join(self._data, CREDENTIALS_FILE))
             now = (found.st_mtime_ns, found.st_ino, found.st_size)
-        except FileNotFoundError:
-            now = None
+        except OSError:
+            now = None  # Gone, or not to be seen; whoever reads it finds out.
         before, self._seen = self._seen, now
         return now != before
 
