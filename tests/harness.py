@@ -36,7 +36,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 START_SECONDS = 60.0
 """From exec to READY; two busy cores and two workers need about one."""
 STOP_SECONDS = 60.0
-REST_SECONDS = 60.0
+REST_SECONDS = 120.0
 
 T = TypeVar("T")
 _READY = re.compile(r"^READY (?P<url>\S+) pid=(?P<pid>\d+) workers=(?P<workers>\d+) data=(?P<data>.*)$")
@@ -444,7 +444,7 @@ class Script:
         for thread in self._threads:
             thread.start()
 
-    def wait_for(self, name: str, *, within: float = 60.0) -> list[Any]:
+    def wait_for(self, name: str, *, within: float = 120.0) -> list[Any]:
         """The next event called `name`; those before it are kept in `events` all the same."""
         deadline = time.monotonic() + within
         while True:
