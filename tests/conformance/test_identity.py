@@ -12,8 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import firebase_admin
+import firebase_admin.auth
 import pytest
+from firebase_admin import credentials
 
+from meadowlark.auth.credentials import Credentials
+from meadowlark.auth.identity import Identity
+from meadowlark.auth.verifier import ServeVerifier
+from meadowlark.server.config import Config
+from meadowlark.server.identity_file import read_identity
 from tests.auth.signing import (
     SECRET,
     certificate_pem,
@@ -23,6 +31,7 @@ from tests.auth.signing import (
     jwk,
     jwks,
     private_pem,
+    public_pem,
     rsa_key,
     sign,
 )
@@ -274,3 +283,32 @@ def test_a_server_with_an_identity_file_that_cannot_be_used_does_not_start(tmp_p
     code, output = refused.run_refused()
     assert code == 2
     assert "'none' is not one of" in output
+
+
+def test_a_custom_token_of_the_admin_sdk_is_believed_as_it_is_made(tmp_path: Path) -> None:
+    """By its service account's key, without the exchange at Google that makes an ID token of it."""
+    account = {
+        "type": "service_account",
+        "project_id": "my-project",
+        "private_key": private_pem(rsa_key("service")).decode(),
+        "client_email": "backend@my-project.iam.gserviceaccount.com",
+        "token_uri": "http://127.0.0.1:1/never-asked",
+    }
+    application = firebase_admin.initialize_app(credentials.Certificate(account), name="maker")
+    try:
+        token = firebase_admin.auth.create_custom_token("erin", {"vip": True}, application).decode()
+    finally:
+        firebase_admin.delete_app(application)
+    (tmp_path / "service.pem").write_bytes(public_pem(rsa_key("service")))
+    (tmp_path / "identity.toml").write_text(f"""
+[tokens.service]
+algorithm = "RS256"
+key_file = "service.pem"
+issuer = "{account["client_email"]}"
+audience = "https://identitytoolkit.googleapis.com/google.identity.identitytoolkit.v1.IdentityToolkit"
+""")
+    configured = read_identity(Config(mode="serve", identity_file=str(tmp_path / "identity.toml")))
+    found = ServeVerifier(Credentials(), configured.issuers).verify(token, "auth", SHOP, time.time())
+    assert isinstance(found, Identity)
+    assert found.auth is not None
+    assert (found.auth["uid"], found.auth["provider"], found.auth["token"]["vip"]) == ("erin", "custom", True)
