@@ -10,6 +10,7 @@ import pytest
 from typer.main import get_command
 
 from meadowlark import cli, limits
+from meadowlark.cli.application import Exit
 from meadowlark.errors import CODES, Code
 from meadowlark.server.config import SETTINGS, describe, flag_of, load, shown_default, type_of, variable_of
 from meadowlark.server.families import FAMILIES
@@ -119,6 +120,30 @@ def test_every_command_that_documents_name_exists():
         named |= set(re.findall(r"\bmeadowlark (serve|dev|[a-z]+(?= (?:create|list))|repair|version)\b", document.read_text()))
     assert named
     assert named <= set(commands)
+
+
+def commands_below(name, command):
+    """Every command, with its arguments and the first line of its help."""
+    if hasattr(command, "commands"):
+        for word, inner in command.commands.items():
+            yield from commands_below(f"{name} {word}".strip(), inner)
+        return
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    shown = [each.metavar if each.required else f"[{each.metavar}]" for each in arguments]
+    named = [text or each.name.upper() for text, each in zip(shown, arguments, strict=True)]
+    yield [f"`{' '.join([name, *named])}`", command.help.splitlines()[0].strip()]
+
+
+def test_the_table_of_commands_is_what_there_is():
+    table = section("docs/cli.md", "# The command line").partition("\n## ")[0]
+    assert rows(table.strip().partition("\n\n")[2].partition("\n\n")[0]) == sorted(
+        commands_below("", get_command(cli.application))
+    )
+
+
+def test_the_table_of_exit_codes_is_what_there_is():
+    expected = [[str(int(code)), f"`{code.name}`"] for code in Exit]
+    assert [row[:2] for row in rows(section("docs/cli.md", "## Exit codes"))] == expected
 
 
 def test_every_make_target_that_documents_name_exists():

@@ -3,19 +3,45 @@
 A module of this package adds its commands with `@application.command()`, or a Typer of its own with `add_typer`; `__init__`
 imports each of them, and that is all the wiring there is.
 
-Whatever is refused ends with one line on stderr and exit code 2: nothing has been started or changed then.
+Whatever is refused ends with one line on stderr and exit code 2: nothing has been started or changed then. Commands that ask a
+server have codes of their own for what it says, see `Exit`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import enum
+import json
+import os
 import sys
+from collections.abc import Iterator
 
 import typer
 
-from meadowlark.errors import MeadowlarkError
+from meadowlark.errors import MeadowlarkError, WorldError
 
 EXIT_REFUSED = 2
 """Exit code when nothing was started or changed, as for a wrong flag."""
+
+
+class Exit(enum.IntEnum):
+    """Exit codes of the commands that ask a server, for scripts. Also in docs/cli.md."""
+
+    DONE = 0
+    UNEXPECTED = 1
+    USAGE = EXIT_REFUSED
+    REFUSED = 3
+    UNREACHABLE = 4
+    INCOMPLETE = 5
+
+
+class Failed(WorldError):
+    """A command cannot go on; it ends with `exit_code`."""
+
+    def __init__(self, exit_code: Exit, text: str) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
 
 application = typer.Typer(
     name="meadowlark",
@@ -28,10 +54,22 @@ application = typer.Typer(
 )
 
 
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Whoever reads our output may have had enough: that ends the command, and is no error."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # For what is still in the buffer.
+        raise typer.Exit(Exit.DONE) from None
+
+
 def main() -> None:
     """The `meadowlark` command."""
     try:
         application()
     except MeadowlarkError as error:
-        typer.echo(f"meadowlark: {error}", err=True)
-        sys.exit(EXIT_REFUSED)
+        code = error.exit_code if isinstance(error, Failed) else EXIT_REFUSED
+        typer.echo(json.dumps({"error": str(error), "exit": code}) if "--json" in sys.argv else f"meadowlark: {error}", err=True)
+        sys.exit(code)

@@ -52,7 +52,7 @@ def create_database(name: str, *, data: str, credential_file: str, url: str | No
         with _held(data) as path:
             return _create_folder(name, path)
     except DataFolderLocked:
-        return _ask_server(name, _url_of_holder(data), read_credential(credential_file), _same_machine())
+        return _ask_server(name, _url_of_holder(data), read_credential(credential_file), same_machine())
 
 
 def read_metrics(*, data: str, credential_file: str, url: str | None = None) -> list[dict[str, Any]]:
@@ -61,10 +61,9 @@ def read_metrics(*, data: str, credential_file: str, url: str | None = None) -> 
     `url`: the server to ask; None: the one that holds the data folder. In dev no credential is needed. Raises WorldError.
     """
     credential = read_credential(credential_file) if os.path.exists(credential_file) else None
-    tls = ssl.create_default_context() if url is not None else _same_machine()
+    tls = ssl.create_default_context() if url is not None else same_machine()
     if url is None:
-        _check_folder(data)
-        url = _url_of_holder(data)
+        url = find_url(data)
     status, answer = _request("GET", url, "/.meadowlark/metrics.json", credential, tls)
     if status == 401:
         raise WorldError(f"the server at {url} wants the admin credential: name its file with --credential-file")
@@ -96,6 +95,12 @@ def _held(data: str) -> Iterator[str]:
         os.close(folder.lock)
 
 
+def find_url(data: str) -> str:
+    """The address of the server that holds the data folder, or held it last. Raises WorldError."""
+    _check_folder(data)
+    return _url_of_holder(data)
+
+
 def _check_folder(data: str) -> None:
     if not os.path.isdir(data):
         raise WorldError(f"{data!r} is not a folder; expected a server's data folder")
@@ -112,7 +117,7 @@ def _url_of_holder(data: str) -> str:
     return found[0]
 
 
-def _same_machine() -> ssl.SSLContext:
+def same_machine() -> ssl.SSLContext:
     """For the address in LOCK: its certificate is for a name, not for that address, and who holds the lock is who is asked."""
     context = ssl.create_default_context()
     context.check_hostname = False

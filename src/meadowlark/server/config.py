@@ -30,9 +30,15 @@ Mode = Literal["serve", "dev"]
 
 ENVIRONMENT_PREFIX = "MEADOWLARK_"
 
-ENVIRONMENT_OTHERS = ("MEADOWLARK_CONFIG", "MEADOWLARK_NO_SKIPS", "MEADOWLARK_SERVICE_", "MEADOWLARK_PORT_")
-"""Beginnings of variables that carry our prefix and are no settings: the file to read, the test run's switch, and what
-Kubernetes adds to every container beside a service called meadowlark."""
+ENVIRONMENT_OTHERS = (
+    "MEADOWLARK_CONFIG",
+    "MEADOWLARK_CLIENT_",
+    "MEADOWLARK_NO_SKIPS",
+    "MEADOWLARK_SERVICE_",
+    "MEADOWLARK_PORT_",
+)
+"""Beginnings of variables that carry our prefix and are no settings: the file to read, what the command line's clients take, the
+test run's switch, and what Kubernetes adds to every container beside a service called meadowlark."""
 
 CREDENTIAL_FILE = "admin-credential"
 """Name of the file in the data folder that holds the admin credential."""
