@@ -40,7 +40,7 @@ SESSION_ON_DISCONNECTS_MAX = 10_000
 """Operations that one connection may queue for its disconnection."""
 
 PLACE_ORDERS_MAX = 32
-"""Orders in which the children of one place may be queried at a time: each is an index, of about 200 bytes a child."""
+"""Orders in which the children of one place may be queried at a time: each is an index, of 200 to 300 bytes a child."""
 
 ORDERING_WAITERS_MAX = 10_000
 """Requests that may wait for the index of one place to be made."""

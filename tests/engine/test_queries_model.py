@@ -37,9 +37,12 @@ from meadowlark.engine import (
     views,
 )
 from meadowlark.query import index, parse_query
-from meadowlark.tree import Tree, find, node_hash, parse_path
+from meadowlark.tree import Tree, find, node_hash, pack_tree_slices, parse_path, unpacked
 from tests.engine.asking import NOW
 from tests.query.naive import select
+from tests.tree.test_pages_model import small_pages
+
+__all__ = ["small_pages"]
 
 KEYS = st.sampled_from(["a", "b", "c", "1", "10", "01"])
 PLACES = st.sampled_from([(), ("p",), ("p", "q")])
@@ -93,7 +96,7 @@ class Watcher(Client):
             assert path[: len(place)] == place, "nothing above a listen is told"
             if len(path) > len(place) + 1 and node is not None:
                 assert find(mirror.root, path[: len(place) + 1]) is not None, "an SDK forgets what is deep in an unknown child"
-            mirror.set(path, copy.deepcopy(node))
+            mirror.set(path, copy.deepcopy(unpacked(node)))
 
 
 class Queried(RuleBasedStateMachine):
@@ -125,7 +128,7 @@ class Queried(RuleBasedStateMachine):
                 effect.entries.clear()
             elif isinstance(effect, Reply) and effect.detail == "get":
                 place, spec = self.gets.pop(effect.request or 0)
-                assert told(effect.value) == told(select(self.database.tree.get(place), spec))
+                assert told(unpacked(effect.value)) == told(select(unpacked(self.database.tree.get(place)), spec))
         self.database.check()
         return out
 
@@ -154,7 +157,7 @@ class Queried(RuleBasedStateMachine):
         mirror = client.mirrors[self.tags] = Tree()
         hash = ""
         if with_hash:
-            mirror.set(place, copy.deepcopy(select(self.database.tree.get(place), spec)))
+            mirror.set(place, copy.deepcopy(select(unpacked(self.database.tree.get(place)), spec)))
             hash = node_hash(mirror.get(place))
         out = self.do(Listen(client, 1, place, hash, query, self.tags))
         if with_hash and not self.works:
@@ -213,7 +216,7 @@ class Queried(RuleBasedStateMachine):
                 if ordering.is_behind:
                     continue
                 assert tag is not None
-                truth = select(self.database.tree.get(place), self.specs[client, tag][1])
+                truth = select(unpacked(self.database.tree.get(place)), self.specs[client, tag][1])
                 assert told(client.mirrors[tag].get(place)) == told(truth), (place, self.specs[client, tag][1])
 
     def teardown(self) -> None:
@@ -241,6 +244,23 @@ def told(node: Any) -> str:
 
 def _sorted(node: Any) -> Any:
     return {key: _sorted(node[key]) for key in sorted(node)} if isinstance(node, dict) else node
+
+
+class Paged(Queried):
+    """Maps become pages at any time."""
+
+    @rule()
+    def pack(self) -> None:
+        for _ in pack_tree_slices(self.database.tree, lambda node: None):
+            pass
+
+
+class TestQueriesOnPages(Paged.TestCase):  # type: ignore[name-defined,misc]
+    settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+    @pytest.fixture(autouse=True)
+    def pages(self, small_pages: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(queries, "INDEX_AT_ONCE_CHILDREN_MAX", 1)
 
 
 class TestQueries(Queried.TestCase):  # type: ignore[name-defined,misc]

@@ -20,8 +20,11 @@ from meadowlark.engine.listeners import Listeners, Spot
 from meadowlark.engine.views import INDEX_AT_ONCE_CHILDREN_MAX, Ordering, Room, Write, Writes
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import INDEX_IDLE_SECONDS, INDEXES_IDLE_MAX, ORDERING_WAITERS_MAX, PLACE_ORDERS_MAX
-from meadowlark.query import Index, Query
-from meadowlark.tree import PRIORITY, Node, Path, Tree, child_count, find
+from meadowlark.query import KEY, Index, Query, read_by_key
+from meadowlark.tree import PRIORITY, Node, Path, Tree, child_count, find, is_key_ordered
+
+KEYS_READ_MAX = 1_000
+"""Children up to which reading once by key needs no index, where the map is kept in that order: a millisecond or two."""
 
 
 class Queries:
@@ -49,6 +52,8 @@ class Queries:
             if child_count(node) <= INDEX_AT_ONCE_CHILDREN_MAX:
                 ordering.make_index(self._tree)
                 return True, ordering.read(query, node)
+            if query.order == KEY and is_key_ordered(node) and (query.limit or KEYS_READ_MAX + 1) <= KEYS_READ_MAX:
+                return True, read_by_key(query, node)
             self._keep(ordering, out)
         if ordering.index is None:
             self._wait(ordering, command)

@@ -15,7 +15,7 @@ from meadowlark.query.parameters import PARAMETERS, parse_parameters
 from meadowlark.query.positions import KEY, Position, position_reader
 from meadowlark.query.query import Query, index_missing, parse_query
 from meadowlark.query.sightings import Sightings
-from meadowlark.query.window import Step, Window
+from meadowlark.query.window import Step, Window, read_by_key
 
 __all__ = [
     "KEY",
@@ -31,4 +31,5 @@ __all__ = [
     "parse_parameters",
     "parse_query",
     "position_reader",
+    "read_by_key",
 ]

@@ -1,7 +1,7 @@
 """The children of one place in one order, kept sorted while they change.
 
 Beside the sorted positions it keeps each child's position by key, so a change of one child costs one removal and one insertion
-whatever the child held before, and nothing where its position is as it was. About 200 bytes a child (bench/queries.py).
+whatever the child held before, and nothing where its position is as it was. About 200 to 300 bytes a child (bench/queries.py).
 Does not know: queries, who looks.
 """
 

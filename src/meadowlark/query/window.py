@@ -6,7 +6,7 @@ most are, costs no more than that. Only where a child was or is within the cuts 
 When children change, those that were touched are looked at one by one; any other that came or went stands between the old and
 the new cut, and there are never more of them than were touched.
 Invariant, where `locate` or `advance` has just run: shown are the children of the index between `low` and `high`.
-Does not know: nodes, clients.
+Does not know: clients.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import NamedTuple
 from meadowlark.query.index import Index, Touched
 from meadowlark.query.positions import Position, after, before
 from meadowlark.query.query import Query
+from meadowlark.tree import Node, children_in_key_order, key_order, make_map
 
 
 class Step(NamedTuple):
@@ -94,3 +95,14 @@ class Window:
 
 def _span(index: Index, low: Position, high: Position) -> list[str]:
     return list(index.between(low, high)) if low < high else []
+
+
+def read_by_key(query: Query, node: Node | None) -> Node | None:
+    """What a query by key shows of a map that is kept in that order: its children are taken from there, without an index."""
+    found = []
+    for key, child in children_in_key_order(node, *query.keys, reverse=query.from_end):
+        if query.low < (0, 0, key_order(key), key) < query.high:
+            found.append((key, child))
+            if len(found) == query.limit:
+                break
+    return make_map(reversed(found) if query.from_end else found)

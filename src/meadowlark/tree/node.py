@@ -178,6 +178,11 @@ def children_in_key_order(
             return
 
 
+def is_key_ordered(node: Node | None) -> bool:
+    """Whether `children_in_key_order` costs no more than what is taken of it."""
+    return type(node) is Pages
+
+
 def make_map(pairs: Iterable[tuple[str, Node]]) -> Node | None:
     """A map of these children, which it shares, or None without any: a selection of another map's, to be read and let go."""
     return dict(pairs) or None
