@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -83,6 +85,8 @@ class Made:
 def made() -> Iterator[Made]:
     made = Made()
     yield made
+    with contextlib.suppress(ValueError):
+        gc.callbacks.remove(made.observer._collected)
     made.board.close()
 
 
@@ -138,6 +142,14 @@ def test_the_loop_is_looked_at_often_while_clients_send_and_seldom_while_they_do
         made.stopwatch.metrics.received_bytes += 1000
         made.loop.run(BUSY_SECONDS)
     assert 80 <= sum(made.looks.values()) - quiet <= 100
+
+
+def test_pauses_of_the_collector_are_seen_while_it_serves(made: Made) -> None:
+    made.observer.start()
+    gc.collect()
+    made.observer.stop()
+    gc.collect()
+    assert sum(made.stopwatch.metrics.collector.counts) == 1
 
 
 def test_how_late_the_timer_is_is_the_lag(made: Made) -> None:

@@ -145,6 +145,7 @@ FAMILIES: tuple[Family, ...] = (
     _histogram("broadcast", "from the socket's read until a change is handed to the transports of all who listen"),
     _histogram("acknowledged", "from the socket's read of a write until its durable acknowledgement is handed to the transport"),
     _histogram("loop_lag", "how late the worker's timer is, every 10 ms, or 100 ms while little is received; exact to 1 ms"),
+    _histogram("collector", "pauses of Python's cyclic collector while the worker serves; it is off, so none is expected"),
     JOURNAL_SYNC,
     _counter("received_bytes", "payloads of realtime frames, and HTTP requests"),
     _counter("sent_bytes", "bytes handed to transports"),

@@ -34,6 +34,7 @@ class Metrics:
         self.broadcast = Histogram()
         self.acknowledged = Histogram()
         self.loop_lag = Histogram()
+        self.collector = Histogram()
         self.journal_sync = Histogram()
         self.journal_sync.counts = [0] * (len(Counters().sync_micros_log2))
         self.received_bytes = 0

@@ -2,13 +2,15 @@
 
 A timer every 10 ms, or every 100 ms while little is received, measures by how much it is late. A lag over the threshold of
 the slow log that no slow operation explains is logged as "loop": something else held the loop, or the machine gave the core
-to others. Once a second all numbers are published; what is counted by looking (connections, memory) is looked at then.
+to others. Pauses of the cyclic collector are measured too, to show that there are none. Once a second all numbers are
+published; what is counted by looking (connections, memory) is looked at then.
 Does not know: who reads the board.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from typing import Any, Protocol
@@ -57,16 +59,19 @@ class Observer:
         """When the lag's timer should fire, by the stopwatch's clock."""
         self._received_bytes = self._looked_at = 0
         """Received when it last did, and when that was."""
+        self._collecting_since = 0
         self._slow_count = 0
         """Slow operations when it last did."""
         self._timers: list[asyncio.TimerHandle] = []
 
     def start(self) -> None:
         """Looks and publishes until `stop`."""
+        gc.callbacks.append(self._collected)
         self._timers = [self._loop.call_later(0, self._publish_again), self._next_look()]
 
     def stop(self) -> None:
         """Publishes what is so at the end."""
+        gc.callbacks.remove(self._collected)
         for timer in self._timers:
             timer.cancel()
         self._timers = []
@@ -95,6 +100,12 @@ class Observer:
         self._timers[0] = self._loop.call_later(PUBLISH_SECONDS, self._publish_again)
         self.publish()
         self._stopwatch.slow.tell_suppressed(self._stopwatch.clock())
+
+    def _collected(self, phase: str, info: dict[str, int]) -> None:
+        now = self._stopwatch.clock()
+        if phase == "stop":
+            self._metrics.collector.record(now - self._collecting_since)
+        self._collecting_since = now
 
     def _look(self) -> None:
         now = self._stopwatch.clock()
