@@ -233,8 +233,15 @@ class Outbox:
         """Queues `frame`; it leaves at the end of this turn, when the client takes again, or after what is held before it."""
         if self._behind:
             self._put_behind(frame, len(frame))
-        else:
+        elif self._frames or self._paused:
             self._put_now(frame)
+        else:  # The first of the turn, for a client that takes: most are, so this is `_put_now` without its questions.
+            turn = self._turn
+            if not turn._is_due:
+                turn._begin()
+            turn._ready.append(self)
+            self._frames.append(frame)
+            self._waiting_bytes = len(frame)
 
     def put_large(self, large: Large, *, at_once: bool) -> None:
         """Queues a large message. at_once: it is made now, even if others are before it; else when it is the next."""
@@ -257,18 +264,21 @@ class Outbox:
 
     def flush(self) -> int:
         """Writes all that waits, in one call, unless the client is paused or gone; how many bytes that were."""
-        frames = self._frames
-        if self._paused or self._write is None:
+        write, frames, size = self._write, self._frames, self._waiting_bytes
+        if self._paused or write is None:
             return 0
-        if not frames:
+        if len(frames) == 1:
+            data = frames[0]
+        elif not frames:
             return self._flush_large() if self._behind else 0
-        if self._waiting_bytes > LARGE_TURN_BYTES and len(frames) > 1:
+        elif size > LARGE_TURN_BYTES:
             return self._flush_part()
-        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        else:
+            data = b"".join(frames)
         frames.clear()
         self._waiting_bytes = 0
-        self._write(data)
-        return len(data) + self._flush_large() if self._behind else len(data)
+        write(data)
+        return size + self._flush_large() if self._behind else size
 
     def flush_all(self) -> int:
         """`flush`, and not only a part of it: for the last words to a client."""

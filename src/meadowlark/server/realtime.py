@@ -36,6 +36,7 @@ from meadowlark.server.shard import Hosted, Receiver, Shard
 from meadowlark.server.slicer import Slicer
 from meadowlark.tree import is_large
 from meadowlark.wire import (
+    REALTIME,
     Answer,
     Authenticate,
     Close,
@@ -398,12 +399,15 @@ class RealtimeConnection(Receiver):
     # Sending
 
     def deliver(self, push: Push) -> None:
-        if self._outbox is not None:
-            frames = encode_push(push)
+        outbox = self._outbox
+        if outbox is not None:
+            made = push.encoded
+            # All but the first find it made, and are spared a call.
+            frames = made[REALTIME] if made is not None and REALTIME in made else encode_push(push)
             if frames:
-                self._outbox.put(frames)
+                outbox.put(frames)
             else:
-                self._outbox.put_large(self._find_large(push), at_once=not push.asked)
+                outbox.put_large(self._find_large(push), at_once=not push.asked)
 
     def _find_large(self, push: Push) -> LargeMessage:
         """The message of a large value: one for all who listen."""

@@ -1,7 +1,7 @@
 """The wire: protocols as bytes, without I/O. Turns bytes into commands and effects into bytes; knows no sockets."""
 
 from meadowlark.wire.outcomes import Answer, Authenticate, Close, Long, Outcome, Switch, Unauthenticate
-from meadowlark.wire.pushes import encode_auth_revoked, encode_push, encode_push_slices, encode_revoke
+from meadowlark.wire.pushes import REALTIME, encode_auth_revoked, encode_push, encode_push_slices, encode_revoke
 from meadowlark.wire.realtime import Session, State
 from meadowlark.wire.replies import (
     PONG,
@@ -17,6 +17,7 @@ from meadowlark.wire.websocket import CloseCode, close_frame, ping_frame, pong_f
 
 __all__ = [
     "PONG",
+    "REALTIME",
     "UPGRADE",
     "Answer",
     "Authenticate",
