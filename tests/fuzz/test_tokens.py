@@ -93,8 +93,7 @@ def test_text_is_refused(text: str) -> None:
 
 @settings(max_examples=300)
 @given(st.sampled_from(sorted(GOOD)), st.data())
-def test_a_changed_token_is_refused_or_says_the_same(token: str, data: st.DataObject) -> None:
-    """Base64 leaves bits at the end of a part unused, so a few changes change nothing; none may change what was signed."""
+def test_a_changed_token_is_refused(token: str, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(token) - 1))
     kind = data.draw(st.sampled_from(["replace", "remove", "insert", "cut", "swap"]))
     other = data.draw(st.characters(codec="utf-8") | st.sampled_from("AB01_-."))
@@ -106,14 +105,12 @@ def test_a_changed_token_is_refused_or_says_the_same(token: str, data: st.DataOb
         "swap": ".".join(data.draw(st.permutations(token.split(".")))),
     }[kind]
     identity = ask(changed)
-    if identity is None:
-        return
-    before, after = parse_token(token), parse_token(changed)
-    assert before is not None
-    assert after is not None
-    assert (before.signed, before.signature) == (after.signed, after.signature)
-    assert identity.auth is not None
-    assert identity.auth["uid"] == GOOD[token]
+    if changed != token:
+        assert identity is None
+    else:
+        assert identity is not None
+        assert identity.auth is not None
+        assert identity.auth["uid"] == GOOD[token]
 
 
 @settings(max_examples=300)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
 import msgspec
@@ -76,7 +76,11 @@ def parse_token(text: str) -> SignedToken | None:
 def _decode_part(part: str, what: str) -> bytes:
     if len(part) % 4 == 1:
         raise malformed(f"its {what} is not base64url")
-    return urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    decoded = urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    # The last character may have bits that stand for nothing: all but one way to set them are other spellings of the same.
+    if urlsafe_b64encode(decoded).rstrip(b"=") != part.encode():
+        raise malformed(f"its {what} is not base64url")
+    return decoded
 
 
 def _decode_object(part: str, what: str) -> dict[str, Any]:
