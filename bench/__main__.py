@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sys
 
-from bench import crowd, flood, growth, hot_room, idle, memory, neighbour, peers, presence, report, rooms, storm
+from bench import chat, crowd, flood, growth, hot_room, idle, memory, neighbour, peers, presence, report, rooms, storm
 from bench.harness import main
 from bench.script import bench_of
 
 BENCHES = [
     rooms.BENCH,
     hot_room.BENCH,
+    chat.BENCH,
     crowd.BENCH,
     peers.BENCH,
     storm.BENCH,

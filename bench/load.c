@@ -161,6 +161,8 @@ typedef struct {
     void (*due)(u64 due_at);    /* at each due time; NULL holds the connections only */
     void (*listening)(Client *); /* its room is being listened to; most are ready then */
     bool returns;               /* a client that could not open tries again */
+    const char *query;          /* members of the listen beside its path: the realtime protocol only */
+    bool messages;              /* each write is a new child of the room */
 } Workload;
 
 /* How a kind of server is spoken to. The value in the middle of a write is the same everywhere. */
@@ -516,14 +518,16 @@ static void live_on(u64 due_at) {
 }
 
 static const Workload WORKLOADS[] = {
-    {"rooms", "each client listens to its room and writes into it now and then", ROOMS_OF_SIZE, listen_to_room, write_to_room, NULL, false},
-    {"hot", "all clients listen to one room and write into it in turn", ONE_ROOM, listen_to_room, write_to_room, NULL, false},
+    {"rooms", "each client listens to its room and writes into it now and then", ROOMS_OF_SIZE, listen_to_room, write_to_room, NULL, false, NULL, false},
+    {"hot", "all clients listen to one room and write into it in turn", ONE_ROOM, listen_to_room, write_to_room, NULL, false, NULL, false},
     {"presence", "clients come, say so, leave word for their end, and vanish; a 'write' is one vanishing, --away later it is back",
-     ROOMS_OF_SIZE, listen_to_room, vanish, announce_presence, true},
-    {"storm", "all clients drop and come back at once; a 'write' is one such storm", ROOMS_OF_SIZE, listen_to_room, drop_all, come_back, true},
-    {"typical", "clients write into their rooms, read, and come and go", ROOMS_OF_SIZE, listen_to_room, live_on, come_back, true},
-    {"idle", "clients connect and stay", NO_ROOM, become_ready, NULL, NULL, false},
-    /* Queries: a row whose `opened` listens with a filter. Rules: any row, against a database that has some, with --auth. */
+     ROOMS_OF_SIZE, listen_to_room, vanish, announce_presence, true, NULL, false},
+    {"storm", "all clients drop and come back at once; a 'write' is one such storm", ROOMS_OF_SIZE, listen_to_room, drop_all, come_back, true, NULL, false},
+    {"typical", "clients write into their rooms, read, and come and go", ROOMS_OF_SIZE, listen_to_room, live_on, come_back, true, NULL, false},
+    {"idle", "clients connect and stay", NO_ROOM, become_ready, NULL, NULL, false, NULL, false},
+    {"chat", "each client listens to the last fifty messages of its room and adds one now and then", ROOMS_OF_SIZE, listen_to_room,
+     write_to_room, NULL, false, ",\"q\":{\"i\":\".key\",\"l\":50,\"vf\":\"r\"},\"t\":1", true},
+    /* Rules: any row, against a database that has some, with --auth. */
 };
 #define WORKLOAD_COUNT (sizeof WORKLOADS / sizeof *WORKLOADS)
 
@@ -710,13 +714,17 @@ static void greet_firebase(Client *client) {
 }
 
 static void listen_firebase(Client *client) {
-    request(client, "q", "{\"p\":\"/rooms/r%u\",\"h\":\"\"}", client->room + options.first_room);
+    const char *query = options.workload->query ? options.workload->query : "";
+    request(client, "q", "{\"p\":\"/rooms/r%u\",\"h\":\"\"%s}", client->room + options.first_room, query);
 }
 
 static int write_firebase(const Client *client, char *text, u32 number, u32 value_bytes) {
     (void)value_bytes;
-    return sprintf(text, "{\"t\":\"d\",\"d\":{\"r\":%u,\"a\":\"p\",\"b\":{\"p\":\"/rooms/r%u/c%u\",\"d\":", number,
-                   client->room + options.first_room, client->seat);
+    char key[32];
+    if (options.workload->messages) snprintf(key, sizeof key, "m%010u-%u", write_number, options.process);
+    else snprintf(key, sizeof key, "c%u", client->seat);
+    return sprintf(text, "{\"t\":\"d\",\"d\":{\"r\":%u,\"a\":\"p\",\"b\":{\"p\":\"/rooms/r%u/%s\",\"d\":", number,
+                   client->room + options.first_room, key);
 }
 
 /* A relay (relay.c): the path is the room, and what comes in a frame goes to all in it. */
@@ -1436,6 +1444,7 @@ static void read_options(int count, char **words) {
     if (found != -1 || optind < count) usage(stderr), exit(2);
     struct in_addr address;
     if (inet_pton(AF_INET, options.host, &address) != 1) fail("--host takes an IPv4 address, not %s", options.host);
+    if (options.workload->query && options.dialect->listen != listen_firebase) fail("%s is for the realtime protocol", options.workload->name);
     if (!options.sources) options.sources = (options.connections + PER_ADDRESS - 1) / PER_ADDRESS;
 }
 
