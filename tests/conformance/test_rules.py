@@ -87,3 +87,38 @@ def over_rest(server: Server, ns: str, case: Case) -> str:
         written = json.dumps(with_priority(case)).encode()
         answer = server.rest("PUT", case["path"], ns=ns, query=override, raw=written)
     return {200: "allow", 401: "deny"}.get(answer.status, str(answer.status))
+
+
+def test_rules_outlive_the_server_and_its_crash(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", mode="serve", workers=2, arguments=("--databases", "kept")) as server:
+        assert server.rest("GET", "/a", ns="kept", admin=False).status == 401
+        assert server.rest("PUT", "/.settings/rules", {"rules": {".read": True}}, ns="kept").status == 200
+        assert server.rest("GET", "/a", ns="kept", admin=False).status == 200
+        server.kill()
+        server.start()
+        assert server.rest("GET", "/a", ns="kept", admin=False).status == 200
+        server.stop()
+
+
+def test_a_rules_file_is_in_force_and_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "rules.json"
+    file.write_text('{"rules": {".read": true}}')
+    arguments = ("--databases", "filed", "--rules-file", str(file))
+    with Server(tmp_path / "data", mode="serve", workers=2, arguments=arguments) as server:
+        assert server.rest("GET", "/a", ns="filed", admin=False).status == 200
+        file.write_text('{"rules": {".read": false, ".write": true}}')
+        eventually(lambda: server.rest("GET", "/a", ns="filed", admin=False).status == 401, within=15, what="the new rules")
+        assert server.rest("PUT", "/a", 1, ns="filed", admin=False).status == 200
+        server.stop()
+
+
+def test_the_admin_sdk_reads_and_sets_rules(node: Path, server: Server) -> None:
+    environment = {"FIREBASE_DATABASE_EMULATOR_HOST": f"127.0.0.1:{server.port}"}
+    ns = fresh_name("admin-rules")
+    with Script("admin_rules.mjs", settings_for(server, "admin", ns), environment=environment) as script:
+        told = {name: details for name, *details in script.finish()}
+    assert told["text"] == ['{"rules": {".read": true, /* why */ ".write": "auth != null"}}']
+    assert told["json"] == [{"rules": {".read": True, ".write": "auth != null"}}]
+    assert told["object"] == [{"rules": {".read": False}}]
+    assert told["wrong"][0] == "refused"
+    assert "1:22: Unknown variable 'nobody'." in told["wrong"][1]
