@@ -8,7 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from typer.testing import CliRunner
 
+from meadowlark.cli import application
 from tests.conformance.conftest import settings_for
 from tests.harness import Script, Server, eventually, fresh_name
 from tests.rules.cases import Case, load, with_priority
@@ -122,3 +124,30 @@ def test_the_admin_sdk_reads_and_sets_rules(node: Path, server: Server) -> None:
     assert told["object"] == [{"rules": {".read": False}}]
     assert told["wrong"][0] == "refused"
     assert "1:22: Unknown variable 'nobody'." in told["wrong"][1]
+
+
+def test_the_command_line_sets_explains_and_brings_back(server: Server, tmp_path: Path) -> None:
+    ns = fresh_name("commanded")
+    file = tmp_path / "rules.json"
+    file.write_text('// Mine.\n{"rules": {"a": {".read": "auth.uid === \'anna\'"}}}\n')
+    (tmp_path / "owner").write_text("owner-of-everything-here\n")
+    (tmp_path / "owner").chmod(0o600)
+
+    def run(*arguments: str, code: int = 0) -> str:
+        flags = ["--url", f"http://127.0.0.1:{server.port}", "--credential-file", str(tmp_path / "owner")]
+        done = CliRunner().invoke(application, ["rules", *arguments, *flags])
+        assert done.exit_code == code, (done.output, done.exception)
+        return done.output
+
+    assert "has the rules" in run("set", ns, str(file))
+    assert run("get", ns) == file.read_text()
+    explained = run("explain", ns, "read", "/a/b", "--as", "bert")
+    assert explained.startswith("denied: no .read on the way to /a/b is true: .read at /a (line 2, column 27) is false")
+    assert 'auth.uid = "bert"' in explained
+    assert run("explain", ns, "read", "/a", "--as", "anna").startswith("allowed")
+    file.write_text('{"rules": {}}')
+    run("set", ns, str(file))
+    assert "as version 3" in run("rollback", ns, "1")
+    assert [line.split("\t")[0] for line in run("versions", ns).splitlines()] == ["3", "2", "1"]
+    assert run("get", ns, "--version", "2") == '{"rules": {}}'
+    run("rollback", ns, "9", code=1)

@@ -6,7 +6,7 @@ command, so `--help` stays quick.
 Source: docs/operating.md, docs/cli.md.
 """
 
-from meadowlark.cli import data, databases, identity, operating, starting
+from meadowlark.cli import data, databases, identity, operating, rules, starting
 from meadowlark.cli.application import EXIT_REFUSED, application, main
 
-__all__ = ["EXIT_REFUSED", "application", "data", "databases", "identity", "main", "operating", "starting"]
+__all__ = ["EXIT_REFUSED", "application", "data", "databases", "identity", "main", "operating", "rules", "starting"]

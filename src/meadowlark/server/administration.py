@@ -75,6 +75,24 @@ def read_metrics(*, data: str, credential_file: str, url: str | None = None) -> 
         raise WorldError(f"the server at {url} answered with what are no metrics: {error}") from error
 
 
+def ask_server(
+    method: str, target: str, *, data: str, credential_file: str, url: str | None = None, body: bytes | None = None
+) -> tuple[int, bytes]:
+    """Status and body of what a running server answers an admin. `url`: the server to ask; None: the one that holds the folder.
+
+    Raises WorldError when there is no answer, ConfigInvalid for a credential that cannot be used.
+    """
+    credential = read_credential(credential_file) if os.path.exists(credential_file) else None
+    tls = ssl.create_default_context() if url is not None else _same_machine()
+    if url is None:
+        _check_folder(data)
+        url = _url_of_holder(data)
+    status, answer = _request(method, url, target, credential, tls, body=body)
+    if status == 401:
+        raise WorldError(f"the server at {url} wants the admin credential: name its file with --credential-file")
+    return status, answer
+
+
 def repair_data(data: str) -> list[str]:
     """The data folder can be started again; what was found, done and lost, in lines. Raises WorldError."""
     _check_folder(data)

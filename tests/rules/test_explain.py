@@ -1,0 +1,81 @@
+"""Explanations: every rule that was asked, with its place, its outcome and what it saw; and the decision is the same."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from meadowlark.rules import explain_read, explain_write, parse_rules
+from tests.rules.cases import OPERATIONS, made, query_of, with_priority
+
+NOW = 1_700_000_000_000
+TEXT = """{"rules": {
+  "a": {
+    ".read": "auth.uid == 'anna' || data.child('open').val() === true",
+    ".write": "newData.child('n').val() > data.child('n').val()",
+    "n": {".validate": "newData.isNumber() && newData.val() < 10"},
+    "long": {".write": "newData.val().contains('x') && auth.nothing.length > 3"}
+  }
+}}"""
+
+
+def explained(path: str, value: Any = None, *, auth: Any = None, data: Any = None) -> Any:
+    rules, keys = parse_rules(TEXT), tuple(key for key in path.split("/") if key)
+    root = made(data, None, NOW, 0)
+    if value is None:
+        return explain_read(rules, auth, keys, root, NOW)
+    return explain_write(rules, auth, [(keys, made(value, None, NOW, 0))], root, NOW)
+
+
+def test_what_granted_is_told_with_its_place_and_its_values():
+    explanation = explained("/a/b", data={"a": {"open": True}}, auth={"uid": "bert"})
+    assert explanation.allowed
+    assert explanation.summary() == ".read at /a (line 3, column 14) is true"
+    assert explanation.steps[0].seen == [("auth.uid", "bert"), ("data.child('open').val()", True)]
+
+
+def test_what_refused_is_told():
+    assert explained("/b", 1).summary() == "there is no .write on the way to /b"
+    assert explained("/a/n", 1, data={"a": {"n": 1}}).summary() == (
+        "no .write on the way to /a/n is true: .write at /a (line 4, column 15) is false"
+    )
+    assert explained("/a/n", 12, data={"a": {"n": 1}}).summary() == ".validate at /a/n (line 5, column 24) is false"
+
+
+def test_a_failure_is_told_with_its_reason():
+    explanation = explained("/a/long", "x", data={"a": {"n": 1}})
+    assert explanation.steps[-1].line() == ".write at /a/long (line 6, column 24) is false (a number was expected)"
+
+
+def test_values_are_shown_as_json_and_cut_where_they_are_long():
+    explanation = explained("/a/long", "x" * 1000, data={"a": {"n": 1}})
+    shown = explanation.to_json()
+    assert json.loads(json.dumps(shown)) == shown
+    value = next(seen["value"] for step in shown["steps"] for seen in step["values"] if seen["part"] == "newData.val()")
+    assert value == "x" * 80 + "…"
+
+
+def test_of_an_update_the_place_that_was_refused_is_told():
+    writes = [(("a", "n"), 2), (("b",), 1)]
+    explanation = explain_write(parse_rules(TEXT), None, writes, {"a": {"n": 1}}, NOW)
+    assert (explanation.allowed, explanation.path) == (False, ("b",))
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in OPERATIONS if case["expect"] in ("allow", "deny")], ids=lambda case: case["id"]
+)
+def test_the_decision_is_the_one_that_is_explained(case):
+    rules, now, root = parse_rules(json.dumps(case["rules"])), case["now"], made(case["data"], None, case["now"], 0)
+    path = tuple(key for key in case["path"].split("/") if key)
+    if case["op"] == "read":
+        explanation = explain_read(rules, case["auth"], path, root, now, query_of(case.get("query")))
+    else:
+        changes = [(path, with_priority(case))]
+        if case["op"] == "update":
+            changes = [(path + tuple(k for k in key.split("/") if k), value) for key, value in case["patch"].items()]
+        writes = [(place, made(value, None, now, len(place))) for place, value in changes]
+        explanation = explain_write(rules, case["auth"], writes, root, now)
+    assert explanation.allowed is (case["expect"] == "allow")
+    assert explanation.summary()
