@@ -14,9 +14,8 @@ from urllib.parse import quote
 
 import typer
 
-from meadowlark.cli.application import application
+from meadowlark.cli.application import Exit, Failed, application
 from meadowlark.cli.options import ConfigFile, CredentialFile, Data, Url, load_data
-from meadowlark.errors import WorldError
 
 rules = typer.Typer(help="Read, set, check, explain and test security rules.", no_args_is_help=True)
 application.add_typer(rules, name="rules")
@@ -38,7 +37,7 @@ class _Server:
         self._url = url
 
     def ask(self, method: str, target: str, body: bytes | None = None) -> bytes:
-        """What the server answers. Raises WorldError for a refusal."""
+        """What the server answers. Raises Failed for a refusal."""
         from meadowlark.server import administration
 
         status, answer = administration.ask_server(
@@ -49,7 +48,7 @@ class _Server:
                 text = str(json.loads(answer)["error"])
             except (ValueError, KeyError, TypeError):
                 text = answer[:4096].decode(errors="replace")
-            raise WorldError(f"the server refused: {text.rstrip()}")
+            raise Failed(Exit.REFUSED, f"the server refused: {text.rstrip()}")
         return answer
 
 
@@ -120,7 +119,7 @@ def roll_back(
 @rules.command("explain")
 def explain(
     database: Database,
-    operation: Annotated[str, typer.Argument(metavar="read|set|update", help="What is done.")],
+    operation: Annotated[str, typer.Argument(metavar="OPERATION", help="What is done: read, set or update.")],
     path: Annotated[str, typer.Argument(metavar="PATH", help="Where, such as /rooms/7.")],
     value: Annotated[str, typer.Argument(metavar="JSON", help="What is written.")] = "null",
     who: Annotated[str, typer.Option("--as", metavar="UID", help="Who does it: a uid, or auth as a JSON object.")] = "",

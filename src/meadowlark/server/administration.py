@@ -83,10 +83,9 @@ def ask_server(
     Raises WorldError when there is no answer, ConfigInvalid for a credential that cannot be used.
     """
     credential = read_credential(credential_file) if os.path.exists(credential_file) else None
-    tls = ssl.create_default_context() if url is not None else _same_machine()
+    tls = ssl.create_default_context() if url is not None else same_machine()
     if url is None:
-        _check_folder(data)
-        url = _url_of_holder(data)
+        url = find_url(data)
     status, answer = _request(method, url, target, credential, tls, body=body)
     if status == 401:
         raise WorldError(f"the server at {url} wants the admin credential: name its file with --credential-file")
