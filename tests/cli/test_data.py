@@ -226,6 +226,14 @@ def test_an_import_that_is_refused_changes_nothing(client: Client, server: Serve
     assert server.read("/", ns=ns) == {"a": 1}
 
 
+def test_an_import_in_parts_that_may_not_begin_leaves_nothing(tmp_path: Path, ns: str) -> None:
+    (tmp_path / "in.json").write_text('{"a":1}')
+    with Server(tmp_path / "data", mode="serve", arguments=("--databases", ns)) as server:
+        done = run("import", "/", str(tmp_path / "in.json"), "--resumable", "--url", server.url, "-d", ns)
+    assert done.code == Exit.REFUSED, done.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "in.json"]
+
+
 def test_an_import_in_parts_replaces_what_was_there(client: Client, server: Server, ns: str) -> None:
     server.write("/place", {"old": True}, ns=ns)
     value: dict[str, Any] = {

@@ -102,6 +102,7 @@ def test_a_mapped_file_is_cut_like_bytes():
         (b'{"a":}', "expected a value"),
         (b'{"a":"x}', "expected a value"),
         (b'{".value":{"a":"xxxxxxxxx"}}', "is not a leaf"),
+        (b"[" * 100_000, "more than 32 levels"),
     ],
 )
 def test_what_is_no_json_is_found_where_it_is(text, complaint):

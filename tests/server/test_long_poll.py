@@ -23,6 +23,7 @@ from meadowlark.limits import (
 from meadowlark.server import long_poll
 from meadowlark.server.realtime import SWEEP_SECONDS
 from meadowlark.server.routing import owner_of
+from meadowlark.wire import text_frames
 from tests.harness import Server, eventually, fresh_name
 from tests.server.polling import SECONDS, Polling, Scripts, carrying, encode_pieces
 from tests.server.rest_server import Peer, Served, serve
@@ -239,6 +240,33 @@ def test_a_client_whose_poll_is_held_is_not_silent_until_its_connection_breaks()
             session.sweep()
         assert served.worker.sessions == set()
         peer.close()
+
+    serve(test)
+
+
+def test_an_upgrade_waits_for_the_end_of_a_message_that_is_being_written() -> None:
+    class Upgrade:
+        finished: Any = None
+
+        def finish(self, connection: Any) -> None:
+            self.finished = connection
+            connection.closed()
+
+    async def test(served: Served) -> None:
+        peer, scripts, who = await begin(served)
+        hold(peer, f"{who}&ser=1")
+        await settle()
+        [session] = served.worker.sessions
+        line, upgrade, frames = session.line, Upgrade(), text_frames(b'"' + b"x" * 40_000 + b'"')
+        line.begin_upgrade(upgrade)
+        line.write(frames[:16_391])  # The count, and the first of three pieces.
+        line.switch()
+        assert upgrade.finished is None
+        line.write(frames[16_391:])
+        assert upgrade.finished is session
+        scripts.read((await peer.response())[2].decode())
+        assert scripts.messages[1:] == ["x" * 40_000, {"t": "c", "d": {"t": "n", "d": {}}}]
+        assert scripts.last_packet == 1
 
     serve(test)
 

@@ -105,7 +105,7 @@ class Import:
             total = self._check(text, state)
             if not resume:
                 self._keep(state)  # Before anything changes, so that a folder that cannot be written to stops us here.
-                self._send("PUT", b"null", 0, total)
+                self._clear(total)
             progress = Progress("import", state.text_bytes, quiet=self._quiet)
             try:
                 for number, part in enumerate(cut(text, part_bytes=state.part_bytes), 1):
@@ -154,6 +154,15 @@ class Import:
         orjson.loads(part.body)
         if len(part.body) > BODY_BYTES_MAX:
             raise Malformed(part.end, f"one value alone has more than {BODY_BYTES_MAX} bytes")
+
+    def _clear(self, total: int) -> None:
+        try:
+            self._send("PUT", b"null", 0, total)
+        except Failed as failed:
+            if isinstance(failed.__cause__, Failed) and failed.__cause__.exit_code is Exit.REFUSED:
+                os.unlink(self._state_file)
+                raise failed.__cause__ from None  # Nothing has changed.
+            raise
 
     def _send(self, method: str, body: bytes, done: int, total: int) -> None:
         """One request, again if the server does not answer: what it writes is the same however often it is written."""

@@ -15,6 +15,7 @@ import re
 from collections.abc import Generator, Iterator
 from typing import NamedTuple, Protocol, overload
 
+from meadowlark.limits import PATH_DEPTH_MAX
 from meadowlark.tree import Path
 
 PART_BYTES = 4 * 1024 * 1024
@@ -109,6 +110,8 @@ class _Walk:
                 if end is None:
                     raise Malformed(place, f"{key} is not a leaf")
                 own[key] = text[place:end]
+            elif end is None and len(path) >= PATH_DEPTH_MAX:
+                raise Malformed(place, f"more than {PATH_DEPTH_MAX} levels")
             elif end is None:
                 yield from self.enter(place, (*path, key))
                 end = self.end
