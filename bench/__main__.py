@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import chat, crowd, flood, growth, hot_room, idle, memory, neighbour, peers, presence, report, rooms, storm
+from bench import chat, churn, crowd, flood, growth, hot_room, idle, memory, neighbour, peers, presence, report, rooms, storm
 from bench.harness import main
 from bench.script import bench_of
 
@@ -23,6 +23,7 @@ BENCHES = [
     presence.BENCH,
     growth.BENCH,
     idle.BENCH,
+    churn.BENCH,
     memory.BENCH,
     bench_of("journal", "How long does a durable append take?", "a loop busy with other things, other programs that sync."),
     bench_of("session", "What does one message cost in the session machine?", "sockets, the engine, cold caches, waiting."),
