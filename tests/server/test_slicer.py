@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from meadowlark.errors import Code, Refused
-from meadowlark.server.slicer import SLICE_SECONDS, Slicer
+from meadowlark.server.slicer import OVERRUN_SECONDS, SLICE_SECONDS, Slicer
 
 
 class Clock:
@@ -129,5 +129,24 @@ def test_what_is_due_in_a_turn_goes_first_but_only_once() -> None:
 
         await Slicer(should_wait, Clock()).run(counting("a", 6, done))
         assert asked == [0, 2, 4, 6]
+
+    run(scenario)
+
+
+def test_a_slice_that_took_long_is_told_with_the_name_of_its_work() -> None:
+    async def scenario(_: Slicer) -> None:
+        clock = Clock()
+        told: list[tuple[str, float]] = []
+
+        def sluggish() -> Generator[None, None, None]:
+            yield
+            clock.now += OVERRUN_SECONDS * 3
+            yield
+
+        slicer = Slicer(clock=clock, overran=lambda work, seconds: told.append((work, seconds)))
+        await slicer.run(sluggish())
+        await slicer.run(counting("a", 6, []))
+        assert [work for work, _ in told] == ["sluggish"]
+        assert told[0][1] > OVERRUN_SECONDS * 3
 
     run(scenario)

@@ -2,7 +2,7 @@
 
 Work is a generator that yields often, after a millisecond or so, and returns its result. However much work waits, a turn
 does about SLICE_SECONDS of it, and what arrives meanwhile is handled, and answered, before the next. So whoever asked for
-something large waits, and for others a turn is longer by one slice.
+something large waits, and for others a turn is longer by one slice. A slice that takes much longer is told to `overran`.
 Does not know: what the work is.
 """
 
@@ -20,6 +20,8 @@ log = structlog.get_logger()
 
 SLICE_SECONDS = 0.0005
 """Steps that are shorter share a turn."""
+OVERRUN_SECONDS = 0.005
+"""A slice that took longer had a step that is too long, or lost the core to another process meanwhile."""
 
 Result = TypeVar("Result")
 Steps = Generator[None, None, Any]
@@ -28,11 +30,18 @@ Steps = Generator[None, None, Any]
 class Slicer:
     """One a worker."""
 
-    __slots__ = ("_clock", "_has_stepped_aside", "_is_going", "_loop", "_should_wait", "_works")
+    __slots__ = ("_clock", "_has_stepped_aside", "_is_going", "_loop", "_overran", "_should_wait", "_works")
 
-    def __init__(self, should_wait: Callable[[], bool] = lambda: False, clock: Callable[[], float] = time.perf_counter) -> None:
-        """should_wait: whether something that takes little time is due in this turn; it goes first."""
+    def __init__(
+        self,
+        should_wait: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.perf_counter,
+        overran: Callable[[str, float], object] = lambda work, seconds: None,
+    ) -> None:
+        """should_wait: whether something that takes little time is due in this turn; it goes first. overran: told the name of
+        the work and how long a slice of it took, if that was over OVERRUN_SECONDS."""
         self._should_wait = should_wait
+        self._overran = overran
         self._has_stepped_aside = False
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -80,11 +89,17 @@ class Slicer:
             return
         work = self._works.popleft()
         if not work.is_over():
-            end = self._clock() + SLICE_SECONDS
+            started_at = self._clock()
+            now, end = started_at, started_at + SLICE_SECONDS
             while work.step():
-                if self._clock() >= end:
+                now = self._clock()
+                if now >= end:
                     self._works.append(work)
                     break
+            else:
+                now = self._clock()
+            if now - started_at > OVERRUN_SECONDS:
+                self._overran(work.name, now - started_at)
         self._is_going = bool(self._works)
         if self._is_going:
             self._loop.call_soon(self._turn)
@@ -101,6 +116,11 @@ class _Work:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.result: Any = None
         self.error: BaseException | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the function whose steps these are."""
+        return str(getattr(self.steps, "__name__", "work")).strip("_")  # Which the type of a generator does not tell.
 
     def is_over(self) -> bool:
         """Whether nobody waits any more."""

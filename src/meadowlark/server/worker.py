@@ -101,7 +101,7 @@ class Worker:
         stopwatch = Stopwatch(slow_seconds=config.slow_operation_seconds)
         self._metrics = stopwatch.metrics
         self.turn = Turn(self._loop, stopwatch)
-        self.slicer = Slicer(lambda: self.turn.is_due)
+        self.slicer = Slicer(lambda: self.turn.is_due, overran=self._overran)
         self.large_writes = LargeWrites(self.slicer)
         self.push_ids = PushIds(random.SystemRandom().randrange)
         self.connections: set[HttpConnection] = set()
@@ -401,6 +401,13 @@ class Worker:
 
     def _failed(self, waiters: list[Any], error: Exception) -> None:
         self.shard.failed(waiters, error)
+
+    def _overran(self, work: str, seconds: float) -> None:
+        """A slice took long; what is over the threshold of the slow log is in it, under the name of the work."""
+        slow = self.turn.stopwatch.slow
+        took = int(seconds * 1e9)
+        if took > slow.threshold:
+            slow.report(f"slice of {work}", self.turn.stopwatch.clock(), took)
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = self._loop.create_task(work)
