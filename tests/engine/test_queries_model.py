@@ -289,3 +289,6 @@ class TestQueriesInSlices(Queried.TestCase):  # type: ignore[name-defined,misc]
         for module in (queries, views):
             monkeypatch.setattr(module, "INDEX_AT_ONCE_CHILDREN_MAX", 1)
         monkeypatch.setattr(index, "SLICE_CHILDREN", 1)
+        monkeypatch.setattr(views, "WINDOW_AT_ONCE_CHILDREN_MAX", 1)
+        monkeypatch.setattr(views, "GATHERED_AT_ONCE", 1)
+        monkeypatch.setattr(views, "GATHERED_SHARE", 2)

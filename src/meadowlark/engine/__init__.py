@@ -5,6 +5,7 @@ from meadowlark.engine.client import Client
 from meadowlark.engine.commands import (
     HOUSEKEEPING,
     Command,
+    Gathered,
     Get,
     Hashed,
     Identify,
@@ -35,6 +36,7 @@ __all__ = [
     "Declared",
     "Drop",
     "Effect",
+    "Gathered",
     "Get",
     "Hashed",
     "Identify",

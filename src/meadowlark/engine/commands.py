@@ -117,6 +117,13 @@ class Indexed(msgspec.Struct, frozen=True, gc=False):
     order: str
 
 
+class Gathered(msgspec.Struct, frozen=True, gc=False):
+    """The steps of a Work have been done, and what `query` shows of `path` is read. Asked by the rim, of itself."""
+
+    path: Path
+    query: Query
+
+
 class Hashed(msgspec.Struct, frozen=True, gc=False):
     """The steps of a Work have been done, and the hash of `path` is known. Asked by the rim, of itself."""
 
@@ -134,7 +141,7 @@ class Recheck(msgspec.Struct, frozen=True, gc=False):
 
 
 Request = Set | Update | Get | Listen | Unlisten | OnDisconnectSet | OnDisconnectUpdate | OnDisconnectCancel | Identify
-Command = Request | Leave | Indexed | Hashed | Tidy | Recheck
+Command = Request | Leave | Indexed | Gathered | Hashed | Tidy | Recheck
 
-HOUSEKEEPING = (Leave, Indexed, Hashed, Tidy, Recheck)
+HOUSEKEEPING = (Leave, Indexed, Gathered, Hashed, Tidy, Recheck)
 """Commands that are never refused, since nobody waits for an answer."""

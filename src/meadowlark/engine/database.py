@@ -24,6 +24,7 @@ from meadowlark.engine.listeners import Listeners, Spot, spot_at
 from meadowlark.engine.on_disconnect import DisconnectQueue
 from meadowlark.engine.queries import Queries
 from meadowlark.engine.resume import Resume
+from meadowlark.engine.views import Gather
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import PATH_DEPTH_MAX, SESSION_LISTENS_MAX, SESSION_ON_DISCONNECTS_MAX
 from meadowlark.query import Query, index_missing
@@ -265,20 +266,25 @@ class Database:
             out.append(Push((client,), place, self.tree.get(place), asked=True))
         out.append(Reply(client, command.request, detail=[]))
 
-    def _listen_to_query(self, command: c.Listen, query: Query, now_ms: int, out: list[Effect]) -> None:
-        """What is not indexed is filtered all the same, with the warning; the SDKs take either, and this sends less."""
+    def _listen_to_query(
+        self, command: c.Listen, query: Query, now_ms: int, out: list[Effect], gather: Gather | None = None
+    ) -> None:
+        """What is not indexed is filtered all the same, with the warning; the SDKs take either, and this sends less.
+
+        gather: has what the query shows, if that had to be read in slices."""
         client, path = command.client, command.path
         place = (path, query.identity)
         if place in client.queries:
             self._forget_query(client, path, query.identity, now_ms, out)
         self._check_listen_count(client)
-        ordering = self._queries.open(command, out)
+        ordering = self._queries.open(command, out, gather)
         if ordering is None:
             return
         node = self.tree.get(path)
         view = ordering.view(query)
         assert ordering.index is not None
-        push = view.begin(client, command.tag, path, command.hash, view.whole(ordering.index, node))
+        whole = view.whole(ordering.index, node) if gather is None else gather.whole(ordering, node)
+        push = view.begin(client, command.tag, path, command.hash, whole)
         client.queries[place] = (command.tag, query)
         if push is not None:
             out.append(push)
@@ -298,8 +304,8 @@ class Database:
                 out.append(Reply(client, waiting.request, detail=[]))
             self._forget_listen(client, path)
         else:
-            for waiting in self._queries.withdraw(client, path, query, now_ms, out):
-                out.append(Reply(client, waiting.request, detail=[]))
+            for earlier in self._queries.withdraw(client, path, query, now_ms, out):
+                out.append(Reply(client, earlier.request, detail=[]))
             tag = client.queries.get((path, query.identity), (None,))[0]
             # What a client has taken the place of meanwhile goes on.
             if command.tag is None or command.tag == tag:
@@ -324,6 +330,27 @@ class Database:
             if not waiting.client.has_left:
                 self.apply(waiting, now_ms, out)
         self._queries.release(command.path, command.order, now_ms, out)
+
+    def _gathered(self, command: c.Gathered, now_ms: int, out: list[Effect]) -> None:
+        found = self._queries.gathered(command.path, command.query)
+        if found is None:
+            return
+        gather, ordering = found
+        for waiting in gather.waiting:
+            if waiting.client.has_left:
+                continue
+            try:
+                if isinstance(waiting, c.Get):
+                    self.check_query(waiting.client, waiting.path, waiting.query, now_ms)
+                    out.append(
+                        Reply(waiting.client, waiting.request, None, gather.whole(ordering, self.tree.get(waiting.path)), "get")
+                    )
+                else:
+                    self._check_read(waiting.client, waiting.path, waiting.query, now_ms)
+                    self._listen_to_query(waiting, command.query, now_ms, out, gather)
+            except Refused as refused:
+                out.append(Reply(waiting.client, waiting.request, Refused(refused.code, refused.text)))
+        self._queries.release(command.path, command.query.order, now_ms, out)
 
     def _hashed(self, command: c.Hashed, now_ms: int, out: list[Effect]) -> None:
         """Whoever has the value as it was hashed is told what was written since, anyone else the value."""
@@ -590,6 +617,7 @@ _HANDLERS: dict[type, Callable[[Database, Any, int, list[Effect]], None]] = {
     c.Identify: Database._identify,
     c.Leave: Database._leave,
     c.Indexed: Database._indexed,
+    c.Gathered: Database._gathered,
     c.Hashed: Database._hashed,
     c.Tidy: Database._tidy,
     c.Recheck: Database._recheck,

@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from meadowlark.engine.client import Client
-from meadowlark.engine.commands import Get, Indexed, Listen
+from meadowlark.engine.commands import Gathered, Get, Indexed, Listen
 from meadowlark.engine.effects import Effect, Work
 from meadowlark.engine.listeners import Listeners, Spot
-from meadowlark.engine.views import INDEX_AT_ONCE_CHILDREN_MAX, Ordering, Room, Write, Writes
+from meadowlark.engine.views import INDEX_AT_ONCE_CHILDREN_MAX, Gather, Ordering, Room, Write, Writes
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import INDEX_IDLE_SECONDS, INDEXES_IDLE_MAX, ORDERING_WAITERS_MAX, PLACE_ORDERS_MAX
 from meadowlark.query import KEY, Index, Query, read_by_key
@@ -58,12 +58,15 @@ class Queries:
         if ordering.index is None:
             self._wait(ordering, command)
             return False, None
+        if ordering.is_wide(query):
+            self._gather(ordering, query, command, out)
+            return False, None
         value = ordering.read(query, node)
         self._release(ordering, now_ms, out)
         return True, value
 
-    def open(self, command: Listen, out: list[Effect]) -> Ordering | None:
-        """The ordering that a listen needs; None if its index must be made first: then the listen waits."""
+    def open(self, command: Listen, out: list[Effect], gather: Gather | None = None) -> Ordering | None:
+        """The ordering that a listen needs; None if its index must be made, or its window gathered: then the listen waits."""
         path, query = command.path, command.query
         assert query is not None
         ordering = self.find(path, query.order)
@@ -72,6 +75,9 @@ class Queries:
             self._keep(ordering, out)
         if ordering.index is None:
             self._wait(ordering, command)
+            return None
+        if gather is None and ordering.is_wide(query):
+            self._gather(ordering, query, command, out)
             return None
         self._idle.pop(ordering, None)
         return ordering
@@ -90,17 +96,20 @@ class Queries:
                 ordering.end(view)
                 self._release(ordering, now_ms, out)
 
-    def withdraw(self, client: Client, path: Path, query: Query, now_ms: int, out: list[Effect]) -> list[Listen]:
+    def withdraw(self, client: Client, path: Path, query: Query, now_ms: int, out: list[Effect]) -> list[Listen | Get]:
         """The listens of `client` to `query` that wait; they do no longer."""
         ordering = self.find(path, query.order)
-        if ordering is None or not ordering.waiting:
+        if ordering is None:
             return []
-        withdrawn = [
-            command
-            for command in ordering.waiting
-            if type(command) is Listen and command.client is client and command.query == query
-        ]
-        ordering.waiting = [command for command in ordering.waiting if command not in withdrawn]
+
+        def is_meant(command: Listen | Get) -> bool:
+            return type(command) is Listen and command.client is client and command.query == query
+
+        withdrawn: list[Listen | Get] = []
+        rows: list[Ordering | Gather] = [ordering, *ordering.gathers.values()]
+        for row in rows:
+            withdrawn += [command for command in row.waiting if is_meant(command)]
+            row.waiting = [command for command in row.waiting if not is_meant(command)]
         self._release(ordering, now_ms, out)
         return withdrawn
 
@@ -129,6 +138,20 @@ class Queries:
             ordering.tell_whole(self._tree.get(path), out)
         waiting, ordering.waiting = ordering.waiting, []
         return waiting
+
+    def gathered(self, path: Path, query: Query) -> tuple[Gather, Ordering] | None:
+        """A window has been gathered, for those who wait for it."""
+        ordering = self.find(path, query.order)
+        if ordering is None:
+            return None
+        gather = ordering.gathers.get(query.identity)
+        if gather is None or ordering.index is None:
+            # The index is being made again; who waits for the window waits for that then.
+            if gather is not None:
+                ordering.waiting += ordering.gathers.pop(query.identity).waiting
+            return None
+        del ordering.gathers[query.identity]
+        return gather, ordering
 
     # Writes
 
@@ -213,10 +236,18 @@ class Queries:
             self._drop(idle, out)
 
     def _wait(self, ordering: Ordering, command: Listen | Get) -> None:
-        if len(ordering.waiting) >= ORDERING_WAITERS_MAX:
-            raise Refused(Code.UNAVAILABLE, "too many wait for the index of this location: try again in a moment")
+        _check_waiters(ordering.waiting)
         self._idle.pop(ordering, None)
         ordering.waiting.append(command)
+
+    def _gather(self, ordering: Ordering, query: Query, command: Listen | Get, out: list[Effect]) -> None:
+        gather = ordering.gathers.get(query.identity)
+        if gather is None:
+            gather = ordering.gathers[query.identity] = Gather(query)
+            out.append(Work(gather.steps(ordering, self._tree), Gathered(ordering.path, query)))
+        _check_waiters(gather.waiting)
+        self._idle.pop(ordering, None)
+        gather.waiting.append(command)
 
     def _rest(self, ordering: Ordering, now_ms: int, out: list[Effect]) -> None:
         """Nobody uses `ordering` now. A small index is as soon made as kept."""
@@ -238,6 +269,11 @@ class Queries:
         self.ordering_count -= 1
         ordering.stop()
         _let_go(ordering.index, out)
+
+
+def _check_waiters(waiting: list[Listen | Get]) -> None:
+    if len(waiting) >= ORDERING_WAITERS_MAX:
+        raise Refused(Code.UNAVAILABLE, "too many wait for queries of this location: try again in a moment")
 
 
 def _orderings(spot: Spot) -> Iterable[Ordering]:

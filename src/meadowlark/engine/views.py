@@ -9,13 +9,14 @@ just what was written. Where the place itself was replaced, the whole window is.
 SDKs drop it from what a query shows, and their hashes are without it.
 
 An index of many children is filled in slices. Until then its listeners and readers wait (`waiting`), and so do the views that
-it had when the place was replaced as a whole; what is written meanwhile is read again at the end.
+it had when the place was replaced as a whole; what is written meanwhile is read again at the end. So is a window of many
+children gathered, for those who begin to listen or read once.
 Does not know: permissions, how anyone is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 from meadowlark.engine.client import Client
@@ -41,6 +42,14 @@ INDEX_AT_ONCE_CHILDREN_MAX = 500
 
 SCANNED_VIEWS_MAX = 32
 """Views of one ordering that are asked each about every change; with more, it is kept who sees whom. Asking costs 0.3 µs."""
+
+WINDOW_AT_ONCE_CHILDREN_MAX = 500
+"""Children of a window that is read in one go."""
+
+GATHERED_AT_ONCE = 20
+"""Children: each may lie in another page, which is half a millisecond then."""
+
+GATHERED_SHARE = 16
 
 FEW_CHILDREN = 50
 
@@ -140,10 +149,78 @@ class View:
         return self._hash
 
 
+class Gather:
+    """A window of many children, read from a frozen view in slices for all who `waiting` ask for it."""
+
+    __slots__ = ("_values", "_whole", "is_void", "missed", "query", "waiting")
+
+    def __init__(self, query: Query) -> None:
+        self.query = query
+        self.waiting: list[Listen | Get] = []
+        self.missed: set[str] = set()
+        """Children that were written meanwhile."""
+        self.is_void = False
+        """Whether the place was replaced meanwhile."""
+        self._values: dict[str, Node] = {}
+        self._whole: Node | None = None
+
+    def steps(self, ordering: Ordering, tree: Tree) -> Generator[None, None, None]:
+        index = ordering.index
+        if index is None:
+            return
+        root = tree.freeze()
+        try:
+            for count, (key, child) in enumerate(self._pairs(index, find(root, ordering.path))):
+                self._values[key] = child
+                if count % GATHERED_AT_ONCE == 0:
+                    yield
+        finally:
+            del root
+            tree.thaw()
+
+    def _pairs(self, index: Index, node: Node | None) -> Iterator[tuple[str, Node]]:
+        """Of most of a place all is read, in the order in which it is kept; of a small part just that."""
+        query = self.query
+        if query.limit is None and (index.rank(query.high) - index.rank(query.low)) * GATHERED_SHARE > child_count(node):
+            return ((key, child) for key, child in children(node) if index.has_between(key, query.low, query.high))
+        return ((key, find_child(node, key)) for key in Window(query, index).keys(index))
+
+    def whole(self, ordering: Ordering, node: Node | None) -> Node | None:
+        """What the query shows of `node` now; to be asked in one turn only."""
+        index, query = ordering.index, self.query
+        assert index is not None
+        if self._whole is None:
+            values = {} if self.is_void else self._values
+            if query.limit is None and not self.is_void:
+                for key in self.missed:
+                    values.pop(key, None)
+                    if index.has_between(key, query.low, query.high):
+                        values[key] = find_child(node, key)
+            else:
+                for key in self.missed:
+                    values.pop(key, None)
+                keys = Window(query, index).keys(index)
+                values = {key: values[key] if key in values else find_child(node, key) for key in keys}
+            self._whole = make_map(values.items())
+        return self._whole
+
+
 class Ordering:
     """The children of the place `path` in one order, and who looks at them so."""
 
-    __slots__ = ("_fill", "_missed", "_sightings", "index", "is_behind", "order", "order_path", "path", "views", "waiting")
+    __slots__ = (
+        "_fill",
+        "_missed",
+        "_sightings",
+        "gathers",
+        "index",
+        "is_behind",
+        "order",
+        "order_path",
+        "path",
+        "views",
+        "waiting",
+    )
 
     def __init__(self, path: Path, query: Query) -> None:
         self.path = path
@@ -157,6 +234,8 @@ class Ordering:
         """While there are many views."""
         self.waiting: list[Listen | Get] = []
         """What is to be carried out once the index is there."""
+        self.gathers: dict[str, Gather] = {}
+        """By the identity of the query."""
         self.is_behind = False
         """Whether the views have not been told what they show now, because the index is being filled."""
         self._missed: set[str] = set()
@@ -166,7 +245,14 @@ class Ordering:
 
     @property
     def is_used(self) -> bool:
-        return bool(self.views or self.waiting)
+        return bool(self.views or self.waiting or self.gathers)
+
+    def is_wide(self, query: Query) -> bool:
+        """Whether `query` shows so many children that they are gathered in slices."""
+        if query.limit is not None and query.limit <= WINDOW_AT_ONCE_CHILDREN_MAX:
+            return False
+        assert self.index is not None
+        return self.index.rank(query.high) - self.index.rank(query.low) > WINDOW_AT_ONCE_CHILDREN_MAX
 
     def view(self, query: Query) -> View:
         """The view of `query`, made if there is none; it must get a listener."""
@@ -199,6 +285,8 @@ class Ordering:
         """Makes the index; None, or the steps that must still be done where that takes long."""
         node = tree.get(self.path)
         self._missed.clear()
+        for gather in self.gathers.values():
+            gather.is_void = True
         if child_count(node) <= INDEX_AT_ONCE_CHILDREN_MAX:
             self.stop()
             self.index = Index(self.order, self.order_path, children(node))
@@ -237,6 +325,8 @@ class Ordering:
     def tell(self, node: Node | None, writes: Writes, rooms: dict[Path, Room], out: list[Effect]) -> None:
         """Children of the place, which is `node` now, were written."""
         index = self.index
+        for gather in self.gathers.values():
+            gather.missed.update(writes)
         if index is None:
             self._missed.update(writes)
             return

@@ -78,6 +78,11 @@ class Index:
     def at(self, rank: int) -> Position:
         return self._sorted[rank]  # type: ignore[no-any-return]  # the package has no types
 
+    def has_between(self, key: str, low: Position, high: Position) -> bool:
+        """Whether the child at `key` stands between two cuts."""
+        position = self._positions.get(key)
+        return position is not None and low < position < high
+
     def between(self, low: Position, high: Position) -> Iterator[str]:
         """Keys of the children between two cuts, in order."""
         return (position[3] for position in self._sorted.irange(low, high))

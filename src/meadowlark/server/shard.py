@@ -26,6 +26,7 @@ from meadowlark.engine import (
     Database,
     Drop,
     Effect,
+    Gathered,
     Get,
     Hashed,
     Identify,
@@ -303,7 +304,7 @@ class Shard:
                 self._graveyard.bury(effect.node)
             elif type(effect) is Work:
                 self._slicer.begin(self._work(hosted, effect))
-        if before is not None and not isinstance(command, (Indexed, Hashed, Tidy, Recheck)):
+        if before is not None and not isinstance(command, (Indexed, Gathered, Hashed, Tidy, Recheck)):
             self._show(hosted, command, out, replied, before, read_at)
 
     def _work(self, hosted: Hosted, work: Work) -> Steps:
