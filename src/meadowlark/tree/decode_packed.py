@@ -109,7 +109,7 @@ def _drain(opened: _Opened, container: dict[str, Any], inner: Any) -> Generator[
 def _end(opened: _Opened, container: dict[str, Any]) -> Generator[None, None, Node]:
     """The map, of which `container` has only the priority still."""
     rest, builder = opened.rest, opened.builder
-    pages = builder.finish(container.get(PRIORITY))
+    pages = yield from builder.finish(container.get(PRIORITY))
     if len(rest) * _FEW < pages.count and (builder.has_light or pages.count > WIDE):
         for done, key in enumerate(sorted(rest, key=key_order)):
             pages.put(key, rest.pop(key), None)

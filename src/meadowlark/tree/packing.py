@@ -33,6 +33,9 @@ STEP_WEIGHT = 32_768
 _STEP_KEYS = 1_000
 """Sorted between two yields."""
 
+_STEP_PAGES = 500
+"""Made between two yields."""
+
 _ENTRY_COST = 64
 """Bytes that an entry counts for beside its own, in steps."""
 
@@ -49,33 +52,40 @@ Put = tuple[str, str]
 
 
 class PagesBuilder:
-    """Pages made of children that come in key order."""
+    """Pages made of children that come in key order.
 
-    __slots__ = ("_group", "_group_weight", "_pages", "has_light")
+    Until the end only bytes are kept. Small objects made meanwhile would lie here and there among the dicts that are being
+    decoded and taken apart, and hold the memory of all those around them.
+    """
+
+    __slots__ = ("_group", "_group_weight", "_orders", "_parts", "count", "has_light", "other_count")
 
     def __init__(self) -> None:
-        self._pages = Pages()
-        self._pages.pages.clear()
-        self._pages.starts.clear()
+        self._parts: list[bytes | dict[str, Node]] = []
+        """What each page will have: JSON, or one child that is kept beside."""
+        self._orders = bytearray()
+        """That of the first key of each page, and a line feed behind each: no key has one."""
         self._group: dict[str, Node] = {}
+        """Children of the page that is being filled."""
         self._group_weight = 0
+        self.count = 0
+        self.other_count = 0
         self.has_light = False
         """Whether a map was added that lies in a page."""
 
     def add(self, order: str, key: str, child: Node) -> int:
         """order: of the key. Gives about the bytes of the child, counted up to what a page holds."""
         weight = len(key) + weight_up_to(child, PAGE_BYTES_MAX)
-        pages = self._pages
-        pages.count += 1
+        self.count += 1
         if not is_index(key):
-            pages.other_count += 1
+            self.other_count += 1
         if weight > PAGE_BYTES_MAX:
             self._end_page()
-            pages.starts.append(order)
-            pages.pages.append(Page(b"{}", {key: child}))
+            self._orders += b"%b\n" % order.encode("utf-8", "surrogatepass")
+            self._parts.append({key: child})
             return weight
         if not self._group:
-            pages.starts.append(order)
+            self._orders += b"%b\n" % order.encode("utf-8", "surrogatepass")
         self.has_light = self.has_light or type(child) is dict
         self._group[key] = child
         self._group_weight += weight
@@ -83,17 +93,25 @@ class PagesBuilder:
             self._end_page()
         return weight
 
-    def finish(self, priority: Any) -> Pages:
+    def finish(self, priority: Any) -> Generator[None, None, Pages]:
         """The Pages of all that was added, which was something."""
         self._end_page()
-        # Each a new object: those that came lie between thousands of others, whose memory they would hold.
-        self._pages.starts = ["", *[order[:1] + order[1:] for order in self._pages.starts[1:]]]
-        self._pages.priority = priority
-        return self._pages
+        made = Pages()
+        made.priority, made.count, made.other_count = priority, self.count, self.other_count
+        made.pages.clear()
+        made.starts = self._orders.decode("utf-8", "surrogatepass").split("\n")[:-1]
+        made.starts[0] = ""
+        self._parts.reverse()
+        while self._parts:
+            part = self._parts.pop()
+            made.pages.append(Page(part, None) if type(part) is bytes else Page(b"{}", part))  # type: ignore[arg-type]
+            if len(self._parts) % _STEP_PAGES == 0:
+                yield
+        return made
 
     def _end_page(self) -> None:
         if self._group:
-            self._pages.pages.append(Page(page_bytes(self._group), None))
+            self._parts.append(page_bytes(self._group))
             self._group = {}
             self._group_weight = 0
 
@@ -119,7 +137,7 @@ def pack_slices(node: Node | None) -> Generator[None, None, Node | None]:
         if budget < 0:
             budget = STEP_WEIGHT
             yield
-    return builder.finish(priority)
+    return (yield from builder.finish(priority))
 
 
 def _is_worth_it(node: Node) -> Generator[None, None, bool]:
@@ -250,7 +268,9 @@ def _replace_live(tree: Tree, path: Path, let_go: Callable[[Node], None]) -> Gen
                     return 0
         if tree.get(path) is not node or len(written) * _HOT_SHARE > len(node):
             return 0
-        pages = builder.finish(None)
+        pages = yield from builder.finish(None)
+        if tree.get(path) is not node:
+            return 0
         while len(written) > _LATE_MAX:
             for key in list(islice(written, _LATE_MAX)):
                 written.discard(key)
