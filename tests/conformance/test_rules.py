@@ -151,3 +151,12 @@ def test_the_command_line_sets_explains_and_brings_back(server: Server, tmp_path
     assert [line.split("\t")[0] for line in run("versions", ns).splitlines()] == ["3", "2", "1"]
     assert run("get", ns, "--version", "2") == '{"rules": {}}'
     run("rollback", ns, "9", code=1)
+
+
+def test_the_official_test_library_works(node: Path, server: Server) -> None:
+    with Script("rules_unit_testing.mjs", settings_for(server, "emulator", fresh_name("unit"))) as script:
+        told = script.finish()
+    outcomes = {name: details for name, *details in told if name not in ("seeded", "left")}
+    assert len(outcomes) == 10
+    assert {name: details for name, details in outcomes.items() if details != ["holds"]} == {}
+    assert [event for event in told if event[0] in ("seeded", "left")] == [["seeded", "seeded"], ["left", None]]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from meadowlark.rules import explain_read, explain_write, parse_rules
+from meadowlark.rules.explain import STEPS_MAX
 from tests.rules.cases import OPERATIONS, made, query_of, with_priority
 
 NOW = 1_700_000_000_000
@@ -79,3 +80,12 @@ def test_the_decision_is_the_one_that_is_explained(case):
         explanation = explain_write(rules, case["auth"], writes, root, now)
     assert explanation.allowed is (case["expect"] == "allow")
     assert explanation.summary()
+
+
+def test_of_a_large_write_the_rule_that_refused_is_found_and_few_are_watched():
+    rules = parse_rules('{"rules": {".write": true, "$k": {".validate": "newData.isNumber()"}}}')
+    value = {f"k{number:04d}": number for number in range(1000)} | {"z": "x"}
+    explanation = explain_write(rules, None, [((), made(value, None, NOW, 0))], None, NOW)
+    assert not explanation.allowed
+    assert explanation.summary() == ".validate at /z (line 1, column 48) is false"
+    assert len(explanation.steps) == STEPS_MAX + 1

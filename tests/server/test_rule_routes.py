@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from meadowlark.tree import child_count, find
 from tests.server.rest_server import ADMIN_CREDENTIAL, Served, serve
 from tests.server.test_streams import event
 
@@ -134,5 +135,23 @@ def test_streams_end_when_rules_forbid_them() -> None:
         await peer.ask("PUT", RULES, '{"rules": {}}', **ADMIN)
         assert (await event(other))[0] == "cancel"
         assert hosted.database.listening() == []
+
+    serve(test, mode="serve")
+
+
+def test_large_writes_meet_rules_too() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        served.worker.shard.create("rooms")
+        rules = {"rules": {"a": {".write": True, "$k": {".validate": "newData.isNumber()"}}}}
+        await peer.ask("PUT", RULES, json.dumps(rules), **ADMIN)
+        large = {f"key{number}": number for number in range(20_000)}
+        assert (await peer.ask("PUT", "/a.json?ns=rooms", json.dumps(large)))[0] == 200
+        assert (await peer.ask("PUT", "/a.json?ns=rooms", json.dumps(large | {"last": "x"})))[0] == 401
+        assert (await peer.ask("PATCH", "/.json?ns=rooms", json.dumps({"a": large, "b": 1})))[0] == 401
+        assert (await peer.ask("PUT", "/b.json?ns=rooms", json.dumps(large)))[0] == 401
+        hosted = await served.worker.shard.open("rooms")
+        root = hosted.database.tree.root
+        assert (child_count(root), child_count(find(root, ("a",)))) == (1, 20_000)
 
     serve(test, mode="serve")

@@ -23,7 +23,7 @@ from meadowlark.rules.views import Write
 from meadowlark.tree import Node, Path, format_path
 
 STEPS_MAX = 200
-"""Shown at most; a large write asks one rule very often."""
+"""Watched at most; a large write asks one rule very often."""
 
 _SHOWN_LENGTH_MAX = 80
 
@@ -148,8 +148,13 @@ def explain_write(rules: RuleSet, auth: dict[str, Any] | None, writes: list[Writ
 def _watched(deciding: Deciding, rule: Rule, steps: list[Step]) -> bool:
     scope = deciding.scope
     step = Step(rule, scope.path[: len(rule.path)])
-    if len(steps) < STEPS_MAX:
-        steps.append(step)
+    if len(steps) >= STEPS_MAX:
+        # Watching costs a compilation. What is false here may be what decides.
+        step.outcome = Deciding.holds(deciding, rule)
+        if not step.outcome:
+            steps.append(step)
+        return step.outcome
+    steps.append(step)
     if rule.constant is not None:
         step.outcome = rule.constant
         return rule.constant

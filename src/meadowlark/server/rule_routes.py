@@ -72,8 +72,8 @@ async def versions(worker: WorkerApi, exchange: Exchange) -> Response:
         return _json(version.summary())
     wanted = exchange.target.parameters.get("version")
     if wanted is None:
-        return _json([version.summary() for version in worker.rules.store.versions(hosted.name)])
-    found = worker.rules.store.read(hosted.name, int(wanted)) if wanted.isdecimal() and len(wanted) < 10 else None
+        return _json([version.summary() for version in await worker.rules.versions(hosted.name)])
+    found = await worker.rules.version(hosted.name, int(wanted)) if wanted.isdecimal() and len(wanted) < 10 else None
     if found is None:
         raise HttpFault(404, f"there is no version {wanted[:20]!r} of the rules of {hosted.name!r}")
     return Response(200, found.text.encode())

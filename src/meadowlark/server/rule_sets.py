@@ -99,6 +99,14 @@ class RuleSets:
             await self._replace(shard, hosted, await _beside(parse_rules, version.text))
             return version
 
+    async def versions(self, name: str) -> list[Version]:
+        """All versions of a database's rules, the newest first. Raises OSError."""
+        return await _beside(self.store.versions, name)
+
+    async def version(self, name: str, number: int) -> Version | None:
+        """One of them; None if there is none. Raises OSError."""
+        return await _beside(self.store.read, name, number)
+
     async def check(self, text: str) -> RuleSet:
         """The rule set that `text` would be. Raises RulesInvalid."""
         return await _beside(parse_rules, text)
