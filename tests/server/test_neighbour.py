@@ -6,19 +6,21 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
+from typing import Any
 
 import pytest
 
 from tests.harness import Server
 from tests.server.sockets import Socket
 
+GROUPS = 470
 BODY = json.dumps(
     {
         f"g{group}": {f"r{record}": {"name": f"{group}/{record}", "text": "x" * 80} for record in range(900)}
-        for group in range(300)
+        for group in range(GROUPS)
     }
 ).encode()
-assert 30e6 < len(BODY) < 40e6
+assert 50e6 < len(BODY) < 55e6
 
 ANSWERS_MIN = 600
 """While a large write goes on: there are thousands of slices, and about one answer for each. Done in one step, the same work let
@@ -75,9 +77,101 @@ def test_a_neighbour_is_answered_while_a_client_listens_to_a_large_tree_and_gets
     def listen() -> None:
         large = Socket(server.port, "large")
         listen = large.send("q", {"p": "/big", "h": ""})
-        assert len(large.answer_to(large.send("g", {"p": "/big", "q": {}}))["d"]) == 300
-        assert [len(push["b"]["d"]) for push in large.pushes if "a" in push] == [300]
+        assert len(large.answer_to(large.send("g", {"p": "/big", "q": {}}))["d"]) == GROUPS
+        assert [len(push["b"]["d"]) for push in large.pushes if "a" in push] == [GROUPS]
         assert [push["b"]["s"] for push in large.pushes if push.get("r") == listen] == ["ok"]
         large.close()
 
     assert answers_during(server, listen) > READ_ANSWERS_MIN
+
+
+class EventReader:
+    """A client of an event stream, that reads when it is asked to."""
+
+    def __init__(self, server: Server, path: str, query: str = "") -> None:
+        self._connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
+        self._connection.request("GET", f"{path}.json?ns=large{query}", headers={"Accept": "text/event-stream"})
+        self._answer = self._connection.getresponse()
+        assert self._answer.status == 200, self._answer.read()
+
+    def event(self) -> tuple[str, Any]:
+        """The next one that is not there to keep the connection alive."""
+        while True:
+            name, data, empty = (self._answer.readline() for _ in range(3))
+            assert empty == b"\n"
+            if name != b"event: keep-alive\n":
+                return name.decode().split()[1], json.loads(data.removeprefix(b"data: "))
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@pytest.mark.slow
+def test_a_neighbour_is_answered_while_a_large_tree_is_streamed_changed_and_removed(server: Server) -> None:
+    value = json.loads(BODY)
+    request(server, "PUT", BODY)
+    events: list[tuple[str, Any]] = []
+    streams: list[EventReader] = []
+
+    def begin() -> None:
+        streams.append(EventReader(server, "/big"))
+        events.append(streams[0].event())
+
+    def change() -> None:
+        request(server, "PUT", BODY)
+        events.append(streams[0].event())
+
+    def remove() -> None:
+        request(server, "DELETE")
+        events.append(streams[0].event())
+
+    begun = answers_during(server, begin)
+    changed = answers_during(server, change)
+    answers_during(server, remove)
+    streams[0].close()
+    assert events == [("put", {"path": "/", "data": data}) for data in (value, value, None)]
+    assert begun > READ_ANSWERS_MIN
+    assert changed > ANSWERS_MIN
+
+
+@pytest.mark.slow
+def test_a_neighbour_is_answered_while_a_large_value_is_written_over_a_socket(server: Server) -> None:
+    """As large as a message may be."""
+    value = {f"k{number}": {"n": number, "text": "x" * 100} for number in range(110_000)}
+    assert 14e6 < len(json.dumps(value)) < 16.25 * 2**20
+
+    def write() -> None:
+        large = Socket(server.port, "large")
+        assert large.ask("p", {"p": "/sent", "d": value})["s"] == "ok"
+        large.close()
+
+    assert answers_during(server, write) > ANSWERS_MIN / 4
+    assert server.rest("GET", "/sent/k109999", ns="large").json() == {"n": 109999, "text": "x" * 100}
+    server.write("/sent", None, ns="large")
+
+
+@pytest.mark.slow
+def test_a_neighbour_is_answered_while_many_children_are_queried(server: Server) -> None:
+    """200,000 of them, whose index is made anew when they are written as a whole."""
+    children = json.dumps({f"k{number:06}": {"n": number % 1000} for number in range(200_000)}).encode()
+    server.rest("PUT", "/many", raw=children, ns="large", query="print=silent")
+    query = "&orderBy=%22$key%22&limitToLast=2"
+    last = {"k199998": {"n": 998}, "k199999": {"n": 999}}
+    events: list[tuple[str, Any]] = []
+    streams: list[EventReader] = []
+
+    def ask() -> None:
+        assert server.rest("GET", "/many", ns="large", query=query[1:]).json() == last
+        streams.append(EventReader(server, "/many", query))
+        events.append(streams[0].event())
+
+    assert answers_during(server, ask) > ANSWERS_MIN / 10
+    server.write("/many/k199999/n", 0, ns="large")
+    server.write("/many/k200000", {"n": 1}, ns="large")
+    events += [streams[0].event(), streams[0].event()]
+    streams[0].close()
+    assert events == [
+        ("put", {"path": "/", "data": last}),
+        ("put", {"path": "/k199999/n", "data": 0}),
+        ("patch", {"path": "/", "data": {"k199998": None, "k200000": {"n": 1}}}),
+    ]
