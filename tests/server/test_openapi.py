@@ -27,7 +27,6 @@ def test_anybody_may_read_it() -> None:
 def test_every_address_of_the_server_is_in_it() -> None:
     expected = {"/" + "/".join(segments): route for segments, route in _ROUTES.items()}
     expected |= {"/" + "/".join(segments) + "/{name}.json": route for segments, route in _ROUTES_OF_DATABASES.items()}
-    del expected["/.lp"]  # Not HTTP as programs use it.
     for path, route in expected.items():
         described = {method.upper() for method in DOCUMENT["paths"][path] if method != "parameters"}
         assert described == set(route.methods), path
