@@ -93,6 +93,21 @@ def _paths() -> Part:
             ],
             "get": _get("profile", "what the database was busy with", {"type": "object"}, 400, 401, 404, 409),
         },
+        "/.meadowlark/rules/{name}.json": {
+            "parameters": named,
+            "get": _get("listRules", "all versions of the rules", {}, 400, 401, 404),
+            "post": _operation(
+                "restoreRules", "brings a version back", _answers({}, 400, 401, 404),
+                _body(_object({"restore": {"type": "integer", "minimum": 1}})),
+            ),
+        },
+        "/.meadowlark/explain/{name}.json": {
+            "parameters": named,
+            "post": _operation(
+                "explain", "which rules allow or deny something",
+                _answers(_object({"allowed": {"type": "boolean"}}), 400, 401, 404), _body(_question()),
+            ),
+        },
         "/.meadowlark/metrics.json": {"get": _get("metrics", "the numbers of every worker", {"type": "array"}, 401)},
         "/.meadowlark/openapi.json": {"get": _get("describe", "this description", {"type": "object"})},
         "/metrics": {"get": _operation("exposition", "the numbers of every worker", {
@@ -164,6 +179,18 @@ def _value(where: str, parameters: list[Part]) -> Part:
         ),
         "delete": _operation(f"remove{where}", "removes it", written | stale, None, [*shown, sized, etag, if_match]),
     }  # fmt: skip
+
+
+def _question() -> Part:
+    """What `explain` is asked."""
+    properties = {
+        "operation": {"enum": ["read", "set", "update"]},
+        "path": {"type": "string"},
+        "as": {"type": ["string", "object", "null"]},
+        "value": {},
+        "query": {"type": ["object", "null"]},
+    }
+    return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 def _setting(name: str, value: Any, parameters: list[Part]) -> Part:
