@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.conftest import Told
+from tests.conformance.conftest import Told, settings_for
+from tests.harness import Script, Server, fresh_name
 from tests.query.scenarios import SCENARIOS
 
 pytestmark = pytest.mark.slow
@@ -96,3 +97,14 @@ def test_transactions_under_a_query(life: Told) -> None:
     events = life("transactions_under_a_query")
     assert events[-1] == ["in the end", {"ada": {"n": 11}, "bob": {"n": 2}, "cy": {"n": 3}, "dan": {"n": -6}}]
     assert shown(events)[-2] == ["first", ["dan", "bob"]]
+
+
+def test_a_declared_index(node: Path, server: Server) -> None:
+    ns = fresh_name("indexed")
+    rules = {"rules": {".read": True, ".write": True, "people": {".indexOn": ["n"]}}}
+    answer = server.rest("PUT", "/.settings/rules", rules, ns=ns)
+    assert answer.status == 200, answer
+    with Script("indexed.mjs", settings_for(server, "emulator", ns)) as script:
+        events = script.finish(within=60)
+    people = {"bob": {"n": 2}, "cy": {"n": 3}}
+    assert events == [["get", people], ["value", people]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from meadowlark.engine.client import Client
 from meadowlark.engine.effects import Push
 from meadowlark.errors import Code, Refused
+from meadowlark.query import parse_query
 from meadowlark.wire import encode_auth_revoked, encode_push, encode_push_slices, encode_revoke
 from tests.wire.exchange import read_messages
 
@@ -19,6 +21,17 @@ LISTENERS = (Client("s1"),)
 def told(push: Push) -> str:
     [message] = read_messages(encode_push(push))
     return message
+
+
+def made(steps: Generator[None, None, list[bytes]]) -> tuple[list[bytes], int]:
+    """What `steps` come to, and how many they are."""
+    count = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value, count
+        count += 1
 
 
 def test_a_value_in_one_short_frame() -> None:
@@ -76,16 +89,30 @@ def test_a_large_value_is_left_to_be_encoded_in_slices() -> None:
     value = {f"ключ{number}": {"n": number, "text": "é" * 40} for number in range(3_000)}
     for push in (Push((), ("a", "b"), value), Push((), ("a",), {"b/c": value, "d": None}, merge=True)):
         assert encode_push(push) == b""
-        steps = encode_push_slices(push)
-        count = 0
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                parts = stop.value
-                break
-            count += 1
+        parts, count = made(encode_push_slices(push))
         assert count > 3
         [message] = read_messages(b"".join(parts))
         action = "m" if push.merge else "d"
         assert json.loads(message) == {"t": "d", "d": {"a": action, "b": {"p": "/".join(push.path), "d": push.value}}}
+
+
+def test_a_tag_stands_last_and_the_rest_is_made_once_for_all_tags() -> None:
+    room: dict[Any, Any] = {}
+    first, second = (Push(LISTENERS, ("a",), {"b": 1, "c": None}, True, tag=tag, room=room) for tag in (1, 12))
+    assert told(first) == '{"t":"d","d":{"a":"m","b":{"p":"a","d":{"b":1,"c":null},"t":1}}}'
+    second.value = "not looked at again"
+    assert told(second) == '{"t":"d","d":{"a":"m","b":{"p":"a","d":{"b":1,"c":null},"t":12}}}'
+
+
+def test_a_large_value_with_a_tag() -> None:
+    push = Push(LISTENERS, ("a",), {f"k{number}": "x" * 100 for number in range(2_000)}, tag=7, room={})
+    assert encode_push(push) == b""
+    [message] = read_messages(b"".join(made(encode_push_slices(push))[0]))
+    assert message.endswith(',"t":7}}}')
+
+
+def test_a_revoked_query_goes_back_as_it_came() -> None:
+    query = parse_query({"l": 2, "vf": "l", "sin": True, "sp": 1, "i": "n"})
+    assert read_messages(encode_revoke(("a",), query)) == [
+        '{"t":"d","d":{"a":"c","b":{"p":"a","q":[{"l":2,"vf":"l","sin":true,"sp":1,"i":"n"}]}}}'
+    ]
