@@ -27,6 +27,9 @@ OF_INTEREST = (
     "Poll",
     "Session",
     "Outbox",
+    "Ordering",
+    "Spot",
+    "View",
     "HttpConnection",
     "Task",
     "RestCall",
@@ -59,6 +62,9 @@ async def visit(port: int, *, politely: bool) -> None:
     )
     await reader.readuntil(b"\r\n\r\n")
     writer.write(masked(b'{"t":"d","d":{"r":1,"a":"q","b":{"p":"/a","h":""}}}'))
+    # And to a query, of which some windows are told, and some refused.
+    writer.write(masked(b'{"t":"d","d":{"r":3,"a":"q","b":{"p":"/a","h":"","q":{"i":"n","l":2,"vf":"l"},"t":1}}}'))
+    writer.write(masked(b'{"t":"d","d":{"r":4,"a":"q","b":{"p":"/a","h":"","q":{"l":0},"t":2}}}'))
     writer.write(masked(b'{"t":"d","d":{"r":2,"a":"p","b":{"p":"/a","d":{"b":1}}}}'))
     await reader.readuntil(b'"r":2')
     if politely:
