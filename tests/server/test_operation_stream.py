@@ -24,6 +24,7 @@ from meadowlark.engine import (
     Update,
 )
 from meadowlark.errors import Code, Refused
+from meadowlark.query import parse_query
 from meadowlark.server.shard import Hosted
 from meadowlark.server.watching import Carried, Told
 from tests.server.rest_server import Peer, Served, serve
@@ -36,7 +37,7 @@ NOW = 1_700_000_000_000
 def carried(
     command: Command, kind: str = "realtime", *, written: int = 0, replied: int = 0, told: tuple[Told, ...] = ()
 ) -> Carried:
-    return Carried(command, kind, None, written, replied, told, waited_nanoseconds=2_000_000, took_nanoseconds=1_500_000)
+    return Carried(command, kind, None, False, written, replied, told, waited_nanoseconds=2_000_000, took_nanoseconds=1_500_000)
 
 
 def operation(name: str, path: list[str], size: int, **more: Any) -> dict[str, Any]:
@@ -111,8 +112,23 @@ def test_a_refusal_by_permission_is_said_and_what_says_nothing_is_left_out() -> 
         watcher.see(carried(Leave(ASKER)))
         watcher.see(carried(Leave(ASKER), "stream", written=3))
         for code, allowed in ((Code.PERMISSION_DENIED, False), (Code.INVALID_DATA, True)):
-            watcher.see(Carried(Set(ASKER, 1, ("a",), 1), "rest", Refused(code, ""), 0, 0, (), 2_000_000, 1_500_000))
+            watcher.see(Carried(Set(ASKER, 1, ("a",), 1), "rest", Refused(code, ""), False, 0, 0, (), 2_000_000, 1_500_000))
             assert await read(peer) == operation("rest-write", ["a"], 0, allowed=allowed)
+
+    serve(test)
+
+
+def test_a_query_is_told_with_its_index_and_whether_that_is_missing() -> None:
+    async def test(served: Served) -> None:
+        peer, hosted = await watch(served)
+        (watcher,) = hosted.watchers
+        query = parse_query({"i": "a/b", "l": 2, "vf": "l"})
+        asked = Listen(ASKER, 1, ("a",), query=query)
+        watcher.see(Carried(asked, "realtime", None, True, 0, 0, (), 2_000_000, 1_500_000))
+        said = {"querySet": [{"index": {"path": ["a", "b"]}, "i": "a/b", "l": 2, "vf": "l"}]}
+        assert await read(peer) == operation("listener-listen", ["a"], 0, unIndexed=True, **said)
+        watcher.see(carried(Get(ASKER, 1, ("a",), query), replied=3))
+        assert await read(peer) == operation("realtime-read", ["a"], 3, **said)
 
     serve(test)
 

@@ -25,6 +25,7 @@ from meadowlark.engine import (
 )
 from meadowlark.errors import Code
 from meadowlark.limits import STREAM_KEEPALIVE_SECONDS
+from meadowlark.query import Query
 from meadowlark.server.outbox import Outbox
 from meadowlark.server.shard import Hosted
 from meadowlark.server.watching import Carried
@@ -91,6 +92,7 @@ class OperationStream:
                 millis=round(carried.took_nanoseconds / 1e6, 3),
                 pendingTime=round(carried.waited_nanoseconds / 1e6, 3),
                 allowed=carried.refused is None or carried.refused.code is not Code.PERMISSION_DENIED,
+                **_query(carried),
             )
             if listens:
                 return  # What it was told is its answer.
@@ -130,6 +132,15 @@ class OperationStream:
     def _too_slow(self, reason: str) -> None:
         if self._connection is not None:
             self._connection.abort()
+
+
+def _query(carried: Carried) -> dict[str, Any]:
+    """What was asked of the children, and whether without an index, as the report reads it."""
+    query: Query | None = getattr(carried.command, "query", None)
+    if query is None:
+        return {}
+    index = {"path": query.order_path} if query.order_path else {}
+    return {"querySet": [{"index": index} | query.spec], **({"unIndexed": True} if carried.unindexed else {})}
 
 
 def _name(carried: Carried) -> str | None:

@@ -414,8 +414,11 @@ class RealtimeConnection(Receiver):
         large: LargeMessage | None = push.encoded.get(_LARGE)
         if large is None:
             assert self._hosted is not None
-            slicer = self._host.slicer
-            large = push.encoded[_LARGE] = LargeMessage(slicer, self._hosted, push.value, encode_push_slices(push))
+            large = LargeMessage(self._host.slicer, self._hosted, push.value, encode_push_slices(push))
+            # What a listen begins with is made when its turn comes, and the client may go before. The making holds the push,
+            # which must not hold it: nobody would ever let go of either, and the tree would stay frozen.
+            if not push.asked:
+                push.encoded[_LARGE] = large
         return large
 
     def encode_reply(self, reply: Reply) -> Any:

@@ -332,17 +332,18 @@ class Shard:
         started_at, unsaved_bytes = before
         body = getattr(replied, "body", replied)
         told = []
-        refused = None
+        refused, unindexed = None, False
         for effect in out:
             if type(effect) is Push and effect.encoded:
                 sizes = [len(made) for made in effect.encoded.values() if isinstance(made, bytes)]
                 told.append(Told(effect.path, len(effect.listeners), max(sizes, default=0)))
             elif type(effect) is Reply:
-                refused = effect.refused
+                refused, unindexed = effect.refused, type(command) is Listen and effect.detail == ["no_index"]
         carried = Carried(
             command,
             getattr(command.client, "kind", "realtime"),
             refused,
+            unindexed,
             written_bytes=hosted.unsaved_bytes - unsaved_bytes,
             replied_bytes=len(body) if isinstance(body, bytes) else 0,
             told=tuple(told),

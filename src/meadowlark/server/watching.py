@@ -30,6 +30,8 @@ class Carried(msgspec.Struct, frozen=True, gc=False):
     kind: str
     """How its client speaks: `realtime`, `rest` or `stream`."""
     refused: Refused | None
+    unindexed: bool
+    """Whether it was a listen to a query whose index is not declared."""
     written_bytes: int
     """Of its record in the journal."""
     replied_bytes: int
