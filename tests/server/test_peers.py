@@ -21,7 +21,7 @@ def run(scenario: Callable[[Peers, Peers, Arrived], Awaitable[None]]) -> None:
     async def both() -> None:
         pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)]
         arrived: Arrived = []
-        first = Peers(pairs[0][0], [pair[1].dup() for pair in pairs], lambda *_: None)
+        first = Peers(pairs[0][0], [pair[1].dup() for pair in pairs], lambda *_: None, b"come back")
         second = Peers(pairs[1][0], [pair[1].dup() for pair in pairs], lambda *each: arrived.append(each))
         try:
             await scenario(first, second, arrived)
@@ -89,7 +89,7 @@ def test_connections_wait_in_order_for_a_full_inbox(monkeypatch: pytest.MonkeyPa
     run(scenario)
 
 
-def test_what_waits_for_a_full_inbox_is_bounded_and_the_rest_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_for_a_full_inbox_is_bounded_and_the_rest_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers_module, "WAITING_MAX", 3)
 
     async def scenario(first: Peers, second: Peers, arrived: Arrived) -> None:
@@ -100,6 +100,7 @@ def test_what_waits_for_a_full_inbox_is_bounded_and_the_rest_closed(monkeypatch:
             nears.append(near)
             sent.append(first.send(1, far.detach(), bytes(30_000)))
         assert not all(sent)
+        assert nears[-1].recv(100) == b"come back"
         assert nears[-1].recv(1) == b""
         await until(lambda: len(arrived) == sum(sent))
         for near in nears:
