@@ -212,6 +212,24 @@ def test_many_ends_at_once_are_spread_over_turns() -> None:
     run(scenario)
 
 
+def test_many_clients_that_go_at_once_have_their_sockets_closed_a_few_a_turn() -> None:
+    async def scenario(made: Made) -> None:
+        peers = [made.peer(str(number)) for number in range(200)]
+        later = [peer for peer in peers if peer.connection.ends_later()]
+        assert 100 < len(later) < 200, "the first are closed as ever"
+        assert not any(peer.line.is_aborted for peer in later)
+        most = ended = 0
+        while ended < len(later):
+            await asyncio.sleep(0)
+            before, ended = ended, sum(peer.line.is_aborted for peer in later)
+            most = max(most, ended - before)
+        assert most < 50
+        await made.settle()
+        assert made.hosted.users == 200 - len(later)
+
+    run(scenario)
+
+
 def test_a_client_that_speaks_as_often_as_sdks_do_is_never_pinged() -> None:
     async def scenario(made: Made) -> None:
         peer = made.peer("one")

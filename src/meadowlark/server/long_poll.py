@@ -432,6 +432,9 @@ class Upgrade:
         if socket is not None:
             socket.close(code, reason)
 
+    def ends_later(self) -> bool:
+        return False
+
     def closed(self) -> None:
         """The socket has gone; a session that was on its way to it ends."""
         line, self._line = self._line, None

@@ -65,6 +65,8 @@ DOOR_MESSAGES = 4
 """A client's first, that are the door's: an SDK shows its credential and says again what it listens to."""
 READ_NANOSECONDS = 10_000
 """Charged for each message beside what is measured: the system call that read it, and taking its frame apart."""
+CLOSE_NANOSECONDS = 30_000
+"""Charged to the door for the end of a connection: closing its socket, and what the loop and picows do about it."""
 SWEEP_SECONDS = 12
 """Between two looks at whether a connection was silent."""
 PING_SWEEPS = int(PING_SECONDS / SWEEP_SECONDS) + 1
@@ -521,6 +523,19 @@ class RealtimeConnection(Receiver):
             self._lanes.wait(self._lanes.door, self._leave)
         else:
             self._leave()
+
+    def ends_later(self) -> bool:
+        """The client will send nothing more: if the door has too much to do, the line is ended when it is its turn."""
+        lanes = self._lanes
+        if lanes.door.is_over:
+            lanes.wait(lanes.door, self._end)
+            return True
+        lanes.spend(lanes.door, CLOSE_NANOSECONDS)
+        return False
+
+    def _end(self) -> None:
+        self._lanes.spend(self._lanes.door, CLOSE_NANOSECONDS)
+        self._abort()
 
     def end_now(self) -> None:
         """For who takes the session over: what it asked and its end are carried out, unless a long message is being prepared."""

@@ -40,6 +40,8 @@ class Carried(Protocol):
 
     def closed(self) -> None: ...
 
+    def ends_later(self) -> bool: ...
+
     def pause(self) -> None: ...
 
     def resume(self) -> None: ...
@@ -88,6 +90,14 @@ class WebSocketLine(WSListener):
         self._connection = connection
 
     # picows' calls
+
+    def ends_later(self) -> bool:
+        """The client has sent its last byte. Whether the connection will end the line when it is its turn; else it ends now."""
+        if self._connection is None or self._transport is None:
+            return False
+        # TLS has no half: its transport closes whatever it is told.
+        is_secure = self._transport.underlying_transport.get_extra_info("sslcontext") is not None
+        return not is_secure and self._connection.ends_later()
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
@@ -203,8 +213,18 @@ def _fitting(reason: str) -> bytes:
     return reason.encode()[:CLOSE_REASON_BYTES_MAX].decode(errors="ignore").encode()
 
 
+class _Protocol(WSProtocol):  # type: ignore[misc]  # Any, for want of stubs
+    """picows' protocol, but that a client's end may wait: closing thousands of sockets in one turn would stop everyone else."""
+
+    __slots__ = ()
+
+    def eof_received(self) -> bool:
+        line = self.listener
+        return isinstance(line, WebSocketLine) and line.ends_later()
+
+
 def _make_websocket(transport: asyncio.Transport, listener: WSListener, replay: bytes) -> None:
-    protocol = WSProtocol(
+    protocol = _Protocol(
         None,  # host and path: only a client needs them
         None,
         False,  # is_client_side
