@@ -18,9 +18,8 @@ from meadowlark.limits import (
     LONG_POLL_HOLD_SECONDS,
     LONG_POLL_SESSIONS_MAX,
     LOST_SECONDS,
-    OUTBOX_BYTES_MAX,
 )
-from meadowlark.server import long_poll
+from meadowlark.server import long_poll, outbox
 from meadowlark.server.realtime import SWEEP_SECONDS
 from meadowlark.server.routing import owner_of
 from meadowlark.wire import text_frames
@@ -274,12 +273,14 @@ def test_an_upgrade_waits_for_the_end_of_a_message_that_is_being_written() -> No
 # Abuse
 
 
-def test_what_waits_for_a_client_that_does_not_poll_is_bounded() -> None:
+def test_what_waits_for_a_client_that_does_not_poll_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "OUTBOX_BYTES_MAX", 1_000_000)
+
     async def test(served: Served) -> None:
         peer, _, who = await begin(served)
         await get(peer, f"{who}&ser=1{carrying(encode_pieces(LISTEN, 0))}")
-        writer, text = await served.connect(), json.dumps("x" * 5_000_000)
-        for _ in range(OUTBOX_BYTES_MAX // 5_000_000 + 3):
+        writer, text = await served.connect(), json.dumps("x" * 100_000)
+        for _ in range(13):
             await writer.ask("PUT", "/a.json?ns=demo&print=silent", text)
         await settle()
         assert (served.worker.sessions, len(served.worker.long_polls)) == (set(), 0)
@@ -545,15 +546,13 @@ def test_a_last_word_without_a_socket_ends_the_session(server: Server) -> None:
 
 
 def test_a_stopping_server_tells_polls_to_close(tmp_path: Path) -> None:
-    ended: list[Any] = []
     with Server(tmp_path / "data") as server:
         client = Polling(server.port, fresh_name())
         client.ask("o", {"p": "/left", "d": True})
-        thread = threading.Thread(target=lambda: ended.append(client.poll()))
-        thread.start()
+        client.connection.request("GET", f"/.lp?{client.who}&ser=99&ns={client.ns}")
+        server.read("/left", ns=client.ns)  # Asked after the poll, and answered while that is held.
         server.stop()
-        thread.join(10)
+        assert client.connection.getresponse().read() == b"pLPCommand('close');\n"
+        client.close()
         server.start()
         assert server.read("/left", ns=client.ns) is True
-        client.close()
-    assert ended == ["pLPCommand('close');\n"]
