@@ -50,7 +50,7 @@ def test_labelled_numbers_come_back_by_label() -> None:
     metrics.connections[Connected.STREAM] = 3
     assert samples(metrics, "refused") == {code.value: [2 * (code is Code.STALE)] for code in Code}
     assert samples(metrics, "received_messages") == {"realtime": [0], "http": [7]}
-    assert samples(metrics, "connections") == {"realtime": [0], "http": [0], "stream": [3]}
+    assert samples(metrics, "connections") == {"realtime": [0], "http": [0], "stream": [3], "long_poll": [0]}
 
 
 def test_histograms_come_back_with_their_sum_behind() -> None:
