@@ -166,9 +166,9 @@ class _Compiler:
             if name == "hasChildren" and part.arguments:
                 names = part.arguments[0]
                 assert isinstance(names, List)
-                return self._has_all(self._place(callee.owner), [self.value(item) for item in names.items])
+                return self._has_all(self._place(callee.owner), names.items)
             if name == "hasChild":
-                return self._has_all(self._place(callee.owner), [self.value(part.arguments[0])])
+                return self._has_all(self._place(callee.owner), part.arguments)
             return self._question(name, self._place(callee.owner))
         receiver = self.value(callee.owner)
         if name == "matches":
@@ -195,9 +195,22 @@ class _Compiler:
         kinds: tuple[type, ...] = {"isNumber": (int, float), "isString": (str,), "isBoolean": (bool,)}[name]
         return lambda scope: type(found(scope)) in kinds
 
-    def _has_all(self, place: _Place, names: list[Closure]) -> Closure:
-        """Whether there is something at every one of `names` below a place."""
+    def _has_all(self, place: _Place, parts: list[Part]) -> Closure:
+        """Whether there is something at every one of the names that `parts` give, below a place."""
         view, path, keys_of = _view_of(place), _path_of(place), values.keys_of
+        texts = [part.value for part in parts if isinstance(part, Literal) and isinstance(part.value, str)]
+        if len(texts) == len(parts) and all(len(text) <= values.SHORT for text in texts):
+            known = [keys_of(text, _SPENDS_NOTHING) for text in texts]
+
+            def has_all_known(scope: Scope) -> bool:
+                find, start = view(scope).value, path(scope)
+                for keys in known:  # noqa: SIM110  # A generator would cost as much as the questions.
+                    if find(start + keys) is None:
+                        return False
+                return True
+
+            return has_all_known
+        names = [self.value(part) for part in parts]
 
         def has_all(scope: Scope) -> bool:
             find, start = view(scope).value, path(scope)

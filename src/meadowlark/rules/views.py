@@ -16,6 +16,8 @@ from typing import Protocol
 from meadowlark.rules.values import MAP, Value
 from meadowlark.tree import PRIORITY, Node, Path, child_count, find, find_child, is_map, priority_of, value_of
 
+_BARE = frozenset([type(None), bool, int, float, str])
+
 Priority = int | float | str | None
 Write = tuple[Path, Node | None]
 
@@ -211,4 +213,6 @@ def after_writes(root: Node | None, writes: list[Write]) -> After | AfterPriorit
 
 
 def _value(node: Node | None) -> Value:
+    if type(node) in _BARE:
+        return node  # Most of what rules look at; the rest is for the tree to tell.
     return MAP if is_map(node) else value_of(node)
