@@ -24,7 +24,8 @@ PART_PATHS_MAX = 4096
 """Paths that one part writes: putting them into the tree is one step of the server."""
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_STRUCTURE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\]]', re.DOTALL)
+_TO_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+[{}\[\]]', re.DOTALL)
+"""Up to the next bracket that is in no string: one step of the walk for all that is between two brackets."""
 _OTHER = re.compile(rb"[^\s,:\]}\[{\"]+")
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _OPENING = b"{["
@@ -168,15 +169,15 @@ def _find_end(text: Text, place: int, container_bytes_max: int) -> int | None:
         if found is None:
             raise Malformed(place, "expected a value")
         return int(found.end())
-    depth = 0
-    for found in _STRUCTURE.finditer(text, place):  # type: ignore[call-overload]
-        if found.start() - place > container_bytes_max:
+    depth, end = 0, place
+    while (found := _TO_BRACKET.match(text, end)) is not None:  # type: ignore[call-overload]
+        end = int(found.end())
+        if end - place > container_bytes_max:
             return None
-        token = text[found.start()]
-        if token in _OPENING:
+        if text[end - 1] in _OPENING:
             depth += 1
-        elif token in _CLOSING:
+        else:
             depth -= 1
             if not depth:
-                return int(found.end())
+                return end
     raise Malformed(place, "what begins here has no end")
