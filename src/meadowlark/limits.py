@@ -54,6 +54,15 @@ INDEXES_IDLE_MAX = 32
 INDEX_IDLE_SECONDS = 60
 """For so long at most: whoever reads with a query now and then does not make its index anew each time."""
 
+VOLATILE_BYTES_MAX = 4096
+"""Bytes of one volatile value as JSON: a position, a cursor; what is larger wants to be durable, or smaller."""
+
+SESSION_VOLATILE_VALUES_MAX = 1_000
+"""Volatile values of one connection."""
+
+VOLATILE_VALUES_MAX = 20_000
+"""Volatile values of one database: each costs a snapshot or an export some microseconds to leave out."""
+
 OUTBOX_BYTES_MAX = 32 * 1024 * 1024
 """Bytes that may wait for one client behind the message being sent, before it is closed as slow."""
 

@@ -34,7 +34,7 @@ def faults(text: str) -> list[str]:
         ('{"rules": {"$a": {"$a": {}}}}', ["1:19: The capture '$a' stands on the way to this place already."]),
         ('{"rules": {".indexOn": [1]}}', ["1:25: Expected .indexOn to be a string or an array of strings."]),
         ('{"rules": {".indexOn": "a//b"}}', ["1:24: Invalid .indexOn 'a//b': expected the path of a child, or '.value'."]),
-        ('{"rules": {".volatile": "yes"}}', ["1:25: Expected .volatile to be true or false."]),
+        ('{"rules": {".volatile": "yes"}}', ['1:25: Expected .volatile to be true, false or "keep".']),
         ('{"rules": {".read": "a", ".write": "true &&"}}', ["1:22: Unknown variable 'a'.", "1:44: syntax error"]),
         ('{"rules": {\n  "a": {".read": "auth != null &&\n    x == \\"\\" && y"}\n}}',
          ["3:5: Unknown variable 'x'.", "3:18: Unknown variable 'y'."]),
@@ -95,10 +95,16 @@ def test_where_an_order_is_declared():
 
 def test_the_deepest_word_on_volatile_counts():
     rules = parse_rules('{"rules": {"cursors": {".volatile": true, "$user": {"name": {".volatile": false}}}}}')
-    assert rules.is_volatile(("cursors", "anna", "x"))
-    assert rules.is_volatile(("cursors",))
-    assert not rules.is_volatile(("cursors", "anna", "name"))
-    assert not rules.is_volatile(())
+    assert rules.has_volatile
+    assert rules.volatility(("cursors", "anna", "x")) is True
+    assert rules.volatility(("cursors",)) is True
+    assert rules.volatility(("cursors", "anna", "name")) is False
+    assert rules.volatility(()) is False
+
+
+def test_volatile_values_may_be_kept():
+    rules = parse_rules('{"rules": {"cursors": {".volatile": "keep"}}}')
+    assert rules.volatility(("cursors", "anna")) == "keep"
 
 
 def test_a_rule_knows_its_place_in_the_file():

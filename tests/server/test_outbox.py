@@ -104,6 +104,34 @@ def test_a_client_that_takes_nothing_for_too_long_is_ended(made: Made) -> None:
     assert len(made.reasons) == 1
 
 
+def test_a_client_that_takes_nothing_is_told_only_the_last_of_each_volatile_value(made: Made) -> None:
+    made.outbox.put_volatile(("a",), b"[a0]")
+    made.loop.turn()
+    made.outbox.pause(now=0.0)
+    made.outbox.put_volatile(("a",), b"[a1]")
+    made.outbox.put_volatile(("b",), b"[b1]")
+    made.outbox.put(b"[all]")
+    made.outbox.put_volatile(("a",), b"[a2]")
+    assert made.outbox.waiting_bytes == len(b"[b1][all][a2]")
+    made.outbox.resume()
+    assert made.written == [b"[a0]", b"[b1][all][a2]"], "the last comes behind what was told in between"
+
+
+def test_volatile_values_of_a_client_that_takes_nothing_cost_no_more_the_longer_it_lasts(made: Made) -> None:
+    made.outbox.pause(now=0.0)
+    for number in range(100_000):
+        made.outbox.put_volatile((str(number % 3),), b"[%05d]" % number)
+    assert made.outbox.waiting_bytes == 3 * len(b"[00000]")
+    assert len(made.outbox._frames) < 1_000
+    assert made.reasons == []
+    made.outbox.resume()
+    assert made.written == [b"[99997][99998][99999]"]
+    made.outbox.pause(now=1.0)
+    made.outbox.put_volatile(("0",), b"[again]")
+    made.outbox.resume()
+    assert made.written[-1] == b"[again]"
+
+
 def test_a_closed_outbox_takes_and_writes_nothing(made: Made) -> None:
     made.outbox.put(b"a")
     made.outbox.close()

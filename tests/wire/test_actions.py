@@ -79,6 +79,7 @@ ASKED = [
     ("gauth", '{"cred":"owner","noauth":true}', Authenticate(4, "owner", "gauth", noauth=True)),
     ("gauth", '{"cred":"owner","noauth":false}', Authenticate(4, "owner", "gauth")),
     ("gauth", '{"cred":"owner","authvar":null}', Authenticate(4, "owner", "gauth", None, True)),
+    ("v", '{"p":"/a","d":{"x":1}}', c.Set(CLIENT, 4, ("a",), {"x": 1}, volatile=True)),
     ("unauth", "{}", Unauthenticate(4)),
     ("unauth", "null", Unauthenticate(4)),
     *[

@@ -25,6 +25,7 @@ from meadowlark.engine.commands import (
 from meadowlark.engine.database import Database, update_paths
 from meadowlark.engine.effects import Commit, Drop, Effect, Push, Reply, Revoke, Work
 from meadowlark.engine.preparing import prepare_write, record_pieces
+from meadowlark.engine.volatile import without
 
 __all__ = [
     "HOUSEKEEPING",
@@ -63,4 +64,5 @@ __all__ = [
     "prepare_write",
     "record_pieces",
     "update_paths",
+    "without",
 ]

@@ -7,6 +7,7 @@ Source: docs/rules.md "Reading and writing".
 
 from __future__ import annotations
 
+import enum
 from typing import Any, Protocol
 
 import msgspec
@@ -19,6 +20,13 @@ from meadowlark.tree import Node, Path
 DENIED = "Permission denied"
 
 
+class Volatility(enum.Enum):
+    DURABLE = 0
+    VOLATILE = 1
+    KEPT = 2
+    """Volatile, and stays when its writer goes."""
+
+
 class Access(Protocol):
     def may_read(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> bool:
         """Whether `identity` may read, or listen to, `path`. query: which of its children, in which order."""
@@ -29,6 +37,9 @@ class Access(Protocol):
     def could_write(self, identity: Identity, path: Path) -> bool:
         """False where no write of any value could be allowed; asked before a large value is prepared."""
 
+    def volatility(self, path: Path) -> Volatility:
+        """Whether values at `path` are never on disk, and whether they outlive the connection that wrote them."""
+
     def read_denial(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> str:
         """What a client is told that may not read."""
 
@@ -37,6 +48,9 @@ class Access(Protocol):
 
 class _Silent:
     """Says no more than that it was denied."""
+
+    def volatility(self, path: Path) -> Volatility:
+        return Volatility.DURABLE
 
     def read_denial(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> str:
         return DENIED
@@ -101,6 +115,12 @@ class Ruled:
 
     def could_write(self, identity: Identity, path: Path) -> bool:
         return self.rules.could_write(path)
+
+    def volatility(self, path: Path) -> Volatility:
+        if not self.rules.has_volatile:
+            return Volatility.DURABLE
+        said = self.rules.volatility(path)
+        return Volatility.KEPT if said == "keep" else Volatility.VOLATILE if said else Volatility.DURABLE
 
     def find(self, path: Path, query: Query) -> bool:
         return self.rules.is_indexed(path, query.index)

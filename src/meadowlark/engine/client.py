@@ -17,6 +17,9 @@ class Client:
 
     __slots__ = ("has_left", "id", "identity", "listens", "on_disconnect_count", "queries")
 
+    is_session = False
+    """Whether it has an end, of which the engine is told by Leave: then its volatile values go with it."""
+
     def __init__(self, id: str, identity: Identity = NOBODY) -> None:
         self.id = id
         """The session id; unique over the server's life, since the journal names it."""

@@ -28,6 +28,8 @@ class Set(msgspec.Struct, frozen=True, gc=False):
     expected: str | None = None
     record: bytes | None = None
     """The record that this write makes (preparing.py), where it was prepared too."""
+    volatile: bool = False
+    """Whether the client asks that it be never on disk; rules may say so anyway."""
 
 
 class Update(msgspec.Struct, frozen=True, gc=False):

@@ -12,12 +12,12 @@ Does not know: bytes, sockets, files, clocks. Source: docs/semantics.md; docs/pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
 from meadowlark.engine import commands as c
-from meadowlark.engine.access import Access, Declared, NothingDeclared
+from meadowlark.engine.access import Access, Declared, NothingDeclared, Volatility
 from meadowlark.engine.client import Client
 from meadowlark.engine.effects import Commit, Drop, Effect, Push, Reply, Revoke
 from meadowlark.engine.listeners import Listeners, Spot, spot_at
@@ -25,8 +25,16 @@ from meadowlark.engine.on_disconnect import DisconnectQueue
 from meadowlark.engine.queries import Queries
 from meadowlark.engine.resume import Resume
 from meadowlark.engine.views import Gather
+from meadowlark.engine.volatile import VolatileValues
 from meadowlark.errors import Code, Refused
-from meadowlark.limits import PATH_DEPTH_MAX, SESSION_LISTENS_MAX, SESSION_ON_DISCONNECTS_MAX
+from meadowlark.limits import (
+    PATH_DEPTH_MAX,
+    SESSION_LISTENS_MAX,
+    SESSION_ON_DISCONNECTS_MAX,
+    SESSION_VOLATILE_VALUES_MAX,
+    VOLATILE_BYTES_MAX,
+    VOLATILE_VALUES_MAX,
+)
 from meadowlark.query import Query, index_missing
 from meadowlark.tree import (
     PRIORITY,
@@ -36,10 +44,12 @@ from meadowlark.tree import (
     Prepared,
     ServerValue,
     Tree,
+    encode,
     find,
     format_path,
     from_json,
     is_large,
+    is_leaf,
     is_same_leaf,
     matches,
     node_count_up_to,
@@ -58,7 +68,7 @@ Write = tuple[Path, Node | None]
 class Database:
     """`name` and one JSON tree with all who watch it."""
 
-    __slots__ = ("_listeners", "_queries", "_resume", "access", "indexes", "name", "queues", "sequence", "tree")
+    __slots__ = ("_listeners", "_queries", "_resume", "access", "indexes", "name", "queues", "sequence", "tree", "volatile")
 
     def __init__(
         self, name: str, access: Access, tree: Tree | None = None, sequence: int = 0, indexes: Declared | None = None
@@ -72,6 +82,7 @@ class Database:
         """Of the last record made or replayed."""
         self.queues: dict[str, DisconnectQueue] = {}
         """By session id; a session without queued operations is not here."""
+        self.volatile = VolatileValues()
         self._listeners = Listeners()
         self._queries = Queries(self.tree, self._listeners)
         self._resume = Resume(self.tree)
@@ -114,6 +125,9 @@ class Database:
         client, path = command.client, command.path
         self.check_write(client, path)
         node = self._parse(path, command.value, now_ms)
+        volatility = self.access.volatility(path)
+        if command.volatile and volatility is Volatility.DURABLE:
+            volatility = Volatility.VOLATILE
         if command.expected is not None:
             # Whether a value is the one that somebody guessed tells what it is. And before writing is asked about: a rule that
             # compares old and new would refuse what only has to be tried again.
@@ -129,12 +143,18 @@ class Database:
                 out.append(Reply(client, command.request, stale, current))
                 return
         self._check_writes(client, [(path, node)], now_ms)
+        if volatility is not Volatility.DURABLE and self._set_volatile(command, node, volatility, out):
+            return
         entry = self._write(path, node, out)
         reply = Reply(client, command.request, None, self.tree.get(path), holds=command.expected is not None)
         self._commit([entry] if entry else [], reply, out, command.record)
 
     def _update(self, command: c.Update, now_ms: int, out: list[Effect]) -> None:
         writes = self._parse_update(command, now_ms)
+        volatile = {path: said for path, _ in writes if (said := self.access.volatility(path)) is not Volatility.DURABLE}
+        if volatile:
+            self._update_volatile(command, writes, volatile, out)
+            return
         entries = self._merge(command.path, writes, out)
         now_there = {"/".join(path[len(command.path) :]): node for path, node in writes}
         self._commit(entries, Reply(command.client, command.request, None, now_there), out, command.record)
@@ -154,9 +174,106 @@ class Database:
         node, waiting = _parse_at(path, value)
         return resolve(node, self.tree.get(path), now_ms) if waiting else node
 
-    def _write(self, path: Path, node: Node | None, out: list[Effect]) -> Entry | None:
+    # Volatile writes
+
+    def _set_volatile(self, command: c.Set, node: Node | None, volatility: Volatility, out: list[Effect]) -> bool:
+        """Carries out a volatile write and answers it; False if it is a write like any other after all."""
+        client, path = command.client, command.path
+        place = path[:-1] if path[-1:] == (PRIORITY,) else path
+        if place != path and not self.volatile.covers(place):
+            return False  # The priority of a value that is on disk.
+        self._check_volatile(client, [(path, node)])
+        self._make_way(place, node, out)
+        start = len(out)
+        self._write(path, node, out, is_volatile=True)
+        self._mark(client, place, volatility)
+        for effect in out[start:]:
+            if type(effect) is Push and not effect.merge:
+                effect.volatile = True
+        out.append(Reply(client, command.request, None, self.tree.get(path)))
+        return True
+
+    def _update_volatile(
+        self, command: c.Update, writes: list[Write], volatile: Mapping[Path, Volatility], out: list[Effect]
+    ) -> None:
+        """An update of which some places are volatile: those are told with the others, and not recorded."""
+        client = command.client
+        self._check_volatile(client, [write for write in writes if write[0] in volatile])
+        for path, node in writes:
+            if path in volatile:
+                self._make_way(path, node, out)
+        entries = self._merge(command.path, writes, out, volatile)
+        for path, volatility in volatile.items():
+            self._mark(client, path, volatility)
+        now_there = {"/".join(path[len(command.path) :]): node for path, node in writes}
+        reply = Reply(client, command.request, None, now_there)
+        if len(volatile) < len(writes):
+            self._commit(entries, reply, out)
+        else:
+            out.append(reply)
+
+    def _check_volatile(self, client: Client, writes: list[Write]) -> None:
+        for path, node in writes:
+            size = len(encode(node))
+            if size > VOLATILE_BYTES_MAX:
+                text = f"volatile value at {format_path(path)} has {size} bytes, limit is {VOLATILE_BYTES_MAX}"
+                raise Refused(Code.TOO_BIG, text)
+        if self.volatile.count_of(client) + len(writes) > SESSION_VOLATILE_VALUES_MAX:
+            raise Refused(Code.TOO_BIG, f"a connection may have {SESSION_VOLATILE_VALUES_MAX} volatile values")
+        if self.volatile.count + len(writes) > VOLATILE_VALUES_MAX:
+            raise Refused(Code.TOO_BIG, f"a database may have {VOLATILE_VALUES_MAX} volatile values")
+
+    def _make_way(self, path: Path, node: Node | None, out: list[Effect]) -> None:
+        """What is on disk where the volatile `node` comes to stand goes, and goes from the disk: or it would be back one day."""
+        if self.volatile.covers(path) or (node is None and self.tree.get(path) is None):
+            return
+        for depth in range(len(path) + 1):
+            existing = self.tree.get(path[:depth])
+            if existing is None:
+                return
+            if is_leaf(existing):
+                self._commit([["w", format_path(path[:depth]), None]], None, out)
+                return
+        # A map, of which some may be on disk.
+        self._commit([["w", format_path(path), None]], None, out)
+
+    def _mark(self, client: Client, path: Path, volatility: Volatility) -> None:
+        if self.tree.get(path) is None:
+            self.volatile.remove(path, self.tree.root)
+        else:
+            self.volatile.mark(path, client if client.is_session and volatility is Volatility.VOLATILE else None)
+
+    def _end_volatile(self, client: Client, out: list[Effect]) -> None:
+        """What `client` wrote to be gone with it goes."""
+        for path in self.volatile.of(client):
+            start = len(out)
+            self._write(path, None, out, is_volatile=True)
+            self.volatile.remove(path, self.tree.root)
+            for effect in out[start:]:
+                if type(effect) is Push and not effect.merge:
+                    effect.volatile = True
+
+    def durable_part(self, path: Path) -> Node | None:
+        """What stands at `path` less what is volatile: for exports. Valid until the next command, unless the tree is frozen."""
+        return self.volatile.durable_part(path, self.tree.root) if self.volatile.count else self.tree.get(path)
+
+    # Writes of both kinds
+
+    def _put(self, path: Path, node: Node | None, *, is_volatile: bool) -> Change | None:
+        """Puts `node` at `path` of the tree; what is not volatile takes the place of what was."""
+        volatile = self.volatile
+        if not volatile.count or is_volatile or path[-1:] == (PRIORITY,):
+            return self.tree.set(path, node)
+        if node is not None:
+            volatile.unmark(path, self.tree.root)
+            return self.tree.set(path, node)
+        change = self.tree.set(path, None)
+        volatile.remove(path, self.tree.root)
+        return change
+
+    def _write(self, path: Path, node: Node | None, out: list[Effect], *, is_volatile: bool = False) -> Entry | None:
         """Puts `node` at `path`, tells everyone, and gives the entry to record; None if there was nothing to do."""
-        change = self.tree.set(path, node)
+        change = self._put(path, node, is_volatile=is_volatile)
         if change is None:
             return None
         if is_large(change.before):
@@ -172,8 +289,8 @@ class Database:
             self._queries.tell([(path, node)], out)
         return ["w", format_path(change.settled), node]
 
-    def _merge(self, base: Path, writes: list[Write], out: list[Effect]) -> list[Entry]:
-        """Does all `writes` below `base`; each place hears of them in one message."""
+    def _merge(self, base: Path, writes: list[Write], out: list[Effect], volatile: Container[Path] = ()) -> list[Entry]:
+        """Does all `writes` below `base`; each place hears of them in one message. Gives the entries of those not `volatile`."""
         depth = len(base)
         above, base_spot = self._listeners.reaching(base)
         merged: dict[Spot, list[Write]] = {}
@@ -181,13 +298,15 @@ class Database:
         entries: list[Entry] = []
         done: list[Write] = []
         for path, node in writes:
-            change = self.tree.set(path, node)
+            is_volatile = path in volatile
+            change = self._put(path, node, is_volatile=is_volatile)
             if change is None:
                 continue
             done.append((path, node))
             if self._resume.is_active:
                 self._resume.written(path)
-            entries.append(["w", format_path(change.settled), node])
+            if not is_volatile:
+                entries.append(["w", format_path(change.settled), node])
             if is_large(change.before):
                 below.append(Drop(change.before))
             if base_spot is not None:
@@ -196,7 +315,7 @@ class Database:
                 end = spot_at(base_spot, path[depth:])
                 if end is not None:
                     self._push_below(end, change, below)
-        if above and entries:
+        if above and done:
             out.append(_merge_push(above, base, writes))
         for spot, group in merged.items():
             out.append(_group_push(spot, group))
@@ -424,6 +543,8 @@ class Database:
             self._forget_listen(client, path)
         for path, identity in list(client.queries):
             self._forget_query(client, path, identity, now_ms, out)
+        if self.volatile.count:
+            self._end_volatile(client, out)
         queue = self.queues.pop(client.id, None)
         if queue is None:
             return
@@ -432,8 +553,13 @@ class Database:
             node = self._resolve_late(path, node, now_ms)
             if not self._may_write(client, [(path, node)], now_ms):
                 continue
-            entry = self._write(path, node, out)
-            if entry:
+            is_volatile = self.access.volatility(path) is not Volatility.DURABLE
+            if is_volatile:
+                self._make_way(path, node, out)
+            entry = self._write(path, node, out, is_volatile=is_volatile)
+            if is_volatile:
+                self._mark(client, path, Volatility.KEPT)  # Its writer goes now, and said this on purpose.
+            elif entry:
                 entries.append(entry)
         entries.append(["x", client.id])
         self._commit(entries, None, out)
@@ -536,6 +662,7 @@ class Database:
         self.tree.check()
         assert all(len(queue) for queue in self.queues.values()), "an empty queue is kept"
         self._queries.check()
+        self.volatile.check(self.tree.root)
 
 
 def update_paths(base: Path, children: Iterable[str]) -> list[Path]:

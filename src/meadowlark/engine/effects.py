@@ -34,6 +34,8 @@ class Push(msgspec.Struct, gc=False):
     """Whether this is what a listen begins with: the client asked for it, nothing changed."""
     tag: int | None = None
     """What these listeners call their listen to a query."""
+    volatile: bool = False
+    """Only the last of those for one path matters: a client that is behind may be told that alone."""
     room: dict[Any, Any] | None = None
     """Like `encoded`, for all but the tag: shared with the pushes that say the same to listeners with other tags."""
 

@@ -65,7 +65,8 @@ class Level:
         self.validates_below = False
         """Whether any place below has a `.validate`, so that written data must be walked."""
         self.index_on: frozenset[str] = frozenset()
-        self.volatile: bool | None = None
+        self.volatile: bool | str | None = None
+        """"keep": volatile, and stays when its writer goes. None: as above."""
 
     def find(self, key: str) -> Level | None:
         """The place that a child at `key` has."""
@@ -79,7 +80,7 @@ class Level:
 class RuleSet:
     """What decides who may do what. `text`: as it was given, byte for byte."""
 
-    __slots__ = ("levels", "reads_depend", "root", "text")
+    __slots__ = ("has_volatile", "levels", "reads_depend", "root", "text")
 
     def __init__(self, text: str, root: Level, levels: list[Level]) -> None:
         self.text = text
@@ -88,6 +89,7 @@ class RuleSet:
         """Every place, in the order of the file."""
         self.reads_depend = any(level.read is not None and _depends(level.read) for level in levels)
         """Whether any `.read` may change its answer while neither rules nor identities change."""
+        self.has_volatile = any(level.volatile for level in levels)
 
     def to_json(self) -> Any:
         """The file as plain JSON, without comments."""
@@ -119,10 +121,10 @@ class RuleSet:
         level = self.find_level(path)
         return level is not None and order.strip("/") in level.index_on
 
-    def is_volatile(self, path: Path) -> bool:
-        """What the deepest `.volatile` on the way to `path` says."""
+    def volatility(self, path: Path) -> bool | str:
+        """What the deepest `.volatile` on the way to `path` says: true, false or "keep"."""
         level: Level | None = self.root
-        volatile = bool(self.root.volatile)
+        volatile: bool | str = self.root.volatile or False
         for key in path:
             level = level.find(key) if level is not None else None
             if level is None:
@@ -254,8 +256,10 @@ class _Builder:
             orders.append(order)
         return frozenset(orders)
 
-    def _volatile(self, value: Value) -> bool | None:
+    def _volatile(self, value: Value) -> bool | str | None:
         if isinstance(value, Scalar) and isinstance(value.value, bool):
             return value.value
-        self._complain(value.at, "Expected .volatile to be true or false.")
+        if isinstance(value, Text) and value.text == "keep":
+            return "keep"
+        self._complain(value.at, 'Expected .volatile to be true, false or "keep".')
         return None

@@ -155,6 +155,8 @@ FAMILIES: tuple[Family, ...] = (
     _counter("refused", "requests refused", "code", tuple(code.value for code in Code)),
     _counter("slow_closes", "connections closed because their clients did not take what waited for them: too much for one, "
              "nothing taken for too long, or too much for all", "reason", _names(Slow)),
+    _counter("volatile_superseded", "volatile values that a slow client was not told of, because later ones took their place"),
+    _counter("volatile_dropped", "volatile writes without an answer that were refused"),
     _counter("slow_operations", "operations and turns slower than `slow_operation_seconds`"),
     _counter("accepted_connections", "connections accepted"),
     _counter("passed_connections", "connections passed on to the worker that owns their database"),

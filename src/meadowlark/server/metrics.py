@@ -44,6 +44,8 @@ class Metrics:
         self.replies = 0
         self.refused = [0 for _ in Code]
         self.slow_closes = [0 for _ in Slow]
+        self.volatile_superseded = 0
+        self.volatile_dropped = 0
         self.slow_operations = 0
         self.accepted_connections = 0
         self.passed_connections = 0

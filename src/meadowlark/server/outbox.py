@@ -27,6 +27,7 @@ from meadowlark.limits import OUTBOX_BYTES_MAX, OUTBOX_STALL_SECONDS, OUTBOXES_B
 from meadowlark.server.families import Slow
 from meadowlark.server.lanes import Lane, Lanes
 from meadowlark.server.stopwatch import Begun, Stopwatch
+from meadowlark.tree import Path
 
 LARGE_TURN_BYTES = 262_144
 """Of a large message, or of what waited for a slow client, written in one turn of the loop."""
@@ -38,6 +39,10 @@ WRITE_NANOSECONDS = 1_200_000
 """Of one turn, for the writes to clients of databases that have more of them."""
 LARGE_PLACE_BYTES = 131_072
 """Counted for a large message that is not made yet, or being sent."""
+
+
+SUPERSEDED_MAX = 256
+"""Gaps that volatile values leave in a waiting client's frames before they are closed."""
 
 
 class Turn:
@@ -199,8 +204,8 @@ class Outbox:
     """Frames for one client. `overflowed` is called once, with the reason, when the client is too slow."""
 
     __slots__ = (
-        "_behind", "_behind_bytes", "_frames", "_overflowed", "_paused", "_turn", "_waiting_bytes", "_write", "lane",
-        "stalled_at",
+        "_behind", "_behind_bytes", "_frames", "_latest", "_overflowed", "_paused", "_superseded_count", "_turn",
+        "_waiting_bytes", "_write", "lane", "stalled_at",
     )  # fmt: skip
 
     def __init__(
@@ -213,6 +218,9 @@ class Outbox:
         self._overflowed: Callable[[str], None] | None = overflowed
         self._frames: list[bytes] = []
         self._waiting_bytes = 0
+        self._latest: dict[Path, int] | None = None
+        """While the client takes nothing: where the last frame of each volatile value stands among the frames."""
+        self._superseded_count = 0
         self._behind: deque[bytes | Place] = deque()
         """From the first place on, in order. Empty when nothing is held."""
         self._behind_bytes = 0
@@ -242,6 +250,44 @@ class Outbox:
             turn._ready.append(self)
             self._frames.append(frame)
             self._waiting_bytes = len(frame)
+
+    def put_volatile(self, path: Path, frame: bytes) -> None:
+        """Queues what tells of a volatile value at `path`. While the client takes nothing, only the last for each path stays, in
+        the place of the last, so that what was told in between comes before it."""
+        if not self._paused or self._behind:
+            self.put(frame)
+            return
+        if self._latest is None:
+            self._latest = {}
+        place = self._latest.get(path)
+        if place is not None:
+            self._supersede(place)
+        count = len(self._frames)
+        self._put_now(frame)
+        if len(self._frames) > count:
+            self._latest[path] = count
+
+    def _supersede(self, place: int) -> None:
+        """The frame at `place` need not be sent any more."""
+        frames = self._frames
+        size = len(frames[place])
+        self._waiting_bytes -= size
+        self._turn.hold(-size)
+        frames[place] = b""
+        self._turn.stopwatch.metrics.volatile_superseded += 1
+        assert self._latest is not None
+        self._superseded_count += 1
+        if self._superseded_count > SUPERSEDED_MAX and self._superseded_count * 2 > len(frames):
+            self._close_gaps()
+
+    def _close_gaps(self) -> None:
+        kept = [(place, frame) for place, frame in enumerate(self._frames) if frame]
+        moved = {place: index for index, (place, _) in enumerate(kept)}
+        assert self._latest is not None
+        # The one that is superseded right now has no place any more, and gets a new one at once.
+        self._latest = {path: moved[place] for path, place in self._latest.items() if place in moved}
+        self._frames[:] = [frame for _, frame in kept]
+        self._superseded_count = 0
 
     def put_large(self, large: Large, *, at_once: bool) -> None:
         """Queues a large message. at_once: it is made now, even if others are before it; else when it is the next."""
@@ -298,6 +344,8 @@ class Outbox:
         """The client took all that was written: what waits follows."""
         if self._paused:
             self._paused = False
+            self._latest = None
+            self._superseded_count = 0
             self._turn.hold(-self._waiting_bytes)
             self._turn.stalled.discard(self)
         self.stalled_at = None
@@ -326,6 +374,7 @@ class Outbox:
         self._write = None
         self._overflowed = None
         self._frames = []
+        self._latest = None
         self._behind = deque()
         self._waiting_bytes = self._behind_bytes = 0
         self._paused = True

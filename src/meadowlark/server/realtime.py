@@ -46,6 +46,7 @@ from meadowlark.wire import (
     Switch,
     Unauthenticate,
     encode_auth_revoked,
+    encode_debug,
     encode_get_slices,
     encode_push,
     encode_push_slices,
@@ -109,9 +110,15 @@ class Host(Protocol):
 
     def now_ms(self) -> int: ...
 
+    @property
+    def tells_drops(self) -> bool:
+        """Whether clients are told of volatile writes that were refused, which nobody waits for: for developers."""
+
 
 class RealtimeConnection(Receiver):
     """A client of the realtime protocol."""
+
+    is_session = True
 
     __slots__ = (
         "_collected_bytes", "_door_messages", "_ended", "_held_frames", "_host", "_hosted", "_is_gone", "_is_preparing",
@@ -265,6 +272,8 @@ class RealtimeConnection(Receiver):
         if kind is Answer:
             self.send_reply(event.frame)
             self._count_answer(event.code)
+            if not event.frame:
+                self._host.turn.stopwatch.metrics.volatile_dropped += 1
         elif kind is Authenticate:
             self._authenticate(event, hosted)
         elif kind is Unauthenticate:
@@ -406,8 +415,10 @@ class RealtimeConnection(Receiver):
             made = push.encoded
             # All but the first find it made, and are spared a call.
             frames = made[REALTIME] if made is not None and REALTIME in made else encode_push(push)
-            if frames:
+            if frames and not push.volatile:
                 outbox.put(frames)
+            elif frames:
+                outbox.put_volatile(push.path, frames)
             else:
                 outbox.put_large(self._find_large(push), at_once=not push.asked)
 
@@ -427,11 +438,15 @@ class RealtimeConnection(Receiver):
         if reply.detail == "get" and self._hosted is not None and reply.request is not None and is_large(reply.value):
             making = encode_get_slices(reply.request, reply.value)
             return LargeMessage(self._host.slicer, self._hosted, reply.value, making)
+        if reply.request is None and reply.refused is not None and self._host.tells_drops:
+            return encode_debug(f"volatile write dropped: {reply.refused.text}")
         return encode_reply(reply)
 
     def send_reply(self, encoded: Any) -> None:
         if self._outbox is None:
             return
+        if not encoded:
+            return  # Whoever asked wants no answer.
         if type(encoded) is LargeMessage:
             self._outbox.put_large(encoded, at_once=False)
         else:

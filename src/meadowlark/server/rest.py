@@ -124,6 +124,9 @@ class RestCall(Receiver):
         self.send_reply(answers.refusal(_took_too_long(seconds)))
 
     def encode_reply(self, reply: Reply) -> Response:
+        database = self._hosted.database
+        if self._request.export and self._request.query is None and database.volatile.count and reply.refused is None:
+            reply.value = database.durable_part(self._request.path)
         if reply.value is None and self._request.shallow and self._request.query is not None and self.identity.admin:
             # Firebase's export of its emulators asks so for the first key, and leaves out what has none. A leaf is not nothing.
             whole = self._hosted.database.tree.get(self._request.path)

@@ -41,6 +41,7 @@ from meadowlark.engine import (
     Tidy,
     Unlisten,
     Work,
+    without,
 )
 from meadowlark.errors import Code, MeadowlarkError, Refused
 from meadowlark.ids import check_database_name
@@ -323,6 +324,8 @@ class Shard:
         self._metrics.replies += 1
         if reply.refused is not None:
             self._metrics.refuse(reply.refused.code)
+            if reply.request is None:
+                self._metrics.volatile_dropped += 1
         return encoded
 
     def _show(
@@ -429,10 +432,13 @@ class Shard:
         database = hosted.database
         barrier = self._barrier(hosted)
         sequence, sessions, covered = database.sequence, database.sessions(), hosted.unsaved_bytes
-        root = database.tree.freeze()
+        volatile = database.volatile.paths()
+        root = whole = database.tree.freeze()
         writer = self._snapshots.writer(hosted.name, sequence, sessions)
         size = 0
         try:
+            if volatile:
+                root = await self._slicer.run(without(volatile, whole))
             for piece in encode_slices(root, with_priorities=True):
                 size += len(piece)
                 await loop.run_in_executor(None, writer.write, piece)
@@ -444,8 +450,9 @@ class Shard:
             raise
         finally:
             database.tree.thaw()
+            self._graveyard.bury(whole)
             self._graveyard.bury(root)
-            del root
+            del root, whole
         hosted.unsaved_bytes -= covered
         hosted.snapshot_bytes = size
         self._journal.covered(hosted.name, sequence)
@@ -476,7 +483,7 @@ class Shard:
         for hosted in list(self._hosted.values()):
             if hosted.database.wants_tidying:
                 self.apply(hosted, Tidy())
-            if not hosted.users and hosted.used_at < before and not hosted.snapshotting:
+            if not hosted.users and hosted.used_at < before and not hosted.snapshotting and not hosted.database.volatile.count:
                 await self._put_away(hosted)
 
     async def _pack(self, hosted: Hosted) -> None:

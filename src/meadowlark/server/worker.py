@@ -258,6 +258,10 @@ class Worker:
     def now_ms(self) -> int:
         return int(time.time() * 1000)
 
+    @property
+    def tells_drops(self) -> bool:
+        return self.config.mode == "dev"
+
     def read_metrics(self) -> list[Published]:
         return self._observer.read()
 

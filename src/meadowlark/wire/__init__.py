@@ -6,6 +6,7 @@ from meadowlark.wire.realtime import Session, State
 from meadowlark.wire.replies import (
     PONG,
     UPGRADE,
+    encode_debug,
     encode_get_slices,
     encode_ok,
     encode_redirect,
@@ -31,6 +32,7 @@ __all__ = [
     "Unauthenticate",
     "close_frame",
     "encode_auth_revoked",
+    "encode_debug",
     "encode_get_slices",
     "encode_ok",
     "encode_push",

@@ -37,6 +37,13 @@ def _set(client: Client, request: int, body: Body) -> Outcome:
     return commands.Set(client, request, _path(body), body.d, body.h)
 
 
+def _set_volatile(client: Client, request: int | None, body: Body) -> Outcome:
+    """Of our own clients: a value that is never on disk. Without a number it is not answered."""
+    if body.d is UNSET:
+        _refuse_missing("d", "a value")
+    return commands.Set(client, request, _path(body), body.d, volatile=True)
+
+
 def _update(client: Client, request: int, body: Body) -> Outcome:
     return commands.Update(client, request, _path(body), _children(body))
 
@@ -126,6 +133,7 @@ ACTIONS: dict[str, Action] = {
     "o": _on_disconnect_set,
     "om": _on_disconnect_update,
     "oc": _on_disconnect_cancel,
+    "v": _set_volatile,
     "auth": _auth,
     "gauth": _gauth,
     "unauth": _unauth,
@@ -134,6 +142,10 @@ ACTIONS: dict[str, Action] = {
     "unappcheck": _accept,
     "unappeck": _accept,  # So the JavaScript client spells it.
 }
+
+
+UNNUMBERED: dict[str, Callable[[Client, None, Body], Outcome]] = {"v": _set_volatile}
+"""Of them, those that need no answer and so no number."""
 
 
 def refuse_unknown(action: str) -> Refused:

@@ -20,7 +20,7 @@ from collections.abc import Generator
 from meadowlark.engine.client import Client
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGE_FRAMES_MAX
-from meadowlark.wire.actions import ACTIONS, refuse_unknown
+from meadowlark.wire.actions import ACTIONS, UNNUMBERED, refuse_unknown
 from meadowlark.wire.assembly import COUNT_LENGTH_MAX, Assembly, find_count
 from meadowlark.wire.envelope import DECODE_ERRORS, Body, Inner, Message, decode, decode_slices, find_request, malformed
 from meadowlark.wire.outcomes import Answer, Close, Long, Outcome, Switch
@@ -139,7 +139,13 @@ class Session:
 
     def _receive_other(self, kind: str, inner: Inner, events: list[Outcome]) -> None:
         """Control messages, of which two mean something to a server, and what is neither control nor request."""
-        if kind != "c":
+        unnumbered = UNNUMBERED.get(inner.a) if kind == "d" else None
+        if unnumbered is not None:
+            try:
+                events.append(unnumbered(self.client, None, inner.b or _NO_BODY))
+            except Refused as refused:
+                events.append(Answer(b"", refused.code))
+        elif kind != "c":
             what = "a request has no number: expected 'r'" if kind == "d" else "a message is neither control nor data"
             self._close(CloseCode.PROTOCOL, what, events)
         elif inner.t == "p":

@@ -58,6 +58,11 @@ def encode_reply(reply: Reply) -> bytes:
     return _answer(request, _identity_payload(detail))
 
 
+def encode_debug(text: str) -> bytes:
+    """A line for the developer's console, which SDKs show when asked to."""
+    return text_frames(b'{"t":"d","d":{"a":"sd","b":%b}}' % encode({"msg": text}))
+
+
 def encode_get_slices(request: int, node: Node | None) -> Generator[None, None, list[bytes]]:
     """The answer to a get of a large value, in parts, yielding after each; the value must not change meanwhile."""
     head = b'{"t":"d","d":{"r":%d,"b":{"s":"ok","d":' % request
