@@ -22,6 +22,8 @@ const CONNECT_MS = 10_000;
 const RETRY_MS_MIN = 200;
 const RETRY_MS_MAX = 30_000;
 const RETRY_FACTOR = 1.5;
+const BUFFERED_BYTES_MAX = 65_536;
+const CONGESTED_MS = 20;
 
 /** Node before 22 has no WebSocket of its own: the package `ws` has. */
 async function fromPackage(): Promise<NonNullable<Options['WebSocket']>> {
@@ -88,6 +90,7 @@ export class Connection {
       const messages = this.core.outgoing;
       this.core.outgoing = [];
       for (const message of messages) this.send(message);
+      this.sendVolatile();
     });
   }
 
@@ -222,6 +225,18 @@ export class Connection {
   private later(): void {
     this.retry(this.retryMs * (0.5 + Math.random()));
     this.retryMs = Math.min(this.retryMs * RETRY_FACTOR, RETRY_MS_MAX);
+  }
+
+  /** While the socket does not keep up, later values take the place of earlier ones here rather than queue up there. */
+  private sendVolatile(): void {
+    const { volatile } = this.core;
+    if (!this.socket || !volatile.size) return;
+    if (this.socket.bufferedAmount > BUFFERED_BYTES_MAX) {
+      setTimeout(() => this.flushSoon(), CONGESTED_MS);
+      return;
+    }
+    for (const [p, d] of volatile) this.send(JSON.stringify({ t: 'd', d: { a: 'v', b: { p, d } } }));
+    volatile.clear();
   }
 
   private send(message: string): void {

@@ -23,6 +23,8 @@ export class Core {
   session: string | null = null;
   /** JSON messages to be sent. */
   outgoing: string[] = [];
+  /** Volatile values to be sent, the last for each place. */
+  volatile = new Map<string, Json>();
   onAuthRevoked: (text: string) => void = () => {};
   private lastNumber = 0;
   private readonly requests = new Set<Request>();
@@ -52,6 +54,7 @@ export class Core {
   lost(): void {
     this.isOpen = false;
     this.outgoing = [];
+    this.volatile.clear();
     this.byNumber.clear();
     for (const view of this.mirror.views.values()) view.isAsked = false;
     const ended: Request[] = [];
@@ -124,6 +127,14 @@ export class Core {
   /** A transaction's write, carried out if what stands there has the hash of `before`. */
   compareAndSet(write: Write, value: Json, before: Node | null, done: Done): void {
     this.write(write, 'p', { p: formatPath(write.path), d: value, h: hashOf(before) }, done, false);
+  }
+
+  /** A value that only matters now: sent if there is a link, and not answered. */
+  setVolatile(path: Path, value: Json): boolean {
+    checkWritable(path);
+    fromJson(value, path);
+    if (this.isOpen) this.volatile.set(formatPath(path), value);
+    return this.isOpen;
   }
 
   get(path: Path, query: Query, done: Done): () => void {

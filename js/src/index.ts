@@ -267,6 +267,16 @@ export function update(reference: DatabaseReference, values: Record<string, Json
   return reference.database.ask(place(reference), (done) => core.update(reference.path, values, done)).then(() => undefined);
 }
 
+/**
+ * Sets a value that only matters now, such as a cursor: it is never on disk, and gone when this client's connection ends. Nothing is
+ * answered; the last value of each place wins. False if there is no connection, so that it was not sent.
+ */
+export function setVolatile(reference: DatabaseReference, value: Json): boolean {
+  const isSent = reference.database.core.setVolatile(reference.path, value);
+  reference.database.wake();
+  return isSent;
+}
+
 export function push(parent: DatabaseReference, value?: Json): ThenableReference {
   const made = child(parent, parent.database.makeKey()) as ThenableReference;
   const plain = new DatabaseReference(made.database, made.path);

@@ -212,6 +212,21 @@ def test_a_query_that_is_none_is_refused_where_it_is_made(url: str) -> None:
         ref.limit_to_first(0)
 
 
+def test_volatile_values_are_heard_and_go_with_their_writer(url: str) -> None:
+    async def work() -> None:
+        async with Database(url) as writer, Database(url) as reader:
+            assert not writer.ref("cursor").set_volatile({"x": 0}), "there is no connection yet"
+            await writer.wait_connected()
+            seen: list[Any] = []
+            with reader.ref("cursor").on_value(lambda snapshot: seen.append(snapshot.value)):
+                assert writer.ref("cursor").set_volatile({"x": 1})
+                await until(lambda: {"x": 1} in seen)
+                writer.go_offline()
+                await until(lambda: seen[-1] is None)
+
+    run(work())
+
+
 def test_presence_runs_when_a_client_goes_offline(url: str) -> None:
     async def work() -> None:
         async with Database(url) as guest, Database(url) as host:

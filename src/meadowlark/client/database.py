@@ -304,6 +304,11 @@ class Database:
     async def _set(self, path: Path, value: Any) -> None:
         await self._ask(path, lambda done: self._core.set(path, value, done))
 
+    def _set_volatile(self, path: Path, value: Any) -> bool:
+        is_sent = self._core.set_volatile(path, value)
+        self._flush_soon()
+        return is_sent
+
     async def _update(self, path: Path, children: dict[str, Any]) -> None:
         await self._ask(path, lambda done: self._core.update(path, children, done))
 

@@ -65,7 +65,16 @@ Said = Hello | Response | Told | Moved | Ended
 
 def request_frames(number: int, action: str, body: dict[str, Any]) -> list[bytes]:
     """The text frames of one request. Raises ValueError when it is larger than a server takes."""
-    payload = orjson.dumps({"t": "d", "d": {"r": number, "a": action, "b": body}})
+    return _frames({"r": number, "a": action, "b": body})
+
+
+def unanswered_frames(action: str, body: dict[str, Any]) -> list[bytes]:
+    """Those of a request that wants no answer."""
+    return _frames({"a": action, "b": body})
+
+
+def _frames(data: dict[str, Any]) -> list[bytes]:
+    payload = orjson.dumps({"t": "d", "d": data})
     if len(payload) <= FRAME_BYTES_MAX:
         return [payload]
     if len(payload) > MESSAGE_BYTES_MAX:

@@ -263,6 +263,11 @@ class Reference(Readable):
     async def remove(self) -> None:
         await self._database._set(self._path, None)
 
+    def set_volatile(self, value: Any) -> bool:
+        """A value that only matters now, such as a cursor: never on disk, and gone when this client's connection ends. Not
+        answered; False if there is no connection, so that it was not sent."""
+        return self._database._set_volatile(self._path, value)
+
     async def push(self, value: Any = None) -> Reference:
         """A new child whose key sorts behind those made before; written if there is a value."""
         made = self.child(self._database._make_push_id())
