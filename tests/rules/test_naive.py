@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, event, given, settings
 
 from meadowlark.engine.database import update_paths
 from meadowlark.errors import Refused
-from meadowlark.rules import RulesInvalid, may_read, may_write, parse_rules
+from meadowlark.rules import Coverage, RulesInvalid, may_read, may_write, parse_rules
 from meadowlark.tree import find, from_json, resolve
 from tests.rules import naive
 
@@ -141,6 +141,7 @@ def test_reading_is_decided_alike(rules, auth, path, value):
     verdict = may_read(compiled, auth, path, root, NOW)
     event(f"allowed: {verdict}")
     assert verdict is naive.may_read(text, auth, path, root, NOW)
+    assert verdict is Coverage(compiled).decide_read(auth, path, root, NOW)
 
 
 @many
@@ -170,4 +171,5 @@ def test_writing_is_decided_alike(rules, auth, changes, value):
     verdict = may_write(compiled, auth, writes, root, NOW)
     event(f"allowed: {verdict}")
     assert verdict is naive.may_write(rules, auth, writes, root, NOW)
+    assert verdict is Coverage(compiled).decide_write(auth, writes, root, NOW)
     assert repr(root) == before

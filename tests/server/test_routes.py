@@ -158,7 +158,7 @@ def test_what_is_not_there_says_what_is() -> None:
         for target, status, word in (
             ("/.lp?ns=x", 400, "start=t"),
             ("/.ws?ns=x", 426, "WebSockets"),
-            ("/.inspect/coverage.json?ns=x", 404, ".json"),
+            ("/.inspect/coverages.json?ns=x", 404, ".json"),
             ("/favicon.ico", 404, ".json"),
         ):
             answer, _, body = await peer.ask("GET", target)

@@ -155,3 +155,41 @@ def test_large_writes_meet_rules_too() -> None:
         assert (child_count(root), child_count(find(root, ("a",)))) == (1, 20_000)
 
     serve(test, mode="serve")
+
+
+def test_dev_counts_which_rules_are_asked() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        owner = {"authorization": "Bearer owner"}
+        coverage = "/.inspect/coverage.json?ns=rooms"
+        served.worker.shard.create("rooms")
+        assert json.loads((await peer.ask("GET", coverage))[2]) == {"database": "rooms", "text": None, "rules": []}
+        assert b"no rules" in (await peer.ask("GET", "/.inspect/coverage?ns=rooms"))[2]
+        await peer.ask("PUT", RULES, TEXT, **owner)
+        assert (await peer.ask("PUT", "/a.json?ns=rooms", "1"))[0] == 200
+        assert (await peer.ask("PUT", "/a.json?ns=rooms", '"<x>"'))[0] == 401
+        told = json.loads((await peer.ask("GET", coverage))[2])
+        assert told["text"] == TEXT
+        assert [(rule["rule"], rule["path"], rule["true"], rule["false"]) for rule in told["rules"]] == [
+            (".read", "/a", 0, 0),
+            (".write", "/a", 1, 1),
+            (".write", "/b", 0, 0),
+        ]
+        await peer.ask("PUT", "/b.json?ns=rooms", '"<x>"')
+        status, headers, page = await peer.ask("GET", "/.inspect/coverage?ns=rooms")
+        assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert '<span title="1 times null">auth.uid</span> == &#x27;anna&#x27;' in page.decode()
+        assert page.decode().count("never") == 2
+
+    serve(test)
+
+
+def test_serve_counts_nothing() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        served.worker.shard.create("rooms")
+        for target in ("/.inspect/coverage.json?ns=rooms", "/.inspect/coverage?ns=rooms"):
+            assert (await peer.ask("GET", target))[0] == 401
+            assert (await peer.ask("GET", target, **ADMIN))[0] == 404
+
+    serve(test, mode="serve")

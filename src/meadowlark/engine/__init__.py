@@ -1,6 +1,6 @@
 """One database as a state machine: commands in, effects out. Knows neither bytes nor sockets, files nor clocks."""
 
-from meadowlark.engine.access import Access, Declared, Locked, NothingDeclared, Open, Ruled
+from meadowlark.engine.access import Access, Counted, Declared, Locked, NothingDeclared, Open, Ruled
 from meadowlark.engine.client import Client
 from meadowlark.engine.commands import (
     HOUSEKEEPING,
@@ -33,6 +33,7 @@ __all__ = [
     "Client",
     "Command",
     "Commit",
+    "Counted",
     "Database",
     "Declared",
     "Drop",

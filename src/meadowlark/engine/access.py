@@ -14,7 +14,7 @@ import msgspec
 
 from meadowlark.auth.identity import Identity
 from meadowlark.query import Query
-from meadowlark.rules import RuleSet, Write, explain_read, explain_write, may_read, may_write, query_values
+from meadowlark.rules import Coverage, RuleSet, Write, explain_read, explain_write, may_read, may_write, query_values
 from meadowlark.tree import Node, Path
 
 DENIED = "Permission denied"
@@ -141,3 +141,17 @@ class Ruled:
         if query is None:
             return None
         return query_values(msgspec.json.decode(query.identity), names_order="i" in query.spec or not query.spec)
+
+
+class Counted(Ruled):
+    """As a rule set decides, keeping count of which rules were asked and what came out: for developers only."""
+
+    def __init__(self, rules: RuleSet) -> None:
+        super().__init__(rules, explains=True)
+        self.coverage = Coverage(rules)
+
+    def may_read(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> bool:
+        return self.coverage.decide_read(identity.auth, path, root, now_ms, self.seen(query))
+
+    def may_write(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> bool:
+        return self.coverage.decide_write(identity.auth, writes, root, now_ms)

@@ -1,6 +1,7 @@
 """The security language: rule sets are parsed, checked and compiled, then decide who may read and write, and say why."""
 
 from meadowlark.rules.asked import query_values
+from meadowlark.rules.coverage import Coverage
 from meadowlark.rules.decide import may_read, may_write
 from meadowlark.rules.explain import Explanation, explain_read, explain_write
 from meadowlark.rules.faults import Fault, RulesInvalid
@@ -8,6 +9,7 @@ from meadowlark.rules.ruleset import RuleSet, parse_rules
 from meadowlark.rules.views import Write
 
 __all__ = [
+    "Coverage",
     "Explanation",
     "Fault",
     "RuleSet",

@@ -58,12 +58,19 @@ class Deciding:
         scope = self.scope
         scope.rules_left -= 1
         if scope.rules_left < 0:
-            raise Refused(Code.TOO_BIG, f"rules would be evaluated more than {OPERATION_RULES_MAX} times for this operation")
+            raise too_many()
         scope.characters = EVALUATION_CHARACTERS_MAX
         try:
             return rule.run(scope) is True
         except Failed:
             return False
+
+    def begin(self) -> None:
+        """As `holds` begins, for whoever runs a rule itself. Raises Refused."""
+        self.scope.rules_left -= 1
+        if self.scope.rules_left < 0:
+            raise too_many()
+        self.scope.characters = EVALUATION_CHARACTERS_MAX
 
 
 class Reading(Deciding):
@@ -174,6 +181,10 @@ class Writing(Deciding):
     def _refuse(self, path: Path) -> bool:
         self.refused_at = path
         return False
+
+
+def too_many() -> Refused:
+    return Refused(Code.TOO_BIG, f"rules would be evaluated more than {OPERATION_RULES_MAX} times for this operation")
 
 
 def _bare(path: Path) -> Path:

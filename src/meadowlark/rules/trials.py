@@ -1,7 +1,7 @@
 """Trials: what a rule set should allow and deny, written down and tried, for users' own tests.
 
 A trial file has rules, data and cases; each case is somebody who reads, sets or updates, and what is expected. Cases do not
-change the data: each is tried on the same. `Coverage` says which rules were asked, and with which outcomes.
+change the data: each is tried on the same.
 Does not know: files, where the rules come from. Source: docs/rules.md "Testing rules".
 """
 
@@ -13,8 +13,9 @@ import msgspec
 
 from meadowlark.errors import Refused
 from meadowlark.rules.compile import NO_QUERY
+from meadowlark.rules.coverage import Coverage
 from meadowlark.rules.explain import Explanation, explain_read, explain_write
-from meadowlark.rules.ruleset import Rule, RuleSet
+from meadowlark.rules.ruleset import RuleSet
 from meadowlark.tree import Node, Path, find, from_json, parse_path, resolve
 
 NOW = 1_700_000_000_000
@@ -67,29 +68,6 @@ class Outcome(msgspec.Struct, frozen=True):
     @property
     def is_right(self) -> bool:
         return self.explanation is not None and self.explanation.allowed is (self.case.expect == "allow")
-
-
-class Coverage:
-    """How often each rule of a set was true and false."""
-
-    def __init__(self, rules: RuleSet) -> None:
-        self.counts: dict[Rule, list[int]] = {rule: [0, 0] for level in rules.levels for rule in level.rules()}
-
-    def add(self, explanation: Explanation) -> None:
-        for step in explanation.steps:
-            self.counts[step.rule][step.outcome] += 1
-
-    def missing(self) -> list[tuple[Rule, str]]:
-        """Rules that were not asked, or never had one of their outcomes; constants have only one."""
-        found = []
-        for rule, (denied, granted) in self.counts.items():
-            if not denied and not granted:
-                found.append((rule, "never asked"))
-            elif rule.constant is None and not denied:
-                found.append((rule, "never false"))
-            elif rule.constant is None and not granted:
-                found.append((rule, "never true"))
-        return found
 
 
 def parse_trials(raw: Any) -> Trials:

@@ -32,6 +32,9 @@ RULES = (".meadowlark", "rules")
 """Followed by the name of the database whose rules it is about, with .json."""
 EXPLAIN = (".meadowlark", "explain")
 """Followed by the name of the database whose rules are to explain themselves, with .json."""
+COVERAGE = (".inspect", "coverage.json")
+COVERAGE_PAGE = (".inspect", "coverage")
+"""Both of the database that `ns` names, as at Firebase's emulator."""
 _OF_DATABASES = (CREATION, PROFILE, RULES, EXPLAIN)
 
 SETTINGS = ".settings"
@@ -82,6 +85,8 @@ class Exchange:
         if segments[0] in _OF_SERVER or (segments[0] == MANAGEMENT and not segments[-1].endswith(".json")):
             if segments[:-1] in _OF_DATABASES:
                 self.database = check_database_name(segments[-1].removesuffix(".json"))
+            elif segments in (COVERAGE, COVERAGE_PAGE):
+                self.database = self._find_database(mode)
             return
         self.database = self._find_database(mode)
         if segments == SOCKET:

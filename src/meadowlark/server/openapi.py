@@ -78,6 +78,16 @@ def _paths() -> Part:
         "/": {"get": _get("greet", "name and version", _object({"name": {"type": "string"}, "version": {"type": "string"}}))},
         "/.health": {"get": _get("check", "whether writes are acknowledged", _object({"status": {"const": "ok"}}), 503)},
         "/.inspect/databases.json": {"get": _get("inspectDatabases", "all databases", _ref("Names"), 401)},
+        "/.inspect/coverage.json": {
+            "parameters": database,
+            "get": _get("inspectCoverage", "how often each rule was asked", {"type": "object"}, 400, 401, 404),
+        },
+        "/.inspect/coverage": {
+            "parameters": database,
+            "get": _operation("showCoverage", "the same as a page", {
+                "200": {"description": "a page", "content": {"text/html": {"schema": {"type": "string"}}}},
+            } | _refusals(400, 401, 404)),
+        },
         "/.meadowlark/databases.json": {"get": _get("listDatabases", "all databases", _ref("Names"), 401)},
         "/.meadowlark/databases/{name}.json": {
             "parameters": named,

@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from meadowlark import __version__
 from meadowlark.errors import Code, Refused
 from meadowlark.server import exposition, management, rule_routes, settings
-from meadowlark.server.exchange import CREATION, EXPLAIN, MANAGEMENT, METRICS, PROFILE, RULES, SETTINGS, Exchange
+from meadowlark.server.coverage_page import HTML_TYPE
+from meadowlark.server.exchange import (
+    COVERAGE,
+    COVERAGE_PAGE,
+    CREATION,
+    EXPLAIN,
+    MANAGEMENT,
+    METRICS,
+    PROFILE,
+    RULES,
+    SETTINGS,
+    Exchange,
+)
 from meadowlark.server.openapi import description
 from meadowlark.server.profile import SECONDS_MAX, Profile
 from meadowlark.tree import encode
@@ -25,7 +37,6 @@ if TYPE_CHECKING:
     from meadowlark.server.http import HttpConnection
     from meadowlark.server.worker_api import WorkerApi
 
-HTML_TYPE = "text/html; charset=utf-8"
 SCRIPT_TYPE = "application/javascript; charset=utf-8"
 
 
@@ -163,6 +174,8 @@ _ROUTES: dict[tuple[str, ...], Route] = {
     (".health",): Route(("GET",), _health),
     METRICS: Route(("GET",), _metrics),
     (".inspect", "databases.json"): Route(("GET",), _inspect_databases),
+    COVERAGE: Route(("GET",), rule_routes.coverage),
+    COVERAGE_PAGE: Route(("GET",), rule_routes.coverage),
     (".meadowlark", "databases.json"): Route(("GET",), _list_databases),
     (".meadowlark", "openapi.json"): Route(("GET",), _describe),
     (".meadowlark", "metrics.json"): Route(("GET",), _metrics_json),

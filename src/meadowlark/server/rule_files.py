@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from meadowlark.errors import ConfigInvalid, Refused
-from meadowlark.rules import RuleSet, RulesInvalid, parse_rules
+from meadowlark.rules import Coverage, RuleSet, RulesInvalid, parse_rules
 from meadowlark.rules.document import parse_document, plain
 from meadowlark.rules.faults import Source
-from meadowlark.rules.trials import Coverage, Outcome, Trials, parse_trials, try_all
+from meadowlark.rules.trials import Outcome, Trials, parse_trials, try_all
 
 
 def read_text(file: str) -> str:

@@ -1,7 +1,8 @@
-"""What admins ask about the rules of one database: read and set them, see and bring back versions, explain a decision.
+"""What admins ask about the rules of one database: read and set them, see and bring back versions, explain a decision, see
+which rules were asked.
 
 Reading and setting are Firebase's addresses, with its answers, so that its tools and its admin SDKs work. The others are ours.
-Source: docs/rest.md "The server's own addresses"; docs/rules.md "Setting rules", "Explaining".
+Source: docs/rest.md "The server's own addresses"; docs/rules.md "Setting rules", "Explaining", "Coverage".
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from meadowlark.auth.identity import Identity
-from meadowlark.engine import Ruled, update_paths
+from meadowlark.engine import Counted, Ruled, update_paths
 from meadowlark.errors import Code, Refused
 from meadowlark.query import parse_query
 from meadowlark.rules import RulesInvalid, explain_read, explain_write
-from meadowlark.server.exchange import Exchange
+from meadowlark.server.coverage_page import HTML_TYPE, coverage_page
+from meadowlark.server.exchange import COVERAGE_PAGE, Exchange
 from meadowlark.server.shard import Hosted
 from meadowlark.tree import Node, Path, encode, find, from_json, parse_path, resolve
 from meadowlark.wire.http import HttpFault, Response
@@ -97,6 +99,20 @@ async def explain(worker: WorkerApi, exchange: Exchange) -> Response:
     else:
         explanation = explain_write(access.rules, auth, _writes(question, path, root, now), root, now)
     return _json(explanation.to_json())
+
+
+async def coverage(worker: WorkerApi, exchange: Exchange) -> Response:
+    """How often each rule was asked since the rules were set, as JSON or as a page; open in dev, since tests ask for it."""
+    if worker.config.mode != "dev":
+        await worker.identities.check_admin(exchange)
+        raise HttpFault(404, "rules are counted in dev alone: in serve it would cost every operation something")
+    hosted = await _open(worker, exchange)
+    access = hosted.database.access
+    counted = access.coverage if isinstance(access, Counted) else None
+    if exchange.target.segments == COVERAGE_PAGE:
+        return Response(200, coverage_page(hosted.name, counted).encode(), HTML_TYPE)
+    text, rules = (None, []) if counted is None else (counted.rules.text, counted.to_json())
+    return _json({"database": hosted.name, "text": text, "rules": rules})
 
 
 def _writes(question: Question, path: Path, root: Node | None, now: int) -> list[tuple[Path, Node | None]]:

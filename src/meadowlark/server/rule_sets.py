@@ -19,7 +19,7 @@ from typing import Protocol, TypeVar, TypeVarTuple
 import msgspec
 import structlog
 
-from meadowlark.engine import Access, Command, Locked, NothingDeclared, Open, Recheck, Ruled
+from meadowlark.engine import Access, Command, Counted, Locked, NothingDeclared, Open, Recheck, Ruled
 from meadowlark.rules import RuleSet, RulesInvalid, parse_rules
 from meadowlark.server.rule_store import RuleStore, Version
 from meadowlark.server.shard import Hosted
@@ -162,7 +162,7 @@ class RuleSets:
             hosted.database.access = open_or_locked(self._mode)
             hosted.database.indexes = NothingDeclared()
         else:
-            hosted.database.access = hosted.database.indexes = Ruled(rules, explains=self._mode == "dev")
+            hosted.database.access = hosted.database.indexes = Counted(rules) if self._mode == "dev" else Ruled(rules)
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
