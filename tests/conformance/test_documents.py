@@ -89,6 +89,14 @@ def test_the_examples_for_python_run(own_server: Server, tmp_path: Path) -> None
         assert printed.splitlines()[-1] in ("1 done", "1")
 
 
+def test_the_examples_about_testing_run(tmp_path: Path) -> None:
+    with_pytest, without = blocks("docs/testing.md", "python")
+    (tmp_path / "test_example.py").write_text(with_pytest)
+    assert "2 passed" in run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error", "."], tmp_path)
+    printed = run([sys.executable, "-c", without], tmp_path, PYTHONPATH=str(PROJECT / "src"))
+    assert printed.splitlines() == ["1", "None", "None"]
+
+
 def test_the_readmes_javascript_prints_the_task(own_server: Server, node: Path) -> None:
     own_server.rest("PUT", "/tasks/milk", {"title": "Buy milk", "done": True}, ns="demo")
     (example,) = blocks("README.md", "js")

@@ -1,5 +1,22 @@
-"""What tests import: memory instead of disks, faults on demand."""
+"""What tests import: servers and fresh databases for the tests of users, and memory instead of disks for our own."""
 
+from meadowlark.testing.database import Answer, Database, Unanswered
 from meadowlark.testing.memory_files import Fault, MemoryFiles, PowerCut
+from meadowlark.testing.people import ADMIN, NOBODY, Person, User
+from meadowlark.testing.server import DevServer, NotStarted, fresh_database
 
-__all__ = ["Fault", "MemoryFiles", "PowerCut"]
+__all__ = [
+    "ADMIN",
+    "NOBODY",
+    "Answer",
+    "Database",
+    "DevServer",
+    "Fault",
+    "MemoryFiles",
+    "NotStarted",
+    "Person",
+    "PowerCut",
+    "Unanswered",
+    "User",
+    "fresh_database",
+]
