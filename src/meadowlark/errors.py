@@ -66,12 +66,20 @@ class MeadowlarkError(Exception):
 
 
 class Refused(MeadowlarkError):
-    """A request that cannot be granted: `code` for programs, `text` for people. Nothing has changed."""
+    """A request that cannot be granted: `code` for programs, `text` for people. Nothing has changed.
 
-    def __init__(self, code: Code, text: str) -> None:
+    debug: why rules denied it, for a client that may know.
+    """
+
+    def __init__(self, code: Code, text: str, debug: str = "") -> None:
         super().__init__(text)
         self.code = code
         self.text = text
+        self.debug = debug
+
+    def fresh(self) -> Refused:
+        """The same without a traceback, whose frames would refer to whatever holds it."""
+        return Refused(self.code, self.text, self.debug)
 
     @property
     def status(self) -> str:

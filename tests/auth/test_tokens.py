@@ -105,11 +105,11 @@ def test_a_token_nested_beyond_any_use_is_refused_not_followed():
 
 
 def test_an_admin_who_acts_as_somebody_is_no_admin_then():
-    assert override(ADMIN, {"uid": "alice"}) == Identity(auth={"uid": "alice"}, admin=False)
+    assert override(ADMIN, {"uid": "alice"}) == Identity(auth={"uid": "alice"}, admin=False, debugs=True)
 
 
 def test_an_admin_who_acts_as_nobody_is_nobody():
-    assert override(ADMIN, None) == NOBODY
+    assert override(ADMIN, None) == Identity(debugs=True)
 
 
 @pytest.mark.parametrize("identity", [NOBODY, ALICE])
@@ -123,4 +123,4 @@ def test_an_override_that_is_no_object_is_refused():
 
 def test_what_bounds_an_admin_bounds_who_it_acts_as():
     bounded = Identity(admin=True, expires_at=1e9, reads_only=True)
-    assert override(bounded, {"uid": "alice"}) == Identity(auth={"uid": "alice"}, expires_at=1e9, reads_only=True)
+    assert override(bounded, {"uid": "alice"}) == Identity(auth={"uid": "alice"}, expires_at=1e9, reads_only=True, debugs=True)

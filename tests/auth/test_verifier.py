@@ -178,6 +178,8 @@ def test_a_legacy_token_carries_auth_whole_and_ends_after_a_day(world: World) ->
     identity = world.verify(sign(LEGACY, SECRET, "HS256", None))
     assert identity == Identity(auth={"uid": "dave", "team": 7}, expires_at=NOW - 10 + 86400)
     assert world.verify(sign(LEGACY | {"exp": NOW + 5}, SECRET, "HS256", None)).expires_at == NOW + 5
+    assert world.verify(sign(LEGACY | {"debug": True}, SECRET, "HS256", None)).debugs
+    assert not world.verify(sign(LEGACY | {"debug": "yes"}, SECRET, "HS256", None)).debugs
 
 
 def test_a_legacy_token_may_make_an_admin_and_the_secret_itself_does(world: World) -> None:

@@ -193,3 +193,24 @@ def test_serve_counts_nothing() -> None:
             assert (await peer.ask("GET", target, **ADMIN))[0] == 404
 
     serve(test, mode="serve")
+
+
+def test_in_serve_only_whoever_debugs_is_told_why() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        served.worker.shard.create("rooms")
+        await peer.ask("PUT", RULES, TEXT, **ADMIN)
+        status, headers, body = await peer.ask("PUT", "/b.json?ns=rooms", "1")
+        assert (status, headers.get("x-firebase-auth-debug")) == (401, None)
+        as_bert = "auth_variable_override=%7B%22uid%22:%22bert%22%7D"
+        for method, target, word in (
+            ("PUT", "/b.json", "no .write on the way to /b is true: .write at /b (line 2, column 82) is false"),
+            ("GET", "/b/%C3%A9.json", "there is no .read on the way to /b/\\xe9"),
+            ("DELETE", "/none.json", "there is no .write on the way to /none"),
+        ):
+            sent = "1" if method == "PUT" else None
+            status, headers, body = await peer.ask(method, f"{target}?ns=rooms&{as_bert}", sent, **ADMIN)
+            assert (status, json.loads(body)) == (401, {"error": "Permission denied"})
+            assert headers["x-firebase-auth-debug"] == word
+
+    serve(test, mode="serve")

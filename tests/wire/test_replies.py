@@ -103,3 +103,11 @@ def test_control_messages() -> None:
     ]
     assert read_messages(encode_redirect("b:9000")) == ['{"t":"c","d":{"t":"r","d":"b:9000"}}']
     assert read_messages(encode_shutdown("gone")) == ['{"t":"c","d":{"t":"s","d":"gone"}}']
+
+
+def test_a_refusal_tells_whoever_debugs_why_before_it_is_answered() -> None:
+    refused = Refused(Code.PERMISSION_DENIED, "Permission denied", "no .write")
+    assert read_messages(encode_refusal(3, refused)) == [
+        '{"t":"d","d":{"a":"sd","b":{"msg":"no .write"}}}',
+        '{"t":"d","d":{"r":3,"b":{"s":"permission_denied","d":"Permission denied"}}}',
+    ]

@@ -29,6 +29,8 @@ class Identity(msgspec.Struct, frozen=True):
     """Seconds since 1970 at which the credential ends; None: it does not."""
     reads_only: bool = False
     """Whatever else is permitted, it writes nothing. True of an admin, and of who an admin acts as."""
+    debugs: bool = False
+    """Is told why rules deny something, also in production."""
     credential: Credential | None = None
     """The named admin credential that was shown, which may be revoked while it is in use."""
 

@@ -187,7 +187,7 @@ def _identity_of_legacy(claims: dict[str, Any], expires_at: float) -> Identity:
     assert type(auth) is dict, "as _is_legacy saw"
     if "uid" in auth:
         _uid(auth, "uid")
-    return Identity(auth=auth, expires_at=expires_at)
+    return Identity(auth=auth, expires_at=expires_at, debugs=claims.get("debug") is True)
 
 
 def _is_legacy(claims: dict[str, Any]) -> bool:

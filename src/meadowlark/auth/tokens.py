@@ -72,14 +72,14 @@ def override(identity: Identity, auth: dict[str, Any] | None) -> Identity:
     """The identity that an admin asked to act as: `auth` as rules see it, no longer an admin. None: nobody.
 
     The socket's `authvar` and `noauth`, and `auth_variable_override` over REST. What bounds the admin (its end, its revocation,
-    that it only reads) bounds who it acts as.
+    that it only reads) bounds who it acts as. Since an admin may see all rules and data, it is told why it is denied.
     Raises Refused(PERMISSION_DENIED) unless `identity` is an admin, Refused(INVALID_REQUEST) if `auth` is no object.
     """
     if not identity.admin:
         raise Refused(Code.PERMISSION_DENIED, OVERRIDE_NEEDS_ADMIN)
     if auth is not None and not isinstance(auth, dict):
         raise Refused(Code.INVALID_REQUEST, "The auth variable override must be a JSON object or null.")
-    return msgspec.structs.replace(identity, auth=auth, admin=False)
+    return msgspec.structs.replace(identity, auth=auth, admin=False, debugs=True)
 
 
 def find_claims(token: str) -> dict[str, Any] | None:
@@ -101,7 +101,7 @@ def identity_of(claims: dict[str, Any]) -> Identity:
         if claims.get("admin") is True:
             return ADMIN
         legacy = claims.get("d")
-        return Identity(auth=legacy if isinstance(legacy, dict) else None)
+        return Identity(auth=legacy if isinstance(legacy, dict) else None, debugs=claims.get("debug") is True)
     firebase = claims.get("firebase")
     provider = firebase.get("sign_in_provider") if isinstance(firebase, dict) else None
     return Identity(auth={"uid": user, "provider": provider, "token": claims})

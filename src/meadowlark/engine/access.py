@@ -13,8 +13,9 @@ from typing import Any, Protocol
 import msgspec
 
 from meadowlark.auth.identity import Identity
+from meadowlark.errors import Code, Refused
 from meadowlark.query import Query
-from meadowlark.rules import Coverage, RuleSet, Write, explain_read, explain_write, may_read, may_write, query_values
+from meadowlark.rules import Coverage, Explanation, RuleSet, Write, explain_read, explain_write, may_read, may_write, query_values
 from meadowlark.tree import Node, Path
 
 DENIED = "Permission denied"
@@ -40,10 +41,10 @@ class Access(Protocol):
     def volatility(self, path: Path) -> Volatility:
         """Whether values at `path` are never on disk, and whether they outlive the connection that wrote them."""
 
-    def read_denial(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> str:
+    def read_denial(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> Refused:
         """What a client is told that may not read."""
 
-    def write_denial(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> str: ...
+    def write_denial(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> Refused: ...
 
 
 class _Silent:
@@ -52,11 +53,11 @@ class _Silent:
     def volatility(self, path: Path) -> Volatility:
         return Volatility.DURABLE
 
-    def read_denial(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> str:
-        return DENIED
+    def read_denial(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> Refused:
+        return Refused(Code.PERMISSION_DENIED, DENIED)
 
-    def write_denial(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> str:
-        return DENIED
+    def write_denial(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> Refused:
+        return Refused(Code.PERMISSION_DENIED, DENIED)
 
 
 class Open(_Silent):
@@ -101,7 +102,7 @@ class NothingDeclared:
 
 
 class Ruled:
-    """As a rule set decides, and declares. `explains`: who is denied is told which rules said no: for developers only."""
+    """As a rule set decides, and declares. `explains`: whoever is denied is told which rules said no: for developers only."""
 
     def __init__(self, rules: RuleSet, *, explains: bool = False) -> None:
         self.rules = rules
@@ -125,15 +126,21 @@ class Ruled:
     def find(self, path: Path, query: Query) -> bool:
         return self.rules.is_indexed(path, query.index)
 
-    def read_denial(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> str:
-        if not self._explains:
-            return DENIED
-        return f"{DENIED}: {explain_read(self.rules, identity.auth, path, root, now_ms, self.seen(query)).summary()}"
+    def read_denial(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> Refused:
+        if not (self._explains or identity.debugs):
+            return Refused(Code.PERMISSION_DENIED, DENIED)
+        return self._explained(explain_read(self.rules, identity.auth, path, root, now_ms, self.seen(query)))
 
-    def write_denial(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> str:
-        if not self._explains:
-            return DENIED
-        return f"{DENIED}: {explain_write(self.rules, identity.auth, writes, root, now_ms).summary()}"
+    def write_denial(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> Refused:
+        if not (self._explains or identity.debugs):
+            return Refused(Code.PERMISSION_DENIED, DENIED)
+        return self._explained(explain_write(self.rules, identity.auth, writes, root, now_ms))
+
+    def _explained(self, explanation: Explanation) -> Refused:
+        """Apps compare the text, so in production it stays as it is and the reason comes beside it."""
+        summary = explanation.summary()
+        text, debug = (f"{DENIED}: {summary}", "") if self._explains else (DENIED, summary)
+        return Refused(Code.PERMISSION_DENIED, text, debug)
 
     @staticmethod
     def seen(query: Query | None) -> dict[str, Any] | None:

@@ -96,7 +96,7 @@ class Database:
         except Refused as refused:
             # A new one without a traceback, which would hold this frame, and so `out`, and so itself: a cycle nobody collects.
             # HOUSEKEEPING is never refused, and everything else has a request.
-            out.append(Reply(command.client, command.request, Refused(refused.code, refused.text)))  # type: ignore[union-attr]
+            out.append(Reply(command.client, command.request, refused.fresh()))  # type: ignore[union-attr]
 
     def replay(self, sequence: int, entries: list[Entry]) -> list[Node]:
         """Repeats one record made by `apply` earlier, without effects; gives the values it replaced. Records come in order,
@@ -468,7 +468,7 @@ class Database:
                     self._check_read(waiting.client, waiting.path, waiting.query, now_ms)
                     self._listen_to_query(waiting, command.query, now_ms, out, gather)
             except Refused as refused:
-                out.append(Reply(waiting.client, waiting.request, Refused(refused.code, refused.text)))
+                out.append(Reply(waiting.client, waiting.request, refused.fresh()))
         self._queries.release(command.path, command.query.order, now_ms, out)
 
     def _hashed(self, command: c.Hashed, now_ms: int, out: list[Effect]) -> None:
@@ -484,7 +484,7 @@ class Database:
                 self._check_read(waiting.client, waiting.path, None, now_ms)
                 self._check_listen_count(waiting.client)
             except Refused as refused:
-                out.append(Reply(waiting.client, waiting.request, Refused(refused.code, refused.text)))
+                out.append(Reply(waiting.client, waiting.request, refused.fresh()))
                 continue
             self._begin_listen(waiting, missed if waiting.hash == search.hash else [waiting.path], out)
 
@@ -621,21 +621,18 @@ class Database:
 
     def _check_read(self, client: Client, path: Path, query: Query | None, now_ms: int) -> None:
         if not self._may_read(client, path, query, now_ms):
-            text = self.access.read_denial(client.identity, path, query, self.tree.root, now_ms)
-            raise Refused(Code.PERMISSION_DENIED, text)
+            raise self.access.read_denial(client.identity, path, query, self.tree.root, now_ms)
 
     def _check_writes(self, client: Client, writes: list[Write], now_ms: int) -> None:
         """Raises Refused unless `client` may do all `writes`, which are resolved."""
         if not self._may_write(client, writes, now_ms):
-            text = self.access.write_denial(client.identity, writes, self.tree.root, now_ms)
-            raise Refused(Code.PERMISSION_DENIED, text)
+            raise self.access.write_denial(client.identity, writes, self.tree.root, now_ms)
 
     def check_write(self, client: Client, path: Path) -> None:
         """Raises Refused if `client` could write nothing at all at `path`: before the work of reading a value is done."""
         if not (client.identity.admin or self.access.could_write(client.identity, path)):
             # No value and no time would make a difference.
-            text = self.access.write_denial(client.identity, [(path, None)], self.tree.root, 0)
-            raise Refused(Code.PERMISSION_DENIED, text)
+            raise self.access.write_denial(client.identity, [(path, None)], self.tree.root, 0)
 
     # Replaying
 

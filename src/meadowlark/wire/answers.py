@@ -45,6 +45,10 @@ CORS_SECONDS = 3600
 RETRY_SECONDS = 5
 """After which to try again what the server cannot do now."""
 
+DEBUG_HEADER = "X-Firebase-Auth-Debug"
+"""Why rules denied it, for whoever may know; Firebase's name."""
+_HEADER_LENGTH_MAX = 2_000
+
 _SLICE_BYTES = 65_536
 _SHALLOW_SLICE_KEYS = 2_048
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -76,7 +80,15 @@ def answer(request: RestRequest, reply: Reply, pushed: str = "") -> Response:
 def refusal(refused: Refused) -> Response:
     """`{"error": text}` with the status of the refusal's code; what may be tried again says when."""
     headers: Headers = (("Retry-After", str(RETRY_SECONDS)),) if refused.http_status == 503 else ()
+    if refused.debug:
+        headers += ((DEBUG_HEADER, _header_text(refused.debug)),)
     return Response(refused.http_status, encode({"error": refused.text}), headers=headers)
+
+
+def _header_text(text: str) -> str:
+    """In printable ASCII, which is all that a header may have: keys may be in any script."""
+    escaped = text[:_HEADER_LENGTH_MAX].encode("ascii", "backslashreplace").decode()[:_HEADER_LENGTH_MAX]
+    return "".join([character if character.isprintable() else "?" for character in escaped])
 
 
 def cors_headers(origin: str | None) -> Headers:
@@ -85,7 +97,7 @@ def cors_headers(origin: str | None) -> Headers:
         return ()
     return (
         ("Access-Control-Allow-Origin", origin),
-        ("Access-Control-Expose-Headers", "ETag"),
+        ("Access-Control-Expose-Headers", f"ETag, {DEBUG_HEADER}"),
         ("Vary", "Origin"),
     )
 

@@ -75,9 +75,10 @@ def encode_ok(request: int) -> bytes:
 
 
 def encode_refusal(request: int, refused: Refused) -> bytes:
-    """Refused: the status for programs, the text for people."""
+    """Refused: the status for programs, the text for people; before it, for whoever debugs, why."""
     text = refused.text.encode(errors="replace").decode()  # A text may quote what came; half a surrogate pair has no encoding.
-    return text_frames(b'{"t":"d","d":{"r":%d,"b":%b}}' % (request, encode({"s": refused.status, "d": text})))
+    answer = text_frames(b'{"t":"d","d":{"r":%d,"b":%b}}' % (request, encode({"s": refused.status, "d": text})))
+    return encode_debug(refused.debug) + answer if refused.debug else answer
 
 
 # Control messages
