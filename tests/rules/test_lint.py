@@ -21,12 +21,32 @@ def findings(rules: object) -> list[str]:
         ({".write": "now < 1700000000000"}, "only waits for a time"),
         ({"a": {".read": True, "b": {".read": False}}}, "cannot take back"),
         ({"a": {".write": True, "$b": {"c": {".write": "auth != null"}}}}, "adds nothing to"),
-        ({"a": {".validate": True}}, "checks nothing"),
+        ({"a": {".write": "auth != null", ".validate": True}}, "checks nothing"),
         ({"a": {".validate": "newData.hasChildren(['x'])", "x": {".validate": False}}}, "nothing can be valid"),
         ({"a": {".validate": "newData.hasChildren(['y'])", "x": {}, "$other": {".validate": False}}}, "nothing can be valid"),
         ({"$a": {".read": "$a == 5"}}, "a capture is a string"),
         ({".read": "auth.uid.matches(/^(?:a)$/)"}, "no meaning"),
         ({".read": "auth.uid.matches(/^a/)"}, "one end only"),
+        ({"a": {".read": "query.orderByChild === 'at' && query.limitToLast <= 9"}}, "asks for orderByChild('at')"),
+        ({"a": {".read": "'/at' == query.orderByChild", ".indexOn": "by"}}, "asks for orderByChild('/at')"),
+        ({"a": {".read": "query.orderByValue && query.limitToLast <= 9"}}, "asks for orderByValue"),
+        ({"a": {".read": False, ".indexOn": "at"}}, "only of use to admins"),
+        ({"a": {".indexOn": ".value", "b": {".read": "auth != null"}}}, "only of use to admins"),
+        ({"a": {".read": "auth != null", ".indexOn": [".priority", "at"]}}, "'.priority' needs no index"),
+        ({"a": {".read": "auth != null", ".indexOn": "x/y", "$b": {"x": {".validate": False}}}}, "no child can have 'x/y'"),
+        (
+            {"a": {".write": "auth != null", ".validate": "newData.isString() && newData.hasChild('x')"}},
+            "cannot hold: it wants a s",
+        ),
+        ({"a": {".write": "auth != null", ".validate": "!newData.exists()"}}, "wants nothing to be here"),
+        ({"a": {".write": "auth != null", ".validate": "null === newData.val()"}}, "wants nothing to be here"),
+        ({"a": {".write": "auth != null", ".validate": "newData.isString()", "b": {".write": "auth != null"}}}, "never counts"),
+        (
+            {"a": {".write": "auth != null", ".validate": False, "b": {"c": {".validate": "newData.isString()"}}}},
+            "allows nothing h",
+        ),
+        ({"a": {".write": False, ".validate": "newData.isString()"}}, "never asked"),
+        ({"lobby": {}, "$room": {".write": "auth != null"}}, "does not count for 'lobby'"),
     ],
 )
 def test_what_is_found(rules, word):
@@ -40,7 +60,18 @@ def test_what_is_found(rules, word):
         {".read": False, "users": {"$user": {".read": "auth.uid === $user", ".write": "auth.uid === $user"}}},
         {"a": {".read": "auth != null", "b": {".read": "auth.token.admin === true"}}},
         {"a": {".write": "auth != null && now > data.val()", ".validate": "newData.hasChildren(['x', 'y'])", "x": {}, "y": {}}},
-        {"a": {"x": {".validate": "newData.isString()"}, "$other": {".validate": False}, ".validate": "newData.hasChild('x')"}},
+        {"a": {".read": "query.orderByChild == 'at' || query.orderByKey", "$b": {".indexOn": "at"}}},
+        {"a": {".read": "auth != null", ".indexOn": ["x/y", ".value"], "$b": {"x": {"y": {}}, "z": {".validate": False}}}},
+        {"a": {".validate": "newData.hasChildren()", "$b": {".write": "auth.uid == $b", ".validate": "newData.isString()"}}},
+        {"lobby": {".write": False}, "$room": {".write": "auth != null"}},
+        {
+            "a": {
+                ".write": "auth != null",
+                "x": {".validate": "newData.isString()"},
+                "$other": {".validate": False},
+                ".validate": "newData.hasChild('x')",
+            }
+        },
     ],
 )
 def test_what_is_usual_is_not_found(rules):

@@ -1,4 +1,5 @@
-"""What is suspicious about a valid rule set: rules that let everyone in, that can never count, or that cannot hold.
+"""What is suspicious about a valid rule set: rules that let everyone in, that can never count or hold, and indexes that are
+missing or in vain.
 
 Each finding is a place and a sentence. Nothing here is a fault: a set with findings can be in force.
 Source: docs/rules.md "Linting".
@@ -9,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meadowlark.rules.faults import Fault
-from meadowlark.rules.ruleset import Level, Rule, RuleSet
-from meadowlark.rules.syntax import Call, Chain, Literal, Member, Part, Regex, Variable, all_parts
+from meadowlark.rules.ruleset import CHILD_ORDERS_KNOWN, Level, Rule, RuleSet
+from meadowlark.rules.syntax import Call, Chain, Literal, Member, Part, Regex, Unary, Variable, all_parts
 from meadowlark.tree import format_path
 
 
@@ -18,6 +19,8 @@ def lint(rules: RuleSet) -> list[Fault]:
     """Findings in the order of the file."""
     found = [Fault(rule.line, rule.column, message) for level in rules.levels for rule, message in _of_level(level)]
     found += [Fault(rule.line, rule.column, message) for rule, message in _granted_above(rules.root, {})]
+    found += [Fault(rule.line, rule.column, message) for rule, message in _never_asked(rules.root, None, may_write=False)]
+    found += [Fault(*place, message) for place, message in _useless_indexes(rules.root, may_read=False)]
     return sorted(set(found))
 
 
@@ -30,6 +33,10 @@ def _of_level(level: Level) -> Iterator[tuple[Rule, str]]:
         yield level.write, ".write only waits for a time: until then everyone may write"
     if level.validate is not None:
         yield from _of_validate(level, level.validate)
+    if level.read is not None:
+        yield from _missing_indexes(level, level.read)
+    if level.capture is not None:
+        yield from _shadowed(level, level.capture)
     for rule in level.rules():
         yield from _of_expression(rule)
 
@@ -37,6 +44,11 @@ def _of_level(level: Level) -> Iterator[tuple[Rule, str]]:
 def _of_validate(level: Level, rule: Rule) -> Iterator[tuple[Rule, str]]:
     if rule.constant is True:
         yield rule, ".validate is true: it checks nothing"
+    demands = {demand for part in _conjuncts(rule.expression) if (demand := _demand(part)) is not None}
+    if _NOTHING in demands:
+        yield rule, ".validate cannot hold: it wants nothing to be here, and is asked only where something is"
+    elif len(demands) > 1:
+        yield rule, f".validate cannot hold: it wants {' and '.join(sorted(demands))} at once"
     required = {name for part in _conjuncts(rule.expression) for name in _required_children(part)}
     for name in sorted(required):
         child = level.find(name.split("/")[0])
@@ -69,8 +81,126 @@ def _granted_above(level: Level, above: dict[str, Rule]) -> Iterator[tuple[Rule,
             yield rule, f".{rule.kind} {what} what .{rule.kind} at {format_path(upper.path)} (line {upper.line}) grants"
         elif rule.constant is True:
             granted[rule.kind] = rule
-    for child in [*level.children.values(), *([level.capture] if level.capture is not None else [])]:
+    for child in level.below():
         yield from _granted_above(child, granted)
+
+
+def _never_asked(level: Level, barred: Rule | None, *, may_write: bool) -> Iterator[tuple[Rule, str]]:
+    """Rules about writing where no write can succeed. barred: a `.validate` above that leaves no room for anything here."""
+    may_write = may_write or (level.write is not None and level.write.constant is not False)
+    for rule in (level.write, level.validate):
+        if rule is not None and barred is not None and rule.constant is not False:
+            yield (
+                rule,
+                f".{rule.kind} never counts: .validate at {format_path(barred.path)} (line {barred.line}) allows nothing here",
+            )
+    if level.validate is not None and not may_write and not _grants_writing(level):
+        yield level.validate, ".validate is never asked: no .write grants anything here, above or below"
+    if level.validate is not None and barred is None and _bars_children(level.validate):
+        barred = level.validate
+    for child in level.below():
+        yield from _never_asked(child, barred, may_write=may_write)
+
+
+def _grants_writing(level: Level) -> bool:
+    """Whether any place below may be written by itself."""
+    return any(
+        (child.write is not None and child.write.constant is not False) or _grants_writing(child) for child in level.below()
+    )
+
+
+def _bars_children(rule: Rule) -> bool:
+    demands = {_demand(part) for part in _conjuncts(rule.expression)}
+    return rule.constant is False or not demands.isdisjoint(_LEAVES)
+
+
+def _shadowed(level: Level, capture: Level) -> Iterator[tuple[Rule, str]]:
+    """Children with an empty place of their own: what the capture grants does not count there."""
+    for key, child in level.children.items():
+        if not child.rules() and not child.below():
+            for rule in (capture.read, capture.write):
+                if rule is not None and rule.constant is not False:
+                    yield rule, f".{rule.kind} does not count for {key!r}, which has a place of its own without rules"
+
+
+def _missing_indexes(level: Level, rule: Rule) -> Iterator[tuple[Rule, str]]:
+    """Orders that a rule names, with no index for them at its place or below: a query may be made at either."""
+    declared = set(_indexes(level))
+    for part in all_parts(rule.expression):
+        if isinstance(part, Chain) and part.operators[0] in ("==", "===") and len(part.operands) == 2:
+            one, other = part.operands
+            for asked, named in ((one, other), (other, one)):
+                if _is_order(asked, "orderByChild") and isinstance(named, Literal) and isinstance(named.value, str):
+                    if named.value.strip("/") not in declared:
+                        yield (
+                            rule,
+                            f"an index is missing: the rule asks for orderByChild({named.value!r}), and no .indexOn has it",
+                        )
+    if ".value" not in declared and any(_is_order(part, "orderByValue") for part in _conjuncts(rule.expression)):
+        yield rule, "an index is missing: the rule asks for orderByValue, and no .indexOn has '.value'"
+
+
+def _indexes(level: Level) -> Iterator[str]:
+    yield from level.index_on
+    for child in level.below():
+        yield from _indexes(child)
+
+
+def _useless_indexes(level: Level, *, may_read: bool) -> Iterator[tuple[tuple[int, int], str]]:
+    may_read = may_read or (level.read is not None and level.read.constant is not False)
+    if level.index_on and not may_read:
+        yield level.index_place, ".indexOn is only of use to admins: no .read grants anything here or above"
+    for order in sorted(level.index_on):
+        if order in CHILD_ORDERS_KNOWN:
+            yield level.index_place, f"{order!r} needs no index"
+        elif order != ".value" and level.below() and all(_never_has(child, order.split("/")) for child in level.below()):
+            yield level.index_place, f"no child can have {order!r}, so its index stays empty: .validate is false there"
+    for child in level.below():
+        yield from _useless_indexes(child, may_read=may_read)
+
+
+def _never_has(level: Level, keys: list[str]) -> bool:
+    """Whether a `.validate` that is false stands on the way down `keys`."""
+    below: Level | None = level
+    for key in keys:
+        below = below.find(key) if below is not None else None
+        if below is not None and below.validate is not None and below.validate.constant is False:
+            return True
+    return False
+
+
+def _is_order(part: Part, name: str) -> bool:
+    return isinstance(part, Member) and isinstance(part.owner, Variable) and part.owner.name == "query" and part.name == name
+
+
+_NOTHING = "nothing"
+_DEMANDS = {
+    "isString": "a string",
+    "isNumber": "a number",
+    "isBoolean": "a boolean",
+    "hasChildren": "children",
+    "hasChild": "children",
+}
+_LEAVES = frozenset(["a string", "a number", "a boolean"])
+
+
+def _demand(part: Part) -> str | None:
+    """What `part` needs the new value itself to be."""
+    if isinstance(part, Unary) and part.operator == "!":
+        return _NOTHING if _asked_of_new(part.operand) == "exists" else None
+    if isinstance(part, Chain) and part.operators[0] in ("==", "===") and len(part.operands) == 2:
+        values = [operand.value for operand in part.operands if isinstance(operand, Literal)]
+        return _NOTHING if values == [None] and "val" in map(_asked_of_new, part.operands) else None
+    return _DEMANDS.get(_asked_of_new(part))
+
+
+def _asked_of_new(part: Part) -> str:
+    """The method that is called of `newData`; empty if none is."""
+    if isinstance(part, Call) and isinstance(part.callee, Member):
+        owner = part.callee.owner
+        if isinstance(owner, Variable) and owner.name == "newData":
+            return str(part.callee.name)
+    return ""
 
 
 def _conjuncts(part: Part) -> list[Part]:

@@ -53,7 +53,18 @@ class Rule:
 class Level:
     """One place of the tree of rules. `path`: its keys, captures with their names."""
 
-    __slots__ = ("capture", "children", "index_on", "path", "read", "validate", "validates_below", "volatile", "write")
+    __slots__ = (
+        "capture",
+        "children",
+        "index_on",
+        "index_place",
+        "path",
+        "read",
+        "validate",
+        "validates_below",
+        "volatile",
+        "write",
+    )
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -65,6 +76,8 @@ class Level:
         self.validates_below = False
         """Whether any place below has a `.validate`, so that written data must be walked."""
         self.index_on: frozenset[str] = frozenset()
+        self.index_place: tuple[int, int] = (0, 0)
+        """Line and column of `.indexOn` in the file, where there is one."""
         self.volatile: bool | str | None = None
         """"keep": volatile, and stays when its writer goes. None: as above."""
 
@@ -72,6 +85,10 @@ class Level:
         """The place that a child at `key` has."""
         child = self.children.get(key)
         return self.capture if child is None else child
+
+    def below(self) -> list[Level]:
+        """The places one step down."""
+        return [*self.children.values(), *([self.capture] if self.capture is not None else [])]
 
     def rules(self) -> list[Rule]:
         return [rule for rule in (self.read, self.write, self.validate) if rule is not None]
@@ -182,14 +199,14 @@ class _Builder:
                 setattr(level, KINDS[name], self._rule(KINDS[name], level, member, captures))
             elif name == ".indexOn":
                 level.index_on = self._index(member)
+                level.index_place = self._source.place(member.at)
             elif name == ".volatile":
                 level.volatile = self._volatile(member)
             elif name.startswith("."):
                 self._complain(key.at, f"Unknown rule '{name}'.")
             else:
                 self._child(level, key, member, captures)
-        below = [*level.children.values(), *([level.capture] if level.capture is not None else [])]
-        level.validates_below = any(child.validate is not None or child.validates_below for child in below)
+        level.validates_below = any(child.validate is not None or child.validates_below for child in level.below())
 
     def _child(self, level: Level, key: Text, value: Value, captures: dict[str, int]) -> None:
         name = key.text
