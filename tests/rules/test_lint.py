@@ -40,10 +40,10 @@ def findings(rules: object) -> list[str]:
         ),
         ({"a": {".write": "auth != null", ".validate": "!newData.exists()"}}, "wants nothing to be here"),
         ({"a": {".write": "auth != null", ".validate": "null === newData.val()"}}, "wants nothing to be here"),
-        ({"a": {".write": "auth != null", ".validate": "newData.isString()", "b": {".write": "auth != null"}}}, "never counts"),
+        ({"a": {".write": "auth != null", ".validate": "newData.isString()", "b": {".write": "auth != null"}}}, "leaves no room"),
         (
             {"a": {".write": "auth != null", ".validate": False, "b": {"c": {".validate": "newData.isString()"}}}},
-            "allows nothing h",
+            "leaves no room",
         ),
         ({"a": {".write": False, ".validate": "newData.isString()"}}, "never asked"),
         ({"lobby": {}, "$room": {".write": "auth != null"}}, "does not count for 'lobby'"),

@@ -90,11 +90,9 @@ def _never_asked(level: Level, barred: Rule | None, *, may_write: bool) -> Itera
     may_write = may_write or (level.write is not None and level.write.constant is not False)
     for rule in (level.write, level.validate):
         if rule is not None and barred is not None and rule.constant is not False:
-            yield (
-                rule,
-                f".{rule.kind} never counts: .validate at {format_path(barred.path)} (line {barred.line}) allows nothing here",
-            )
-    if level.validate is not None and not may_write and not _grants_writing(level):
+            where = f"{format_path(barred.path)} (line {barred.line})"
+            yield rule, f".{rule.kind} lets nothing in: .validate at {where} leaves no room here"
+    if level.validate is not None and level.validate.constant is not False and not may_write and not _grants_writing(level):
         yield level.validate, ".validate is never asked: no .write grants anything here, above or below"
     if level.validate is not None and barred is None and _bars_children(level.validate):
         barred = level.validate
@@ -104,8 +102,9 @@ def _never_asked(level: Level, barred: Rule | None, *, may_write: bool) -> Itera
 
 def _grants_writing(level: Level) -> bool:
     """Whether any place below may be written by itself."""
-    return any(
-        (child.write is not None and child.write.constant is not False) or _grants_writing(child) for child in level.below()
+    below = level.below()
+    return any(child.write is not None and child.write.constant is not False for child in below) or any(
+        map(_grants_writing, below)
     )
 
 
@@ -130,12 +129,9 @@ def _missing_indexes(level: Level, rule: Rule) -> Iterator[tuple[Rule, str]]:
         if isinstance(part, Chain) and part.operators[0] in ("==", "===") and len(part.operands) == 2:
             one, other = part.operands
             for asked, named in ((one, other), (other, one)):
-                if _is_order(asked, "orderByChild") and isinstance(named, Literal) and isinstance(named.value, str):
-                    if named.value.strip("/") not in declared:
-                        yield (
-                            rule,
-                            f"an index is missing: the rule asks for orderByChild({named.value!r}), and no .indexOn has it",
-                        )
+                order = named.value if _is_order(asked, "orderByChild") and isinstance(named, Literal) else None
+                if isinstance(order, str) and order.strip("/") not in declared:
+                    yield rule, f"an index is missing: the rule asks for orderByChild({order!r}), and no .indexOn has it"
     if ".value" not in declared and any(_is_order(part, "orderByValue") for part in _conjuncts(rule.expression)):
         yield rule, "an index is missing: the rule asks for orderByValue, and no .indexOn has '.value'"
 
