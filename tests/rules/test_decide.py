@@ -184,3 +184,18 @@ def test_expressions_that_are_true(rule):
 )
 def test_a_rule_that_fails_is_false_whatever_stands_around_the_failure(rule):
     assert not writes({"$a": {".write": rule}}, {"a/n": 9}, {"a": {"n": 1}}, ANNA)
+
+
+def test_what_is_at_hand_and_what_is_asked_from_the_root_are_the_same() -> None:
+    """`newData` below what is written, and above it again, in one rule."""
+    rule = (
+        "newData.isNumber() && newData.parent().child('y').val() === 2 && newData.parent().parent().hasChildren(['a'])"
+        " && newData.parent().hasChild('x') && newData.getPriority() === null && newData.val() === data.parent().child('y').val()"
+    )
+    rules = parse_rules(json.dumps({"rules": {"m": {".write": True, "$k": {"x": {".validate": rule}}}}}))
+    root = {"m": {"a": {"y": 1}}}
+    assert may_write(rules, None, [(("m", "a"), {"x": 1, "y": 2})], root, 0)
+    assert may_write(rules, None, [(("m",), {"a": {"x": 1, "y": 2}})], root, 0)
+    assert not may_write(rules, None, [(("m",), {"a": {"x": 1, "y": 3}})], root, 0)
+    assert not may_write(rules, None, [(("m", "a", "x"), 1)], root, 0)
+    assert not may_write(rules, None, [(("m", "a"), {"x": {".value": 1, ".priority": 5}, "y": 2})], root, 0)

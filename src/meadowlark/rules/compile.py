@@ -21,8 +21,8 @@ from meadowlark.rules.members import QUERY
 from meadowlark.rules.pattern import Pattern
 from meadowlark.rules.syntax import Call, Chain, List, Literal, Member, Part, Regex, Ternary, Unary, Variable
 from meadowlark.rules.values import Failed, Value
-from meadowlark.rules.views import View
-from meadowlark.tree import Path
+from meadowlark.rules.views import Before, View, Write, after_writes, value_at
+from meadowlark.tree import Node, Path, find
 
 NO_QUERY: dict[str, Any] = {name: False if name.startswith("orderBy") else None for name in QUERY} | {
     "orderByKey": True,
@@ -32,44 +32,75 @@ NO_QUERY: dict[str, Any] = {name: False if name.startswith("orderBy") else None 
 
 
 class Scope:
-    """What rules see of one operation. `path`: of the place whose rule is evaluated, or below it; views start at the root."""
+    """What rules see of one operation. `path`: of the place whose rule is evaluated, or below it; views start at the root.
 
-    __slots__ = ("after", "auth", "before", "characters", "now", "path", "query", "rules_left")
+    `before` and `after` are made when a rule first looks at them: many only look at who asks, or at what is written.
+    """
 
-    def __init__(self, auth: dict[str, Any] | None, now: int, before: View, after: View, path: Path, rules_left: int) -> None:
+    __slots__ = ("after", "auth", "before", "characters", "here", "now", "path", "query", "root", "rules_left", "writes")
+
+    before: View
+    after: View
+
+    def __init__(
+        self, auth: dict[str, Any] | None, now: int, root: Node | None, writes: list[Write], path: Path, rules_left: int
+    ) -> None:
         self.auth = auth
         self.now = now
-        self.before = before
-        self.after = after
+        self.root = root
+        self.writes = writes
         self.path = path
+        self.here: Node | None = None
+        """For rules that are compiled to look there: what will stand at their place."""
         self.query = NO_QUERY
         self.characters = EVALUATION_CHARACTERS_MAX
         """Left to this evaluation."""
         self.rules_left = rules_left
         """Evaluations left to this operation."""
 
+    def __getattr__(self, name: str) -> View:
+        """Called for a slot that is empty."""
+        view: View
+        if name == "before":
+            self.before = view = Before(self.root)
+        elif name == "after":
+            self.after = view = after_writes(self.root, self.writes) if self.writes else self.before
+        else:
+            raise AttributeError(name)
+        return view
+
 
 Closure = Callable[[Scope], Any]
 Watch = Callable[[Scope, Part, Value], None]
 
 
-def compile_rule(rule: Part, captures: dict[str, int], depth: int, watch: Watch | None = None) -> Closure:
-    """rule: checked. captures: by name, which key of the path each is. depth: of the place where the rule stands."""
-    return _Compiler(captures, depth, watch).value(rule)
+def compile_rule(
+    rule: Part, captures: dict[str, int], depth: int, watch: Watch | None = None, *, from_here: bool = False
+) -> Closure:
+    """rule: checked. captures: by name, which key of the path each is. depth: of the place where the rule stands.
+
+    from_here: whoever runs it sets `scope.here`, and `newData` is looked for there instead of from the root.
+    """
+    return _Compiler(captures, depth, watch, from_here).value(rule)
 
 
 class _Place(NamedTuple):
-    """A snapshot. `is_after` None: `picks` says which. Where `path` is None, it is the first `start` keys and `keys`."""
+    """A snapshot. `is_after` None: `picks` says which. Where `path` is None, it is the first `start` keys and `keys`.
+
+    `is_here`: it is `keys` below `scope.here`, too.
+    """
 
     is_after: bool | None
     start: int = 0
     keys: Path = ()
     path: Closure | None = None
     picks: Closure | None = None
+    is_here: bool = False
 
 
 class _Compiler:
-    def __init__(self, captures: dict[str, int], depth: int, watch: Watch | None) -> None:
+    def __init__(self, captures: dict[str, int], depth: int, watch: Watch | None, from_here: bool) -> None:
+        self._from_here = from_here
         self._captures = captures
         self._depth = depth
         self._watch = watch
@@ -193,6 +224,9 @@ class _Compiler:
         if name == "hasChildren":
             return lambda scope: found(scope) is values.MAP
         kinds: tuple[type, ...] = {"isNumber": (int, float), "isString": (str,), "isBoolean": (bool,)}[name]
+        if place.is_here and not place.keys:
+            # A leaf without a priority is itself.
+            return lambda scope: type(scope.here) in kinds or type(found(scope)) in kinds
         return lambda scope: type(found(scope)) in kinds
 
     def _has_all(self, place: _Place, parts: list[Part]) -> Closure:
@@ -201,6 +235,17 @@ class _Compiler:
         texts = [part.value for part in parts if isinstance(part, Literal) and isinstance(part.value, str)]
         if len(texts) == len(parts) and all(len(text) <= values.SHORT for text in texts):
             known = [keys_of(text, _SPENDS_NOTHING) for text in texts]
+            if place.is_here:
+                from_here = [place.keys + keys for keys in known]
+
+                def has_all_here(scope: Scope) -> bool:
+                    here = scope.here
+                    for keys in from_here:  # noqa: SIM110  # As below.
+                        if find(here, keys) is None:
+                            return False
+                    return True
+
+                return has_all_here
 
             def has_all_known(scope: Scope) -> bool:
                 find, start = view(scope).value, path(scope)
@@ -224,7 +269,8 @@ class _Compiler:
         if isinstance(part, Ternary):
             return self._picked(part)
         if isinstance(part, Variable):
-            return _Place(part.name == "newData", 0 if part.name == "root" else self._depth)
+            is_after = part.name == "newData"
+            return _Place(is_after, 0 if part.name == "root" else self._depth, is_here=is_after and self._from_here)
         assert isinstance(part, Call)
         assert isinstance(part.callee, Member)
         place = self._place(part.callee.owner)
@@ -234,7 +280,7 @@ class _Compiler:
         if isinstance(name, Literal) and isinstance(name.value, str) and place.path is None and len(name.value) <= values.SHORT:
             return place._replace(keys=place.keys + values.keys_of(name.value, _SPENDS_NOTHING))
         start, key, keys_of = _path_of(place), self.value(name), values.keys_of
-        return place._replace(path=lambda scope: start(scope) + keys_of(key(scope), scope))
+        return place._replace(path=lambda scope: start(scope) + keys_of(key(scope), scope), is_here=False)
 
     def _picked(self, part: Ternary) -> _Place:
         condition, yes, no = self.value(part.condition), self._place(part.yes), self._place(part.no)
@@ -252,6 +298,10 @@ def _auth(scope: Scope) -> Value:
 
 def _now(scope: Scope) -> Value:
     return scope.now
+
+
+def _value_here(scope: Scope) -> Value:
+    return value_at(scope.here)
 
 
 def _before(scope: Scope) -> View:
@@ -293,6 +343,10 @@ def _found(place: _Place) -> Closure:
     """The value at a place: the commonest question, so each kind of place has its shortest way."""
     path = place.path
     start, keys = place.start, place.keys
+    if place.is_here:
+        if not keys:
+            return _value_here
+        return lambda scope: value_at(find(scope.here, keys))
     if place.is_after is None:
         view, path = _view_of(place), _path_of(place)
         return lambda scope: view(scope).value(path(scope))
@@ -313,7 +367,7 @@ def _parent(place: _Place) -> _Place:
     if place.path is None and place.keys:
         return place._replace(keys=place.keys[:-1])
     if place.path is None and place.start:
-        return place._replace(start=place.start - 1)
+        return place._replace(start=place.start - 1, is_here=False)
     path = _path_of(place)
 
     def parent(scope: Scope) -> Path:
@@ -322,7 +376,7 @@ def _parent(place: _Place) -> _Place:
             raise Failed("the root has no parent")
         return lower[:-1]
 
-    return place._replace(path=parent)
+    return place._replace(path=parent, is_here=False)
 
 
 class _SpendsNothing:

@@ -134,6 +134,9 @@ class _CountedWriting(Writing):
     def holds(self, rule: Rule) -> bool:
         return _counted(self, rule, self.coverage.counts[rule])
 
+    def holds_here(self, rule: Rule, node: Node) -> bool:
+        return self.holds(rule)
+
 
 def _counted(deciding: Deciding, rule: Rule, count: Count) -> bool:
     if rule.constant is not None or OPERATION_RULES_MAX - deciding.scope.rules_left >= WATCHED_MAX:

@@ -19,7 +19,7 @@ from meadowlark.limits import EVALUATION_CHARACTERS_MAX, OPERATION_RULES_MAX
 from meadowlark.rules.compile import Scope
 from meadowlark.rules.ruleset import Level, Rule, RuleSet
 from meadowlark.rules.values import Failed
-from meadowlark.rules.views import AfterUpdate, Before, Branch, Write, after_writes
+from meadowlark.rules.views import AfterUpdate, Branch, Write
 from meadowlark.tree import PRIORITY, Node, Path, children, find_child, is_map
 
 
@@ -65,6 +65,21 @@ class Deciding:
         except Failed:
             return False
 
+    def holds_here(self, rule: Rule, node: Node) -> bool:
+        """Whether `rule` is true at the scope's path, where `node` will stand."""
+        if rule.constant is not None:
+            return rule.constant
+        scope = self.scope
+        scope.rules_left -= 1
+        if scope.rules_left < 0:
+            raise too_many()
+        scope.characters = EVALUATION_CHARACTERS_MAX
+        scope.here = node
+        try:
+            return rule.run_here(scope) is True
+        except Failed:
+            return False
+
     def begin(self) -> None:
         """As `holds` begins, for whoever runs a rule itself. Raises Refused."""
         self.scope.rules_left -= 1
@@ -79,8 +94,7 @@ class Reading(Deciding):
     def __init__(
         self, auth: dict[str, Any] | None, path: Path, root: Node | None, now: int, query: Mapping[str, Any] | None = None
     ) -> None:
-        view = Before(root)
-        super().__init__(Scope(auth, now, view, view, _bare(path), OPERATION_RULES_MAX))
+        super().__init__(Scope(auth, now, root, [], _bare(path), OPERATION_RULES_MAX))
         if query is not None:
             self.scope.query = dict(query)
 
@@ -101,7 +115,7 @@ class Writing(Deciding):
 
     def __init__(self, auth: dict[str, Any] | None, writes: list[Write], root: Node | None, now: int) -> None:
         path = _bare(writes[0][0]) if len(writes) == 1 else ()
-        super().__init__(Scope(auth, now, Before(root), after_writes(root, writes), path, OPERATION_RULES_MAX))
+        super().__init__(Scope(auth, now, root, writes, path, OPERATION_RULES_MAX))
         self._writes = writes
         self.refused_at: Path | None = None
         """The place at which a refusal was decided."""
@@ -109,8 +123,9 @@ class Writing(Deciding):
     def decide(self, rules: RuleSet) -> bool:
         if not self._writes:
             return True  # Nothing is asked for.
-        after = self.scope.after
-        if isinstance(after, AfterUpdate):
+        if len(self._writes) > 1:
+            after = self.scope.after
+            assert isinstance(after, AfterUpdate)
             return self._update(after.top, rules.root, (), granted=False)
         path, node = self._writes[0]
         if path and path[-1] == PRIORITY:
@@ -120,24 +135,34 @@ class Writing(Deciding):
     def _set(self, root: Level, path: Path, node: Node | None) -> bool:
         """One place. The scope stands at its path all along, since a rule on the way looks at no more than its own keys."""
         granted = False
-        validates: list[tuple[int, Rule]] = []
+        validates: list[Rule] = []
         level: Level | None = root
-        for depth in range(len(path) + 1):
+        for key in path:
             assert level is not None
             if not granted and level.write is not None:
                 granted = self.holds(level.write)
             if level.validate is not None:
-                validates.append((depth, level.validate))
-            if depth < len(path):
-                level = level.find(path[depth])
-                if level is None:
-                    break
-        if not granted:
+                validates.append(level.validate)
+            child = level.children.get(key)
+            level = level.capture if child is None else child
+            if level is None:
+                break
+        if not granted and (level is None or level.write is None or not self.holds(level.write)):
             return self._refuse(path)
-        for depth, rule in validates:
-            if self.scope.after.value(path[:depth]) is not None and not self.holds(rule):
+        for rule in validates:
+            # Above something that is written, something stands.
+            depth = len(rule.path)
+            if (node is not None or self.scope.after.value(path[:depth]) is not None) and not self.holds(rule):
                 return self._refuse(path[:depth])
-        return level is None or node is None or self._below(level, path, node)
+        if level is None:
+            return True
+        if node is not None:
+            if level.validate is not None and not self.holds_here(level.validate, node):
+                return self._refuse(path)
+            return not level.validates_below or self._below(level, path, node)
+        if level.validate is not None and self.scope.after.value(path) is not None and not self.holds(level.validate):
+            return self._refuse(path)
+        return True
 
     def _below(self, level: Level, path: Path, node: Node) -> bool:
         """Whether all that is written below `path`, where `level` and `node` are, is valid."""
@@ -159,9 +184,9 @@ class Writing(Deciding):
     def _valid(self, level: Level, path: Path, node: Node) -> bool:
         if level.validate is not None:
             self.scope.path = path
-            if not self.holds(level.validate):
+            if not self.holds_here(level.validate, node):
                 return self._refuse(path)
-        return self._below(level, path, node)
+        return not level.validates_below or self._below(level, path, node)
 
     def _update(self, branch: Branch, level: Level | None, path: Path, *, granted: bool) -> bool:
         """All that is written at `branch` or below. Rules above several writes are asked once."""

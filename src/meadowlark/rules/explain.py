@@ -117,6 +117,9 @@ class _WatchedWriting(Writing):
     def holds(self, rule: Rule) -> bool:
         return _watched(self, rule, self.steps)
 
+    def holds_here(self, rule: Rule, node: Node) -> bool:
+        return self.holds(rule)
+
 
 def explain_read(
     rules: RuleSet,

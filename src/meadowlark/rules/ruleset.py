@@ -29,7 +29,7 @@ CHILD_ORDERS_KNOWN = frozenset([".key", ".priority"])
 class Rule:
     """One rule. `run` may raise Failed; where the rule is `true` or `false`, `constant` says so and nothing need run."""
 
-    __slots__ = ("captures", "column", "constant", "expression", "kind", "line", "path", "run", "text")
+    __slots__ = ("captures", "column", "constant", "expression", "kind", "line", "path", "run", "run_here", "text")
 
     def __init__(
         self, kind: Kind, path: Path, text: str, expression: syntax.Part, captures: dict[str, int], place: tuple[int, int]
@@ -44,6 +44,8 @@ class Rule:
         """Of the rule's value in the file."""
         self.constant: bool | None = expression.value is True if isinstance(expression, syntax.Literal) else None
         self.run: Closure = compile_rule(expression, captures, len(path))
+        self.run_here: Closure = compile_rule(expression, captures, len(path), from_here=True) if kind == "validate" else self.run
+        """The same where what will stand at its place is at hand, as `scope.here`."""
 
     def watched(self, watch: Watch) -> Closure:
         """Like `run`, with `watch` told of every part's value."""
@@ -123,13 +125,15 @@ class RuleSet:
     def could_write(self, path: Path) -> bool:
         """Whether any rule on the way to `path` might ever grant writing there."""
         level: Level | None = self.root
-        for key in (*path, None):
-            if level is None:
-                break
+        for key in path:
+            assert level is not None
             if level.write is not None and level.write.constant is not False:
                 return True
-            level = level.find(key) if key is not None else None
-        return False
+            child = level.children.get(key)
+            level = level.capture if child is None else child
+            if level is None:
+                return False
+        return level is not None and level.write is not None and level.write.constant is not False
 
     def is_indexed(self, path: Path, order: str) -> bool:
         """Whether `.indexOn` at `path` has `order`: a child's path or `.value`; `.key` and `.priority` need none."""

@@ -38,7 +38,7 @@ class Before:
         self.root = root
 
     def value(self, path: Path) -> Value:
-        return _value(find(self.root, path))
+        return value_at(find(self.root, path))
 
     def priority(self, path: Path) -> Priority:
         return priority_of(find(self.root, path))
@@ -59,10 +59,10 @@ class After:
         depth = len(path)
         if depth >= self._depth:
             if path[: self._depth] == self._path:
-                return _value(find(self._node, path[self._depth :]))
+                return value_at(find(self._node, path[self._depth :]))
         elif self._path[:depth] == path:
             return self._above(path)
-        return _value(find(self._root, path))
+        return value_at(find(self._root, path))
 
     def _above(self, path: Path) -> Value:
         """What stands above the write: a map if something is written, else what the removal leaves."""
@@ -70,7 +70,7 @@ class After:
             return MAP
         node = find(self._root, path)
         if not is_map(node):
-            return _value(node)
+            return value_at(node)
         for key in self._path[len(path) :]:
             child = find_child(node, key)  # None too where a leaf is in the way.
             if child is None or child_count(node) > 1:
@@ -160,22 +160,22 @@ class AfterUpdate:
         branch, node = self.top, self._root
         for index, key in enumerate(path):
             if branch.is_written:
-                return _value(find(branch.node, path[index:]))
+                return value_at(find(branch.node, path[index:]))
             node = find_child(node, key)
             child = branch.children.get(key)
             if child is None:
-                return _value(find(node, path[index + 1 :]))
+                return value_at(find(node, path[index + 1 :]))
             branch = child
         return self._value_of(branch, node)
 
     def _value_of(self, branch: Branch, node: Node | None) -> Value:
         """What stands at `branch`, where `node` stood. Recursion is as deep as paths are."""
         if branch.is_written:
-            return _value(branch.node)
+            return value_at(branch.node)
         if branch.gives:
             return MAP
         if not is_map(node):
-            return _value(node)
+            return value_at(node)
         if branch.known is _UNKNOWN:
             left = child_count(node)
             for key, child in branch.children.items():
@@ -212,7 +212,8 @@ def after_writes(root: Node | None, writes: list[Write]) -> After | AfterPriorit
     return After(root, path, node)
 
 
-def _value(node: Node | None) -> Value:
+def value_at(node: Node | None) -> Value:
+    """What rules see of a node: itself if it is a bare leaf, MAP if it has children."""
     if type(node) in _BARE:
         return node  # Most of what rules look at; the rest is for the tree to tell.
     return MAP if is_map(node) else value_of(node)
