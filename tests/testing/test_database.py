@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from meadowlark.testing import ADMIN, NOBODY, Database, DevServer, Unanswered, User
+from meadowlark.testing import ADMIN, NOBODY, Database, DevServer, Unanswered, User, credential_of
 
 RULES = """{
   "rules": {
@@ -81,6 +81,12 @@ def test_a_client_is_who_it_was_asked_to_be(ruled):
     anna.ref("rooms/7/name").set("Seven")
     assert anna.ref("rooms/7").get().value == {"members": {"anna": True}, "name": "Seven"}
     assert ruled.client().ref("rooms/7/name").get().value == "Seven"
+
+
+def test_a_credential_is_for_clients_of_ones_own(ruled):
+    headers = {"Authorization": f"Bearer {credential_of('anna')}"}
+    assert ruled.rest("GET", "/rooms/7", who=NOBODY, headers=headers).is_ok
+    assert credential_of(NOBODY) is None
 
 
 # Rules

@@ -33,6 +33,22 @@ def test_a_server_is_gone_when_it_was_stopped_with_its_data():
     assert not Path(folder).exists()
 
 
+def test_who_interrupts_the_start_leaves_no_server_behind(monkeypatch):
+    server = DevServer()
+    started = []
+
+    def interrupted(process):
+        started.append(process)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(server, "_wait_until_ready", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        server.start()
+    (process,) = started
+    assert process.poll() is not None
+    assert not alive(process.pid)
+
+
 def test_a_server_that_cannot_start_shows_why():
     server = DevServer("--workers", "none")
     with pytest.raises(NotStarted, match=r"(?s)before it was ready.*none"):

@@ -2,7 +2,7 @@
 
 from meadowlark.testing.database import Answer, Database, Unanswered
 from meadowlark.testing.memory_files import Fault, MemoryFiles, PowerCut
-from meadowlark.testing.people import ADMIN, NOBODY, Person, User
+from meadowlark.testing.people import ADMIN, NOBODY, Person, User, credential_of
 from meadowlark.testing.server import DevServer, NotStarted, fresh_database
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     "PowerCut",
     "Unanswered",
     "User",
+    "credential_of",
     "fresh_database",
 ]

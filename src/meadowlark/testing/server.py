@@ -70,14 +70,12 @@ class DevServer:
         self._process = process = self._spawn(self._folder)
         self._reader = threading.Thread(target=self._read, args=(process,), name="meadowlark server", daemon=True)
         self._reader.start()
-        deadline = time.monotonic() + START_SECONDS
-        while not self._is_ready.wait(0.02):
-            if process.poll() is not None:
-                self.stop()
-                raise NotStarted(f"the server ended with {process.returncode} before it was ready:\n{self.output()}")
-            if time.monotonic() > deadline:
-                self.stop()
-                raise NotStarted(f"the server was not ready within {START_SECONDS} s:\n{self.output()}")
+        try:
+            self._wait_until_ready(process)
+        except BaseException:
+            # Also when the user interrupts: what was started is ended.
+            self.stop()
+            raise
         return self
 
     def stop(self) -> None:
@@ -132,6 +130,16 @@ class DevServer:
             errors="replace",
             env=environment | {"PYTHONUNBUFFERED": "1"},
         )
+
+    def _wait_until_ready(self, process: subprocess.Popen[str]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not self._is_ready.wait(0.02):
+            if process.poll() is not None:
+                assert self._reader is not None
+                self._reader.join(STOP_SECONDS)
+                raise NotStarted(f"the server ended with {process.returncode} before it was ready:\n{self.output()}")
+            if time.monotonic() > deadline:
+                raise NotStarted(f"the server was not ready within {START_SECONDS} s:\n{self.output()}")
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
