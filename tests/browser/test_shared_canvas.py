@@ -110,15 +110,29 @@ def inked(page: Any) -> bool:
     )
 
 
+REMEMBER_STATES = """() => {
+    window.states = [];
+    const { dataset } = document.querySelector('#status');
+    const observed = new MutationObserver(() => states.push(dataset.connected));
+    observed.observe(document.querySelector('#status'), { attributeFilter: ['data-connected'] });
+}"""
+
+
 def test_a_window_survives_the_death_of_the_worker(browser: Any, page_url: str, server: Server) -> None:
     ann = open_page(browser, page_url, server, "Ann")
     bob = open_page(browser, page_url, server, "Bob")
     eventually(lambda: names_on(ann) == ["Ann", "Bob"], what="both in the room")
+    for page in (ann, bob):
+        page.evaluate(REMEMBER_STATES)
     server.kill_workers()
     for page in (ann, bob):
-        page.wait_for_selector('#status[data-connected="true"]', timeout=30_000)
-    for page in (ann, bob):
+        eventually(
+            lambda page=page: page.evaluate("states.join()").endswith("false,true"), what="the connection lost and there again"
+        )
         eventually(lambda page=page: names_on(page) == ["Ann", "Bob"], what="both in the room after the crash")
+    ann.mouse.move(420, 256)
+    bob.locator(".pointer").wait_for(timeout=30_000)
+    eventually(lambda: place_on(bob) == (420, 256), what="Ann's pointer after the crash")
     for page in (ann, bob):
         page.context.close()
 
