@@ -3,8 +3,9 @@
  * messages. What time and chance there is, is here.
  */
 
-import { Core } from './core';
+import { Core, volatileMessage } from './core';
 import { Json } from './node';
+import { Socket, TransportSocket, findOffer } from './transport';
 
 export interface Options {
   /** A credential, or what gives one; called at each connection, with true when the last was refused. */
@@ -13,12 +14,17 @@ export interface Options {
   silenceMs?: number;
   /** Milliseconds that a read may take. */
   timeoutMs?: number;
+  /** What may carry the connection; by default WebTransport where the browser has it and the server offers it, else a WebSocket. */
+  transports?: ('webtransport' | 'websocket')[];
   /** A WebSocket class in place of the global one, or, where there is none, of the one of the package `ws`. */
   WebSocket?: new (url: string) => WebSocket;
 }
 
 const FRAME_UNITS = 16384;
 const CONNECT_MS = 10_000;
+/** For a WebTransport to be open, from asking where; then a WebSocket is tried, and for a while nothing else. */
+const TRANSPORT_MS = 800;
+const WITHOUT_TRANSPORT_MS = 300_000;
 const RETRY_MS_MIN = 200;
 const RETRY_MS_MAX = 30_000;
 const RETRY_FACTOR = 1.5;
@@ -36,7 +42,9 @@ async function fromPackage(): Promise<NonNullable<Options['WebSocket']>> {
 }
 
 export class Connection {
-  private socket: WebSocket | null = null;
+  private socket: Socket | null = null;
+  private attempt = 0;
+  private withoutTransportUntil = 0;
   private host: string;
   private retryMs = RETRY_MS_MIN;
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -117,27 +125,59 @@ export class Connection {
 
   private async connect(): Promise<void> {
     if (this.socket) return;
-    let token: string | null, Socket: NonNullable<Options['WebSocket']>;
+    const attempt = ++this.attempt;
+    const isSuperseded = () => this.socket || !this.isWanted || attempt !== this.attempt;
+    const name = this.address.database ? `&ns=${encodeURIComponent(this.address.database)}` : '';
+    let token: string | null, socket: Socket | undefined, connectMs = CONNECT_MS;
     try {
       token = await this.credential();
-      Socket = this.options.WebSocket ?? globalThis.WebSocket ?? (await fromPackage());
+      if (this.mayTransport()) {
+        const wholeMs = this.mayWebSocket() ? TRANSPORT_MS : CONNECT_MS;
+        const until = Date.now() + wholeMs;
+        this.withoutTransportUntil = Date.now() + WITHOUT_TRANSPORT_MS;  // Unless it comes through.
+        const late = new Promise<null>((resolve) => setTimeout(resolve, wholeMs, null));
+        const offer = await Promise.race([findOffer(`http${this.address.isSecure ? 's' : ''}://${this.host}/.wt?v=5${name}`), late]).catch(() => {
+          this.withoutTransportUntil = 0;  // Nobody is there to say no.
+          return null;
+        });
+        if (isSuperseded()) return;
+        connectMs = until - Date.now();
+        if (offer && connectMs > 0) socket = new TransportSocket(offer, this.last());
+      }
+      if (!socket && !this.mayWebSocket()) return this.later();
+      if (!socket) {
+        connectMs = CONNECT_MS;
+        const WebSocket = this.options.WebSocket ?? globalThis.WebSocket ?? (await fromPackage());
+        if (isSuperseded()) return;
+        socket = new WebSocket(`ws${this.address.isSecure ? 's' : ''}://${this.host}/.ws?v=5${this.last()}${name}`);
+      }
     } catch (error) {
       console.warn('meadowlark: cannot connect', error);
       return this.later();
     }
-    if (this.socket || !this.isWanted) return;
-    const name = this.address.database ? `&ns=${encodeURIComponent(this.address.database)}` : '';
-    const last = this.core.session ? `&ls=${encodeURIComponent(this.core.session)}` : '';
-    const socket = new Socket(`${this.address.isSecure ? 'wss' : 'ws'}://${this.host}/.ws?v=5${last}${name}`);
     this.socket = socket;
     this.framesLeft = 0;
     this.parts = [];
-    this.timer = setTimeout(() => this.over(socket), CONNECT_MS);
+    this.timer = setTimeout(() => this.over(socket), connectMs);
     socket.onmessage = (event) => {
       if (this.socket === socket) this.heard(String(event.data), token);
     };
     socket.onclose = () => this.over(socket);
     socket.onerror = () => this.over(socket);
+  }
+
+  private last(): string {
+    return this.core.session ? `&ls=${encodeURIComponent(this.core.session)}` : '';
+  }
+
+  private mayTransport(): boolean {
+    const { transports, WebSocket } = this.options;
+    if (typeof WebTransport !== 'function' || (transports && !transports.includes('webtransport'))) return false;
+    return !WebSocket && (Date.now() >= this.withoutTransportUntil || !this.mayWebSocket());
+  }
+
+  private mayWebSocket(): boolean {
+    return this.options.transports?.includes('websocket') ?? true;
   }
 
   private async credential(): Promise<string | null> {
@@ -174,6 +214,7 @@ export class Connection {
       case 'h':
         clearTimeout(this.timer);
         this.retryMs = RETRY_MS_MIN;
+        if (this.socket instanceof TransportSocket) this.withoutTransportUntil = 0;
         this.pulse = setInterval(() => this.check(), (this.options.silenceMs ?? 10_000) / 2);
         this.core.opened(message.d, token, (status, payload) => this.authenticated(status, payload));
         this.flushSoon();
@@ -209,7 +250,7 @@ export class Connection {
   }
 
   /** This connection has ended, however it did. */
-  private over(socket: WebSocket | null = this.socket): void {
+  private over(socket: Socket | null = this.socket): void {
     if (socket === null || socket !== this.socket) return;
     this.socket = null;
     clearTimeout(this.timer);
@@ -219,7 +260,9 @@ export class Connection {
     const wasOpen = this.core.isOpen;
     if (wasOpen) this.core.lost();
     else this.host = this.address.host;
-    if (this.isWanted) this.later();
+    if (!this.isWanted) return;
+    if (socket instanceof TransportSocket && !wasOpen && this.mayWebSocket()) this.retry(0);
+    else this.later();
   }
 
   private later(): void {
@@ -235,7 +278,11 @@ export class Connection {
       setTimeout(() => this.flushSoon(), CONGESTED_MS);
       return;
     }
-    for (const [p, d] of volatile) this.send(JSON.stringify({ t: 'd', d: { a: 'v', b: { p, d } } }));
+    for (const [p, d] of volatile) {
+      const message = volatileMessage(p, d);
+      if (this.socket instanceof TransportSocket && message.length <= FRAME_UNITS) this.socket.sendVolatile(p, JSON.stringify(d), message);
+      else this.send(message);
+    }
     volatile.clear();
   }
 

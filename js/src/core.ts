@@ -181,6 +181,9 @@ export class Core {
   }
 
   private send(request: Request): void {
+    // What was written before it comes before it.
+    for (const [path, value] of this.volatile) this.outgoing.push(volatileMessage(path, value));
+    this.volatile.clear();
     request.number = ++this.lastNumber;
     this.byNumber.set(request.number, request);
     this.outgoing.push(JSON.stringify({ t: 'd', d: { r: request.number, a: request.action, b: request.body } }));
@@ -214,6 +217,11 @@ export class Core {
   private tellState(): void {
     this.mirror.told(['.info'], { connected: this.isOpen, serverTimeOffset: this.offsetMs }, null, false);
   }
+}
+
+/** It has no number, since nobody waits for an answer. */
+export function volatileMessage(p: string, d: Json): string {
+  return JSON.stringify({ t: 'd', d: { a: 'v', b: { p, d } } });
 }
 
 function bodyOf(view: View): Json {

@@ -108,6 +108,26 @@ LONG_POLL_UPGRADE_SECONDS = 60.0
 LONG_POLL_UPGRADE_BYTES_MAX = 256 * 1024
 """Held of what comes on a WebSocket before it takes over; then it is not read until it does."""
 
+# WebTransport.
+
+QUIC_CONNECTIONS_MAX = 10_000
+"""QUIC connections of one worker, finished handshakes or not. They share one socket, so descriptors do not bound them."""
+
+QUIC_IDLE_SECONDS = 60.0
+"""After which a QUIC connection that was silent is forgotten. Our client says something every ten."""
+
+QUIC_WINDOW_BYTES = 1024 * 1024
+"""That a client may send on one stream before we have read it."""
+
+QUIC_OVERHEAD_BYTES_MAX = 256 * 1024
+"""Of a QUIC connection beside its realtime stream: settings, compressed headers, requests. A client needs about one thousand."""
+
+WEBTRANSPORT_HELD_BYTES_MAX = MESSAGE_BYTES_MAX + QUIC_WINDOW_BYTES
+"""Held of what comes while a long message is prepared: as much as another, and what was under way."""
+
+DATAGRAM_PATHS_MAX = 1024
+"""Paths of one connection that have numbers."""
+
 # REST.
 
 HEAD_BYTES_MAX = 64 * 1024

@@ -62,7 +62,13 @@ def serving(folder: Path, modules: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Ended with its module, since it runs a loop that other tests would be in."""
+    with chromium(FLAGS) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def chromium(flags: list[str]) -> Iterator[Any]:
+    """A browser. To be ended with its module, since it runs a loop that other tests would be in."""
     chromium = os.environ.get("MEADOWLARK_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("CHROMIUM IS MISSING: pages in a browser are NOT tested (apt-get install chromium)")

@@ -33,6 +33,7 @@ from meadowlark.server.rule_sets import RuleSets
 from meadowlark.server.rule_store import RuleStore
 from meadowlark.server.shard import Hosted
 from meadowlark.server.slicer import Slicer
+from meadowlark.server.webtransport import WebTransports
 from meadowlark.testing import MemoryFiles
 from meadowlark.tree import encode
 
@@ -139,6 +140,7 @@ class MemoryWorker:
         self.sessions: set[Any] = set()
         self.long_polls = LongPolls(self)  # type: ignore[arg-type]  # its shard is one in memory
         self.draining = False
+        self.webtransports = WebTransports(self, self.config, 0, asyncio.ensure_future)  # type: ignore[arg-type]
         self.foreign: set[str] = set()
         self.passed: list[tuple[bytes, str]] = []
         self.upgraded: list[tuple[bytes, bytes, str, dict[str, str], str]] = []

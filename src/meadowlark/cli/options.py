@@ -37,6 +37,9 @@ CreateDatabases = Annotated[
 Durability = Annotated[str | None, _option("durability", "durable|relaxed")]
 TlsCertificate = Annotated[str | None, _option("tls_certificate", "FILE")]
 TlsKey = Annotated[str | None, _option("tls_key", "FILE")]
+WebTransport = Annotated[
+    bool | None, typer.Option("--webtransport/--no-webtransport", help=_help("webtransport"), show_default=False)
+]
 PublicHost = Annotated[str | None, _option("public_host", "HOST:PORT")]
 AdminCredentialFile = Annotated[str | None, _option("admin_credential_file", "FILE")]
 FirebaseProjects = Annotated[str | None, _option("firebase_projects", "PROJECT,…")]

@@ -35,6 +35,7 @@ from meadowlark.cli.options import (
     SlowOperationSeconds,
     TlsCertificate,
     TlsKey,
+    WebTransport,
     Workers,
 )
 from meadowlark.errors import ConfigInvalid
@@ -57,6 +58,7 @@ def _start(mode: settings.Mode) -> Callable[..., None]:
         durability: Durability = None,
         tls_certificate: TlsCertificate = None,
         tls_key: TlsKey = None,
+        webtransport: WebTransport = None,
         public_host: PublicHost = None,
         admin_credential_file: AdminCredentialFile = None,
         firebase_projects: FirebaseProjects = None,

@@ -22,6 +22,7 @@ NO_SOCKET = "/.ws is for WebSockets: connect with a client of the realtime proto
 
 SOCKET = (".ws",)
 POLL = (".lp",)
+TRANSPORT = (".wt",)
 METRICS = ("metrics",)
 CREATION = (".meadowlark", "databases")
 """Followed by the name of the database to create, with .json."""
@@ -95,7 +96,7 @@ class Exchange:
             if head.method != "GET" or head.body_bytes:
                 # What we took for its first frames, a proxy might take for a body.
                 raise HttpFault(400, "a WebSocket is asked for by a GET without a body")
-        elif segments != POLL and segments[0] != SETTINGS:
+        elif segments not in (POLL, TRANSPORT) and segments[0] != SETTINGS:
             self.request = parse_rest(head.method, target, head.headers)
 
     def _find_database(self, mode: str) -> str:

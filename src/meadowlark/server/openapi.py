@@ -77,6 +77,17 @@ def _paths() -> Part:
         "/{path}.json": _value("", [*database, _path("path", {"type": "string", "minLength": 1, "maxLength": KEY_BYTES_MAX})]),
         "/": {"get": _get("greet", "name and version", _object({"name": {"type": "string"}, "version": {"type": "string"}}))},
         "/.health": {"get": _get("check", "whether writes are acknowledged", _object({"status": {"const": "ok"}}), 503)},
+        "/.wt": {
+            "parameters": database,
+            "get": _get("findWebTransport", "where the database is served over WebTransport", {
+                "type": "object",
+                "properties": {
+                    "url": {"type": ["string", "null"]},
+                    "hashes": {"type": "array", "items": {"type": "string"}},
+                },
+                "required": ["url"],
+            }, 400, 404),
+        },
         "/.inspect/databases.json": {"get": _get("inspectDatabases", "all databases", _ref("Names"), 401)},
         "/.inspect/coverage.json": {
             "parameters": database,

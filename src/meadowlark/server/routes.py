@@ -24,6 +24,7 @@ from meadowlark.server.exchange import (
     PROFILE,
     RULES,
     SETTINGS,
+    TRANSPORT,
     Exchange,
 )
 from meadowlark.server.openapi import description
@@ -161,6 +162,12 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _offer_webtransport(worker: WorkerApi, exchange: Exchange) -> Response:
+    """Where the database is served over WebTransport: its owner answers."""
+    assert exchange.database is not None
+    return _json(worker.webtransports.offer(exchange.head.headers.get("host", ""), exchange.database))
+
+
 def _describe(worker: WorkerApi, exchange: Exchange) -> Response:
     return Response(200, description())
 
@@ -179,6 +186,7 @@ _ROUTES: dict[tuple[str, ...], Route] = {
     (".meadowlark", "databases.json"): Route(("GET",), _list_databases),
     (".meadowlark", "openapi.json"): Route(("GET",), _describe),
     (".meadowlark", "metrics.json"): Route(("GET",), _metrics_json),
+    TRANSPORT: Route(("GET",), _offer_webtransport),
     (SETTINGS, "rules.json"): Route(("GET", "PUT"), rule_routes.rules),
     (SETTINGS, "profile.json"): Route(("GET",), settings.profile),
     **{(SETTINGS, f"{name}.json"): Route(("GET", "PUT"), settings.show) for name in settings.FIXED},

@@ -58,6 +58,7 @@ from meadowlark.server.spec import SPEC_VARIABLE, WorkerSpec
 from meadowlark.server.stopwatch import Stopwatch
 from meadowlark.server.tls import make_context
 from meadowlark.server.websocket import Carried, adopt, send_elsewhere, turn_away
+from meadowlark.server.webtransport import WebTransports
 
 log = structlog.get_logger()
 
@@ -122,6 +123,7 @@ class Worker:
             forget=self.rules.forget,
         )
         self.long_polls = LongPolls(self, config.public_host)
+        self.webtransports = WebTransports(self, config, spec.index, self._start)
         self._observer = Observer(self, spec.index, self._journal, Board(spec.board), loop=self._loop)
         self._connection_round = Round(self.connections, CONNECTION_SWEEP_SECONDS)
         self._session_round = Round(self.sessions, SWEEP_SECONDS)
@@ -152,6 +154,7 @@ class Worker:
         pass_on = self._pass_untouched if several else None
         await self._look_at_rules()
         self._front = Front(listeners, self._metrics, self.turn.lanes, serve=self._serve, pass_on=pass_on)
+        await self.webtransports.open(listeners)
         self._start(self.shard.recover(self._interrupted()))
         _freeze_heap()
         self._observer.start()
@@ -203,6 +206,7 @@ class Worker:
         self._front.sweep(now)
         self.turn.check_stalls(now)
         self.long_polls.sweep(now)
+        self.webtransports.sweep(now)
         for connection in self._connection_round.next():
             connection.sweep(now)
         self._end_identities()
@@ -244,6 +248,7 @@ class Worker:
         while self.connections and self._loop.time() < deadline:
             await asyncio.sleep(0.02)
         await asyncio.sleep(0)
+        self.webtransports.close()
         self._observer.stop()
         self._journal.close()
 

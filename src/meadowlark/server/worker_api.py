@@ -49,6 +49,12 @@ class LongPolls(Protocol):
     async def answer(self, asker: HttpConnection, exchange: Exchange) -> None: ...
 
 
+class WebTransports(Protocol):
+    """What is asked of server/webtransport.py."""
+
+    def offer(self, host: str, database: str) -> dict[str, Any]: ...
+
+
 class WorkerApi(Protocol):
     """What a connection needs of its worker."""
 
@@ -63,6 +69,9 @@ class WorkerApi(Protocol):
 
     @property
     def long_polls(self) -> LongPolls: ...
+
+    @property
+    def webtransports(self) -> WebTransports: ...
 
     @property
     def config(self) -> Settings: ...

@@ -1,0 +1,210 @@
+"""WebTransport, towards the server: the frames of its one stream, and volatile values that come in datagrams.
+
+The stream carries what a WebSocket carries, byte for byte as RFC 6455 frames it, without masks and without fragments: text frames
+are the realtime protocol. A binary frame is for us: it says what the numbers in datagrams mean, or that those sent are void.
+
+A datagram has a sequence and some updates: the number of a path, and its new value as JSON. Of one path only what was sent later
+than what is known counts, so whatever is lost, doubled or late, a value never goes back. A number means a path from a sequence
+on, and a fence makes all up to a sequence void, so neither does a datagram that the stream overtook undo what that said.
+
+Neither class raises, whatever the bytes: a stream ends with a `fault`, a datagram that means nothing is dropped.
+Invariant: at most one frame and DATAGRAM_PATHS_MAX paths are held. Does not know: sockets, sessions, what may be written.
+Source: docs/protocol.md "WebTransport"; tests/wire/test_webtransport.py, tests/fuzz/test_webtransport.py.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, DATAGRAM_PATHS_MAX
+from meadowlark.tree import encode
+
+NUMBER_BYTES_MAX = 5
+"""Of one number: seven bits in each, the lowest first, and a high bit in all but the last."""
+PATH_BYTES_MAX = 4096
+"""Of a path that has a number; a longer one goes over the stream."""
+
+_TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
+_OPCODES = (_TEXT, _BINARY, _CLOSE, _PING, _PONG)
+_PATH, _FENCE = 1, 2
+
+
+class Frame(NamedTuple):
+    """`payload` of a text frame is for the session, of another for `Datagrams.agree`."""
+
+    is_text: bool
+    payload: bytes
+
+
+class StreamFrames:
+    """The stream's bytes, as they come, to frames."""
+
+    __slots__ = ("_rest", "fault", "is_closed")
+
+    def __init__(self) -> None:
+        self._rest = b""
+        """Of a frame that is not all there."""
+        self.fault = ""
+        """Why nothing more is taken; empty while all is well."""
+        self.is_closed = False
+        """Whether the client has said goodbye."""
+
+    def receive(self, data: bytes, frames: list[Frame]) -> None:
+        """Appends to `frames` those that are complete."""
+        if self.fault or self.is_closed:
+            return
+        data = self._rest + data
+        at, end = 0, len(data)
+        while at + 2 <= end:
+            opcode, size = data[at], data[at + 1]
+            start = at + 2
+            if opcode not in _OPCODES:
+                self._end("expected whole text and binary frames")
+                return
+            if size == 126:
+                start = at + 4
+                if start > end:
+                    break
+                size = data[at + 2] << 8 | data[at + 3]
+            elif size > 126:
+                self._end(f"a frame is masked, or has over {CLIENT_FRAME_BYTES_MAX} bytes")
+                return
+            if size > CLIENT_FRAME_BYTES_MAX:
+                self._end(f"frame has {size} bytes, limit is {CLIENT_FRAME_BYTES_MAX}")
+                return
+            if start + size > end:
+                break
+            at = start + size
+            if opcode in (_TEXT, _BINARY):
+                frames.append(Frame(opcode == _TEXT, data[start:at]))
+            elif opcode == _CLOSE:
+                self.is_closed = True
+                self._rest = b""
+                return
+        self._rest = data[at:]
+
+    def _end(self, fault: str) -> None:
+        self.fault = fault
+        self._rest = b""
+
+
+class _Known:
+    """A path that has a number, and the sequence of what was last heard of it."""
+
+    __slots__ = ("heard", "path")
+
+    def __init__(self, path: bytes, heard: int) -> None:
+        self.path = path
+        self.heard = heard
+
+
+class Datagrams:
+    """What one client's datagrams mean."""
+
+    __slots__ = ("_known", "_void", "dropped")
+
+    def __init__(self) -> None:
+        self._known: dict[int, _Known] = {}
+        self._void = 0
+        """The sequence up to which nothing counts."""
+        self.dropped = 0
+        """Updates that were late, doubled, or of a number that means nothing."""
+
+    def agree(self, payload: bytes) -> str:
+        """Takes note of a binary frame; why it cannot be, or ""."""
+        if not payload:
+            return ""  # How a client begins that has nothing to say yet.
+        sequence, at = _number(payload, 1)
+        if sequence is None:
+            return "a binary frame is cut short"
+        if payload[0] == _FENCE:
+            self._void = max(self._void, sequence)
+            return ""
+        if payload[0] != _PATH:
+            return "a binary frame is of no known kind"
+        number, at = _number(payload, at)
+        if number is None or number >= DATAGRAM_PATHS_MAX:
+            return f"the number of a path is missing, or not below {DATAGRAM_PATHS_MAX}"
+        path = payload[at:]
+        if len(path) > PATH_BYTES_MAX:
+            return f"path has {len(path)} bytes, limit is {PATH_BYTES_MAX}"
+        try:
+            self._known[number] = _Known(encode(path.decode()), sequence - 1)
+        except UnicodeDecodeError:
+            return "a path is not UTF-8"
+        return ""
+
+    def receive(self, datagram: bytes, messages: list[bytes]) -> None:
+        """Appends to `messages` a volatile write, as the session reads it, for each update that counts."""
+        sequence, at = _number(datagram, 0)
+        if sequence is None:
+            return
+        while at < len(datagram):
+            number, at = _number(datagram, at)
+            if number is None:
+                return
+            size, at = _number(datagram, at)
+            if size is None or at + size > len(datagram):
+                return
+            value = datagram[at : at + size]
+            at += size
+            known = self._known.get(number)
+            if known is None or sequence <= known.heard or sequence <= self._void or not _is_json(value):
+                self.dropped += 1
+                continue
+            known.heard = sequence
+            messages.append(b'{"t":"d","d":{"a":"v","b":{"p":%b,"d":%b}}}' % (known.path, value))
+
+
+def encode_path(sequence: int, number: int, path: str) -> bytes:
+    """The payload of a binary frame: from `sequence` on, `number` means `path`."""
+    return bytes([_PATH]) + encode_number(sequence) + encode_number(number) + path.encode()
+
+
+def encode_fence(sequence: int) -> bytes:
+    """The payload of a binary frame: datagrams up to `sequence` are void."""
+    return bytes([_FENCE]) + encode_number(sequence)
+
+
+def encode_datagram(sequence: int, updates: list[tuple[int, bytes]]) -> bytes:
+    """A datagram: values as JSON, by the numbers of their paths."""
+    parts = [encode_number(sequence)]
+    for number, value in updates:
+        parts += [encode_number(number), encode_number(len(value)), value]
+    return b"".join(parts)
+
+
+def encode_number(number: int) -> bytes:
+    digits = bytearray()
+    while number > 0x7F:
+        digits.append(number & 0x7F | 0x80)
+        number >>= 7
+    digits.append(number)
+    return bytes(digits)
+
+
+def _number(data: bytes, at: int) -> tuple[int | None, int]:
+    """The number at `at`, and where it ends; None if there is none."""
+    number = 0
+    for place in range(NUMBER_BYTES_MAX):
+        if at + place >= len(data):
+            break
+        digit = data[at + place]
+        number |= (digit & 0x7F) << 7 * place
+        if digit < 0x80:
+            return number, at + place + 1
+    return None, len(data)
+
+
+def _is_json(value: bytes) -> bool:
+    """Whether `value` is one JSON value and nothing else, so that it can stand in a message."""
+    try:
+        _raw(value)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+_raw = msgspec.json.Decoder(msgspec.Raw).decode

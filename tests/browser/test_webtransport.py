@@ -1,0 +1,167 @@
+"""Our client in Chromium over WebTransport: the same protocol, volatile values in datagrams, and what it does without UDP."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meadowlark.server.routing import owner_of
+from tests.browser.conftest import FLAGS, chromium, serving
+from tests.harness import PROJECT, Server, eventually, fresh_name
+from tests.js.conftest import build
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One whose QUIC is not switched off."""
+    flags = [flag for flag in FLAGS if flag != "--disable-quic"]
+    with chromium(flags) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def page_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    build()
+    folder = tmp_path_factory.mktemp("pages")
+    shutil.copy(PROJECT / "tests" / "browser" / "transport.html", folder)
+    shutil.copytree(PROJECT / "js" / "dist", folder / "dist")
+    with serving(folder, folder) as url:
+        yield f"{url}/transport.html"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with Server(tmp_path / "data", arguments=("--webtransport",)) as running:
+        yield running
+
+
+@pytest.fixture
+def open_page(browser: Any, page_url: str) -> Iterator[Open]:
+    contexts: list[Any] = []
+
+    def open(server: Server, ns: str, *, only: str = "", blocked_port: int = 0) -> Any:
+        context = browser.new_context()
+        contexts.append(context)
+        page = context.new_page()
+        if blocked_port:
+            offer = {"url": f"https://127.0.0.1:{blocked_port}/.wt?v=5&ns={ns}", "hashes": []}
+            page.route(
+                "**/.wt*",
+                lambda route: route.fulfill(body=json.dumps(offer), headers={"Access-Control-Allow-Origin": "*"}),
+            )
+        page.goto(f"{page_url}?server=127.0.0.1:{server.port}&ns={ns}" + (f"&only={only}" if only else ""))
+        page.wait_for_selector("body[data-connected=true]", state="attached", timeout=60_000)
+        return page
+
+    yield open
+    for context in contexts:
+        context.close()
+
+
+def listen(page: Any, path: str) -> None:
+    page.evaluate("(path) => new Promise((heard) => onValue(at(path), (s) => { seen.push(s.val()); heard(); }))", path)
+
+
+def wait_until(page: Any, condition: str) -> None:
+    page.wait_for_function(condition, timeout=60_000)
+
+
+def test_one_page_writes_volatile_values_and_the_other_sees_them(server: Server, open_page: Open) -> None:
+    ns = fresh_name("cursors")
+    writer, reader = open_page(server, ns, only="webtransport"), open_page(server, ns, only="webtransport")
+    assert writer.evaluate("sockets") == reader.evaluate("sockets") == ["WebTransport"]
+    listen(reader, "cursors")
+    writer.evaluate(
+        """async () => {
+            for (let x = 1; x <= 60; x++) {
+                setVolatile(at('cursors/anna'), { x, y: 1 });
+                setVolatile(at('cursors/ben'), x);
+                await new Promise((next) => setTimeout(next, 8));
+            }
+        }"""
+    )
+    wait_until(reader, "seen.at(-1)?.anna?.x === 60 && seen.at(-1).ben === 60")
+    assert writer.evaluate("datagrams") > 20
+    shown = reader.evaluate("seen.map((value) => value?.anna?.x ?? 0)")
+    assert shown == sorted(shown), "a value went back"
+    assert server.read("/cursors", ns=ns) == {"anna": {"x": 60, "y": 1}, "ben": 60}
+    writer.close()
+    wait_until(reader, "seen.at(-1) === null")
+
+
+def test_what_is_acknowledged_comes_after_the_volatile_values_before_it(server: Server, open_page: Open) -> None:
+    ns = fresh_name("mixed")
+    writer = open_page(server, ns, only="webtransport")
+    for number in range(1, 11):
+        writer.evaluate(
+            """async (number) => {
+                setVolatile(at('p'), 'first');
+                await new Promise((next) => setTimeout(next, 5));
+                setVolatile(at('p'), -number);
+                await set(at('p'), number);
+            }""",
+            number,
+        )
+        assert server.read("/p", ns=ns) == number
+    writer.wait_for_timeout(400)  # Long enough for what settles to have settled.
+    assert server.read("/p", ns=ns) == 10
+
+
+def test_long_messages_go_both_ways(server: Server, open_page: Open) -> None:
+    ns = fresh_name("long")
+    page, other = open_page(server, ns, only="webtransport"), open_page(server, ns, only="webtransport")
+    listen(other, "text")
+    page.evaluate("set(at('text'), 'ü€'.repeat(200_000))")
+    wait_until(other, "seen.at(-1)?.length === 400_000")
+    assert server.read("/text", ns=ns) == "ü€" * 200_000
+
+
+def test_where_udp_is_blocked_a_websocket_takes_its_place(server: Server, open_page: Open) -> None:
+    ns = fresh_name("blocked")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        page = open_page(server, ns, blocked_port=silent.getsockname()[1])
+        assert page.evaluate("sockets") == ["WebTransport", "WebSocket"]
+        other = open_page(server, ns)
+        listen(other, "p")
+        page.evaluate("setVolatile(at('p'), 7)")
+        wait_until(other, "seen.at(-1) === 7")
+        assert page.evaluate("datagrams") == 0
+
+
+def test_a_server_that_does_not_offer_it_is_spoken_to_over_a_websocket(tmp_path: Path, open_page: Open) -> None:
+    with Server(tmp_path / "data") as server:
+        assert open_page(server, fresh_name("plain")).evaluate("sockets") == ["WebSocket"]
+
+
+def test_who_wants_websockets_only_gets_them(server: Server, open_page: Open) -> None:
+    assert open_page(server, fresh_name("only"), only="websocket").evaluate("sockets") == ["WebSocket"]
+
+
+def test_each_database_is_reached_at_its_own_worker(tmp_path: Path, open_page: Open) -> None:
+    names = {owner_of(name, 2): name for name in [fresh_name("one") for _ in range(30)]}
+    with Server(tmp_path / "data", workers=2, arguments=("--webtransport",)) as server:
+        for name in names.values():
+            page = open_page(server, name, only="webtransport")
+            assert page.evaluate("sockets") == ["WebTransport"]
+            page.evaluate("set(at('here'), true)")
+            assert server.read("/here", ns=name) is True
+
+
+def test_a_worker_that_dies_is_found_again(server: Server, open_page: Open) -> None:
+    ns = fresh_name("again")
+    page = open_page(server, ns, only="webtransport")
+    page.evaluate("set(at('p'), 1)")
+    server.kill_worker()
+    page.evaluate("(async () => { await set(at('p'), 2); })()")
+    eventually(lambda: server.read("/p", ns=ns) == 2, what="the write after the restart")

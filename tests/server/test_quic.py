@@ -1,0 +1,299 @@
+"""QUIC for real, over loopback: sessions, what is refused, bytes from anywhere, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import gc
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import uvloop
+from qh3.asyncio.client import connect
+from qh3.asyncio.protocol import QuicConnectionProtocol
+from qh3.h3.connection import H3Connection
+from qh3.h3.events import HeadersReceived
+from qh3.quic.configuration import QuicConfiguration
+from qh3.quic.connection import QuicConnection
+from qh3.quic.events import ConnectionTerminated, StreamDataReceived
+
+from meadowlark.server.quic import Channel, Endpoint, Guest, _Connection, _Settings, _Tokens, make_certificate
+
+WAIT_SECONDS = 30.0
+
+
+class Visitor:
+    """A guest that says back what it hears."""
+
+    def __init__(self, channel: Channel, path: str, host: str) -> None:
+        self.channel, self.path, self.host = channel, path, host
+        self.datagrams: list[bytes] = []
+        self.has_ended = False
+
+    def received(self, data: bytes) -> None:
+        self.channel.write(data.upper())
+
+    def received_datagram(self, datagram: bytes) -> None:
+        self.datagrams.append(datagram)
+
+    def heard(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def ended(self) -> None:
+        self.has_ended = True
+
+
+class Client(QuicConnectionProtocol):
+    """Just enough of a browser."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.http = H3Connection(self._quic, enable_webtransport=True)
+        self.statuses: list[bytes] = []
+        self.heard: dict[int, bytes] = collections.defaultdict(bytes)
+        self.opened: set[int] = set()
+        self.is_over = False
+
+    def quic_event_received(self, event: Any) -> None:
+        self.is_over = self.is_over or isinstance(event, ConnectionTerminated)
+        if isinstance(event, StreamDataReceived) and event.stream_id in self.opened:
+            self.heard[event.stream_id] += event.data
+            return
+        for one in self.http.handle_event(event):
+            if isinstance(one, HeadersReceived):
+                self.statuses.append(dict(one.headers)[b":status"])
+
+    def ask(self, path: str = "/.wt?ns=demo", method: str = "CONNECT") -> int:
+        stream: int = self._quic.get_next_available_stream_id()
+        headers = {":method": method, ":scheme": "https", ":authority": "h:1", ":path": path}
+        if method == "CONNECT":
+            headers[":protocol"] = "webtransport"
+        self.http.send_headers(stream, [(name.encode(), value.encode()) for name, value in headers.items()])
+        self.transmit()
+        return stream
+
+    def open(self, session: int, *, one_way: bool = False) -> int:
+        stream = self.http.create_webtransport_stream(session, is_unidirectional=one_way)
+        self.opened.add(stream)
+        return stream
+
+    def say(self, stream: int, data: bytes) -> None:
+        self._quic.send_stream_data(stream, data)
+        self.transmit()
+
+
+async def until(check: Callable[[], object]) -> None:
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not check():
+            await asyncio.sleep(0.005)
+
+
+@contextlib.asynccontextmanager
+async def serving(accept: Callable[[Channel, str, str], Guest]) -> AsyncIterator[Endpoint]:
+    endpoint = Endpoint(accept)
+    await endpoint.open(socket.AF_INET, ("127.0.0.1", 0), make_certificate())
+    try:
+        yield endpoint
+    finally:
+        endpoint.close()
+
+
+def visiting(endpoint: Endpoint) -> Any:
+    configuration = QuicConfiguration(
+        is_client=True, alpn_protocols=["h3"], verify_mode=ssl.CERT_NONE, max_datagram_frame_size=65_536
+    )
+    return connect("127.0.0.1", endpoint.port, configuration=configuration, create_protocol=Client)
+
+
+def run(work: Any) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)
+
+
+def test_a_session_has_a_stream_and_datagrams() -> None:
+    async def work() -> None:
+        visitors: list[Visitor] = []
+
+        def accept(channel: Channel, path: str, host: str) -> Visitor:
+            visitors.append(Visitor(channel, path, host))
+            channel.accept()
+            return visitors[-1]
+
+        async with serving(accept) as endpoint, visiting(endpoint) as client:
+            session = client.ask()
+            await until(lambda: client.statuses == [b"200"])
+            assert (visitors[0].path, visitors[0].host) == ("/.wt?ns=demo", "h:1")
+            stream = client.open(session)
+            client.say(stream, b"hello" * 20_000)
+            await until(lambda: client.heard[stream] == b"HELLO" * 20_000)
+            client.http.send_datagram(session // 4, b"quick")
+            client.http.send_datagram(session // 4 + 1, b"of another session")
+            client.transmit()
+            await until(lambda: visitors[0].datagrams)
+            assert visitors[0].datagrams == [b"quick"]
+            visitors[0].channel.finish()
+            await until(lambda: client.is_over)
+            assert not visitors[0].has_ended, "who ends it knows"
+
+    run(work())
+
+
+def test_what_nobody_offers_is_refused() -> None:
+    async def work() -> None:
+        def accept(channel: Channel, path: str, host: str) -> Visitor:
+            channel.accept()
+            return Visitor(channel, path, host)
+
+        async with serving(accept) as endpoint, visiting(endpoint) as client:
+            client.ask(method="GET")
+            await until(lambda: client.statuses == [b"404"])
+            client.ask()
+            await until(lambda: client.statuses == [b"404", b"200"])
+            client.ask()
+            await until(lambda: client.statuses == [b"404", b"200", b"429"])
+
+    run(work())
+
+
+@pytest.mark.parametrize("fault", ["second stream", "one way", "too early", "many streams", "large head"])
+def test_who_asks_for_too_much_is_closed(fault: str) -> None:
+    async def work() -> None:
+        visitors: list[Visitor] = []
+
+        def accept(channel: Channel, path: str, host: str) -> Visitor:
+            visitors.append(Visitor(channel, path, host))
+            if fault != "too early":
+                channel.accept()
+            return visitors[-1]
+
+        async with serving(accept) as endpoint, visiting(endpoint) as client:
+            session = client.ask()
+            await until(lambda: client.statuses or fault == "too early")
+            if fault == "large head":
+                client.say(client._quic.get_next_available_stream_id(), b"\x01\x80\x0f\xff\xff" + bytes(400_000))
+            elif fault == "many streams":
+                for _ in range(40):
+                    client.ask(method="GET")
+            else:
+                client.say(client.open(session, one_way=fault == "one way"), b"a")
+                client.say(client.open(session), b"b")
+            await until(lambda: client.is_over)
+            await until(lambda: visitors[0].has_ended)
+            await until(lambda: not endpoint.connections)
+
+    run(work())
+
+
+def test_bytes_from_anywhere_hurt_nobody() -> None:
+    async def work() -> None:
+        def accept(channel: Channel, path: str, host: str) -> Visitor:
+            channel.accept()
+            return Visitor(channel, path, host)
+
+        async with serving(accept) as endpoint, visiting(endpoint) as client:
+            await client.ping()
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                stranger.connect(("127.0.0.1", endpoint.port))
+                number = next(iter(endpoint.connections)).cids[0]
+                for size in (0, 1, 20, 1200, 1400):
+                    for first in (0x00, 0x40, 0xC0, 0xC3, 0xE0, 0xFF):
+                        for middle in (b"\x00\x00\x00\x01\x08", b"\x6b\x33\x43\xcf\x08", b"\x1a\x2a\x3a\x4a\x08", number):
+                            stranger.send((bytes([first]) + middle + number + os.urandom(size))[: size + 20])
+            await client.ping()
+            session = client.ask()
+            await until(lambda: client.statuses == [b"200"])
+            stream = client.open(session)
+            client.say(stream, b"still here")
+            await until(lambda: client.heard[stream] == b"STILL HERE")
+            assert len(endpoint.connections) == 1
+
+    run(work())
+
+
+def test_an_address_is_validated_before_anything_is_kept() -> None:
+    async def work() -> None:
+        async with serving(Visitor) as endpoint:
+            loop = asyncio.get_running_loop()
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                stranger.setblocking(False)
+                stranger.connect(("127.0.0.1", endpoint.port))
+                initial = b"\xc3\x00\x00\x00\x01\x08" + os.urandom(8) + b"\x08" + os.urandom(8) + b"\x00\x44\xb0" + bytes(1200)
+                stranger.send(initial)
+                async with asyncio.timeout(WAIT_SECONDS):
+                    answer = await loop.sock_recv(stranger, 2000)
+            assert answer[0] & 0xF0 == 0xF0, "a Retry"
+            assert len(answer) < len(initial)
+            assert not endpoint.connections
+
+    run(work())
+
+
+def test_tokens_are_of_one_address_and_not_forged() -> None:
+    tokens = _Tokens()
+    token = tokens.create_token(("127.0.0.1", 7), b"destination", b"source")
+    assert tokens.validate_token(("127.0.0.1", 7), token) == (b"destination", b"source")
+    wrong = [token[:-1] + bytes([token[-1] ^ 1]), bytes([token[0] ^ 1]) + token[1:], b"", b"x" * 40]
+    for address, one in [(("127.0.0.1", 8), token), *[(("127.0.0.1", 7), one) for one in wrong]]:
+        with pytest.raises(ValueError, match="token"):
+            tokens.validate_token(address, one)
+
+
+def test_who_asks_for_nothing_is_closed() -> None:
+    async def work() -> None:
+        async with serving(Visitor) as endpoint, visiting(endpoint) as client:
+            await client.ping()
+            endpoint.sweep(asyncio.get_running_loop().time())
+            assert not client.is_over
+            endpoint.sweep(asyncio.get_running_loop().time() + 60)
+            await until(lambda: client.is_over)
+
+    run(work())
+
+
+def test_nothing_is_left_of_a_connection() -> None:
+    """Workers run without a collector."""
+    ours = (_Connection, Channel, Visitor, _Settings, QuicConnection)
+
+    async def work() -> None:
+        def accept(channel: Channel, path: str, host: str) -> Visitor:
+            channel.accept()
+            return Visitor(channel, path, host)
+
+        async def visit(endpoint: Endpoint) -> None:
+            async with visiting(endpoint) as client:
+                session = client.ask()
+                await until(lambda: client.statuses)
+                stream = client.open(session)
+                client.say(stream, b"a")
+                await until(lambda: client.heard[stream] == b"A")
+            client.http = None
+
+        async with serving(accept) as endpoint:
+            await visit(endpoint)
+            await until(lambda: not endpoint.connections)
+            gc.collect()
+            gc.disable()
+            try:
+                before = count()
+                for _ in range(3):
+                    await visit(endpoint)
+                await until(lambda: not endpoint.connections)
+                await asyncio.sleep(0)
+                assert count() == before
+            finally:
+                gc.enable()
+
+    def count() -> dict[type, int]:
+        # Of the client's side, which is in this process too, they are not ours to clear away.
+        kinds = collections.Counter(type(one) for one in gc.get_objects() if getattr(one, "_is_client", None) is not True)
+        return {kind: kinds[kind] for kind in ours}
+
+    run(work())
