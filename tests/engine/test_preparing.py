@@ -7,8 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
-from meadowlark.auth.identity import NOBODY
-from meadowlark.engine import Client, Commit, Drop, Listen, OnDisconnectSet, Set, Update, record_pieces
+from meadowlark.auth.identity import NOBODY, Identity
+from meadowlark.engine import Client, Commit, Drop, Listen, OnDisconnectSet, Ruled, Set, Update, prepare_write, record_pieces
+from meadowlark.errors import Code, Refused
+from meadowlark.rules import parse_rules
 from meadowlark.tree import Path, Prepared, parse_path, prepare_slices
 from tests.engine.asking import Asking
 
@@ -105,3 +107,64 @@ def test_replaying_gives_what_was_replaced() -> None:
     asking = Asking()
     assert asking.database.replay(1, [["w", "/a", {"b": 1}]]) == [None]
     assert asking.database.replay(2, [["w", "/a/b", 2], ["w", "/a", None], ["o", "s", "/c", 1]]) == [1, {"b": 2}, None]
+
+
+STRICT = '{"rules": {".write": true, "$k": {".validate": "newData.isNumber() && auth != null"}}}'
+ANNA = Identity(auth={"uid": "anna"})
+
+
+def ready(asking: Asking, command: Set | Update) -> Set | Update:
+    """The command, prepared as the server prepares a large one."""
+    database = asking.database
+    steps = prepare_write(
+        command,
+        lambda place: database.check_write(command.client, place),
+        lambda writes: database.validate_ahead(command.client, writes),
+    )
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value[0]  # type: ignore[no-any-return]  # what the generator returns
+
+
+def refusal(asking: Asking, command: Set | Update) -> Code | None:
+    asking.do(command)
+    refused = asking.out[-1].refused if not isinstance(asking.out[-1], Commit) else None  # type: ignore[union-attr]
+    return refused.code if refused is not None else None
+
+
+def ruled() -> tuple[Asking, Client]:
+    asking = Asking(Ruled(parse_rules(STRICT)))
+    client = asking.client()
+    client.identity = ANNA
+    return asking, client
+
+
+def test_a_value_that_rules_deny_is_refused_while_it_is_prepared() -> None:
+    asking, client = ruled()
+    for command in (Set(client, 1, (), {"a": 1, "b": "text"}), Update(client, 1, (), {"a": 1, "b": "text"})):
+        with pytest.raises(Refused) as raised:
+            ready(asking, command)
+        assert raised.value.code is Code.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_was_validated_counts_for_the_rules_and_the_asker_that_it_was_asked_for(whole: bool) -> None:
+    for change in ("nothing", "rules", "asker"):
+        asking, client = ruled()
+        values: dict[str, Any] = {"a": 1, "b": 2}
+        command = ready(asking, Set(client, 1, (), values) if whole else Update(client, 1, (), values))
+        assert command.validated is not None
+        if change == "rules":
+            asking.database.access = Ruled(parse_rules(STRICT.replace("isNumber", "isString")))
+        if change == "asker":
+            client.identity = NOBODY
+        expected = None if change == "nothing" else Code.PERMISSION_DENIED
+        assert refusal(asking, command) is expected, change
+
+
+def test_server_values_and_transactions_are_validated_when_they_are_written() -> None:
+    asking, client = ruled()
+    assert ready(asking, Set(client, 1, (), {"a": {".sv": "timestamp"}})).validated is None
+    assert ready(asking, Set(client, 1, (), {"a": "text"}, expected="hash")).validated is None

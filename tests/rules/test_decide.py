@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from meadowlark.errors import Refused
-from meadowlark.rules import may_read, may_write, parse_rules
-from meadowlark.rules.decide import Writing
+from meadowlark.rules import may_read, may_write, parse_rules, validate_ahead
+from meadowlark.rules.decide import AHEAD_STEPS, Writing
 from meadowlark.tree import from_json, parse_path
 
 NOW = 1_700_000_000_000
@@ -199,3 +199,75 @@ def test_what_is_at_hand_and_what_is_asked_from_the_root_are_the_same() -> None:
     assert not may_write(rules, None, [(("m",), {"a": {"x": 1, "y": 3}})], root, 0)
     assert not may_write(rules, None, [(("m", "a", "x"), 1)], root, 0)
     assert not may_write(rules, None, [(("m", "a"), {"x": {".value": 1, ".priority": 5}, "y": 2})], root, 0)
+
+
+AHEAD = {
+    "m": {
+        ".write": "auth != null",
+        "$k": {
+            ".validate": "newData.hasChildren(['x']) && $k !== 'bad' && auth.uid === 'anna'",
+            "x": {".validate": "newData.isNumber()"},
+            "y": {".validate": "newData.val() === data.parent().child('x').val()"},
+        },
+    }
+}
+
+
+def ahead(rules: Any, path: str, value: Any, auth: Any = ANNA) -> tuple[bool, int]:
+    """What is said beforehand, and in how many steps."""
+    steps, count = validate_ahead(rules, auth, parse_path(path), node(value)), 1
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stopped:
+            return stopped.value, count
+        count += 1
+
+
+def test_large_values_are_validated_ahead_in_steps() -> None:
+    rules = parse_rules(json.dumps({"rules": AHEAD}))
+    many = {f"k{number}": {"x": number} for number in range(1000)}
+    valid, steps = ahead(rules, "/m", many)
+    assert valid
+    assert steps > 1000 / AHEAD_STEPS
+    for path, value, auth, expected in (
+        ("/m", {**many, "bad": {"x": 1}}, ANNA, False),
+        ("/m", {**many, "k5": {"x": "text"}}, ANNA, False),
+        ("/m", many, {"uid": "bert"}, False),
+        ("/m", {"a": {"x": 1, "y": 2}}, ANNA, True),  # Only the moment of the write can tell.
+        ("/m/a/x", "text", ANNA, False),
+        ("/m/a/x", 1, ANNA, True),
+        ("/elsewhere", "text", ANNA, True),
+    ):
+        assert ahead(rules, path, value, auth)[0] is expected, path
+
+
+def test_what_is_validated_ahead_is_not_asked_again_and_the_rest_is() -> None:
+    rules = parse_rules(json.dumps({"rules": AHEAD}))
+    written = [(("m",), node({"a": {"x": "no number", "y": 1}}))]
+    assert not may_write(rules, ANNA, written, None, NOW)
+    assert not may_write(rules, ANNA, written, None, NOW, is_validated=True)  # y is not what x was.
+    assert may_write(rules, ANNA, written, node({"m": {"a": {"x": 1}}}), NOW, is_validated=True)
+    assert not may_write(rules, None, written, node({"m": {"a": {"x": 1}}}), NOW, is_validated=True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("newData.child('a/b').val() == auth.uid && $k.length > 2 && newData.hasChildren(['a', 'b'])", True),
+        ("newData.val().matches(/a/) ? newData.isString() : newData.hasChild('x')", True),
+        ("newData.val() == now", False),
+        ("newData.val() != data.val()", False),
+        ("root.exists()", False),
+        ("newData.parent().exists()", False),
+        ("newData.getPriority() == 1", False),
+        ("newData.child(auth.uid).exists()", False),
+        ("newData.child('a').hasChild($k)", False),
+        ("(auth == null ? newData : newData.child('a')).exists()", False),
+    ],
+)
+def test_which_rules_look_at_nothing_but_what_is_written(rule: str, expected: bool) -> None:
+    level = parse_rules(json.dumps({"rules": {"$k": {".validate": rule}}})).root.capture
+    assert level is not None
+    assert level.validate is not None
+    assert level.validate.is_local is expected

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, event, given, settings
 
 from meadowlark.engine.database import update_paths
 from meadowlark.errors import Refused
-from meadowlark.rules import Coverage, RulesInvalid, may_read, may_write, parse_rules
+from meadowlark.rules import Coverage, RulesInvalid, may_read, may_write, parse_rules, validate_ahead
 from meadowlark.tree import find, from_json, resolve
 from tests.rules import naive
 
@@ -127,6 +127,21 @@ def parsed(rules: Any) -> Any:
         return None
 
 
+def decided_ahead(rules: Any, auth: Any, writes: Any, root: Any) -> bool:
+    """As large writes are decided: what can be is asked beforehand."""
+    for path, written in writes:
+        if written is not None and path[-1:] != (".priority",):
+            steps = validate_ahead(rules, auth, path, written)
+            try:
+                while True:
+                    next(steps)
+            except StopIteration as stopped:
+                event(f"valid ahead: {stopped.value}")
+                if not stopped.value:
+                    return False
+    return may_write(rules, auth, writes, root, NOW, is_validated=True)
+
+
 many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
@@ -172,4 +187,5 @@ def test_writing_is_decided_alike(rules, auth, changes, value):
     event(f"allowed: {verdict}")
     assert verdict is naive.may_write(rules, auth, writes, root, NOW)
     assert verdict is Coverage(compiled).decide_write(auth, writes, root, NOW)
+    assert verdict is decided_ahead(compiled, auth, writes, root)
     assert repr(root) == before

@@ -8,6 +8,7 @@ Source: docs/rules.md "Reading and writing".
 from __future__ import annotations
 
 import enum
+from collections.abc import Generator
 from typing import Any, Protocol
 
 import msgspec
@@ -15,10 +16,24 @@ import msgspec
 from meadowlark.auth.identity import Identity
 from meadowlark.errors import Code, Refused
 from meadowlark.query import Query
-from meadowlark.rules import Coverage, Explanation, RuleSet, Write, explain_read, explain_write, may_read, may_write, query_values
+from meadowlark.rules import (
+    Coverage,
+    Explanation,
+    RuleSet,
+    Write,
+    explain_read,
+    explain_write,
+    may_read,
+    may_write,
+    query_values,
+    validate_ahead,
+)
 from meadowlark.tree import Node, Path
 
 DENIED = "Permission denied"
+
+AHEAD_STEPS = 100
+"""Values of an update that are validated ahead between two yields, at least."""
 
 
 class Volatility(enum.Enum):
@@ -32,8 +47,14 @@ class Access(Protocol):
     def may_read(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> bool:
         """Whether `identity` may read, or listen to, `path`. query: which of its children, in which order."""
 
-    def may_write(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> bool:
-        """Whether `identity` may do all `writes`, of which none is above another."""
+    def may_write(
+        self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int, validated: object = None
+    ) -> bool:
+        """Whether `identity` may do all `writes`, of which none is above another. validated: what `validate_ahead` gave."""
+
+    def validate_ahead(self, identity: Identity, writes: list[Write]) -> Generator[None, None, object]:
+        """Asks in slices what can be asked about large values before they are written. Gives None if nothing was asked, False
+        if one may not be written, else what `may_write` wants to be told."""
 
     def could_write(self, identity: Identity, path: Path) -> bool:
         """False where no write of any value could be allowed; asked before a large value is prepared."""
@@ -49,6 +70,10 @@ class Access(Protocol):
 
 class _Silent:
     """Says no more than that it was denied."""
+
+    def validate_ahead(self, identity: Identity, writes: list[Write]) -> Generator[None, None, object]:
+        yield from ()
+        return None
 
     def volatility(self, path: Path) -> Volatility:
         return Volatility.DURABLE
@@ -66,7 +91,9 @@ class Open(_Silent):
     def may_read(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> bool:
         return True
 
-    def may_write(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> bool:
+    def may_write(
+        self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int, validated: object = None
+    ) -> bool:
         return True
 
     def could_write(self, identity: Identity, path: Path) -> bool:
@@ -79,7 +106,9 @@ class Locked(_Silent):
     def may_read(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> bool:
         return False
 
-    def may_write(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> bool:
+    def may_write(
+        self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int, validated: object = None
+    ) -> bool:
         return False
 
     def could_write(self, identity: Identity, path: Path) -> bool:
@@ -101,6 +130,16 @@ class NothingDeclared:
         return False
 
 
+class Validated:
+    """That every value of a write is valid by `rules` and for `auth`, as far as that can be said before it is written."""
+
+    __slots__ = ("auth", "rules")
+
+    def __init__(self, rules: RuleSet, auth: dict[str, Any] | None) -> None:
+        self.rules = rules
+        self.auth = auth
+
+
 class Ruled:
     """As a rule set decides, and declares. `explains`: whoever is denied is told which rules said no: for developers only."""
 
@@ -111,8 +150,20 @@ class Ruled:
     def may_read(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> bool:
         return may_read(self.rules, identity.auth, path, root, now_ms, self.seen(query))
 
-    def may_write(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> bool:
-        return may_write(self.rules, identity.auth, writes, root, now_ms)
+    def may_write(
+        self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int, validated: object = None
+    ) -> bool:
+        is_validated = type(validated) is Validated and validated.rules is self.rules and validated.auth is identity.auth
+        return may_write(self.rules, identity.auth, writes, root, now_ms, is_validated=is_validated)
+
+    def validate_ahead(self, identity: Identity, writes: list[Write]) -> Generator[None, None, object]:
+        rules, auth = self.rules, identity.auth
+        for index, (path, node) in enumerate(writes):
+            if index % AHEAD_STEPS == AHEAD_STEPS - 1:
+                yield
+            if node is not None and not (yield from validate_ahead(rules, auth, path, node)):
+                return False
+        return Validated(rules, auth)
 
     def could_write(self, identity: Identity, path: Path) -> bool:
         return self.rules.could_write(path)
@@ -160,5 +211,12 @@ class Counted(Ruled):
     def may_read(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> bool:
         return self.coverage.decide_read(identity.auth, path, root, now_ms, self.seen(query))
 
-    def may_write(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> bool:
+    def may_write(
+        self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int, validated: object = None
+    ) -> bool:
         return self.coverage.decide_write(identity.auth, writes, root, now_ms)
+
+    def validate_ahead(self, identity: Identity, writes: list[Write]) -> Generator[None, None, object]:
+        """Nothing: what is asked ahead would not be counted."""
+        yield from ()
+        return None

@@ -28,6 +28,8 @@ class Set(msgspec.Struct, frozen=True, gc=False):
     expected: str | None = None
     record: bytes | None = None
     """The record that this write makes (preparing.py), where it was prepared too."""
+    validated: object = None
+    """What was found out about the value ahead (`Access.validate_ahead`)."""
     volatile: bool = False
     """Whether the client asks that it be never on disk; rules may say so anyway."""
 
@@ -40,6 +42,7 @@ class Update(msgspec.Struct, frozen=True, gc=False):
     path: Path
     children: dict[str, Any]
     record: bytes | None = None
+    validated: object = None
 
 
 class Get(msgspec.Struct, frozen=True, gc=False):

@@ -12,7 +12,7 @@ Does not know: bytes, sockets, files, clocks. Source: docs/semantics.md; docs/pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Generator, Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -142,7 +142,7 @@ class Database:
                 stale = Refused(Code.STALE, "Transaction hash does not match")
                 out.append(Reply(client, command.request, stale, current))
                 return
-        self._check_writes(client, [(path, node)], now_ms)
+        self._check_writes(client, [(path, node)], now_ms, command.validated)
         if volatility is not Volatility.DURABLE and self._set_volatile(command, node, volatility, out):
             return
         entry = self._write(path, node, out)
@@ -166,7 +166,7 @@ class Database:
             self.check_write(command.client, path)
         values = command.children.values()
         writes = [(path, self._parse(path, value, now_ms)) for path, value in zip(paths, values, strict=True)]
-        self._check_writes(command.client, writes, now_ms)
+        self._check_writes(command.client, writes, now_ms, command.validated)
         return writes
 
     def _parse(self, path: Path, value: Any, now_ms: int) -> Node | None:
@@ -615,18 +615,27 @@ class Database:
         identity = client.identity
         return identity.admin or self.access.may_read(identity, path, query, self.tree.root, now_ms)
 
-    def _may_write(self, client: Client, writes: list[Write], now_ms: int) -> bool:
+    def _may_write(self, client: Client, writes: list[Write], now_ms: int, validated: object = None) -> bool:
         identity = client.identity
-        return identity.admin or self.access.may_write(identity, writes, self.tree.root, now_ms)
+        return identity.admin or self.access.may_write(identity, writes, self.tree.root, now_ms, validated)
 
     def _check_read(self, client: Client, path: Path, query: Query | None, now_ms: int) -> None:
         if not self._may_read(client, path, query, now_ms):
             raise self.access.read_denial(client.identity, path, query, self.tree.root, now_ms)
 
-    def _check_writes(self, client: Client, writes: list[Write], now_ms: int) -> None:
+    def _check_writes(self, client: Client, writes: list[Write], now_ms: int, validated: object = None) -> None:
         """Raises Refused unless `client` may do all `writes`, which are resolved."""
-        if not self._may_write(client, writes, now_ms):
+        if not self._may_write(client, writes, now_ms, validated):
             raise self.access.write_denial(client.identity, writes, self.tree.root, now_ms)
+
+    def validate_ahead(self, client: Client, writes: list[Write]) -> Generator[None, None, object]:
+        """What can be found out in slices about large values before they are written. Raises Refused where they may not be."""
+        if client.identity.admin:
+            return None
+        validated = yield from self.access.validate_ahead(client.identity, writes)
+        if validated is False:
+            raise self.access.write_denial(client.identity, writes, self.tree.root, 0)
+        return validated
 
     def check_write(self, client: Client, path: Path) -> None:
         """Raises Refused if `client` could write nothing at all at `path`: before the work of reading a value is done."""

@@ -13,28 +13,37 @@ from msgspec.structs import replace
 
 from meadowlark.engine.commands import Set, Update
 from meadowlark.engine.database import update_paths
+from meadowlark.rules import Write
 from meadowlark.tree import PRIORITY, Path, Prepared, encode, format_path, prepare_decoded
 
 Preparing = Generator[None, None, tuple[Set | Update, list[bytes] | None]]
 """Gives a command whose values are prepared, and the pieces of its record if that is known already."""
 
 
-def prepare_write(command: Set | Update, check: Callable[[Path], None]) -> Preparing:
+Validate = Callable[[list[Write]], Generator[None, None, object]]
+
+
+def prepare_write(command: Set | Update, check: Callable[[Path], None], validate: Validate | None = None) -> Preparing:
     """Yields after each millisecond or so of work. The value in `command` is used up.
 
-    check: raises Refused where the client may not write; asked before the work is done. Raises what `from_json` raises.
+    check: raises Refused where the client may not write; asked before the work is done. validate: what rules can say of a value
+    beforehand, or raises Refused; not asked where a server value waits, nor of transactions, which may be out of date.
+    Raises what `from_json` raises.
     """
     if isinstance(command, Update):
-        return (yield from _prepare_update(command, check))
+        return (yield from _prepare_update(command, check, validate))
     path = command.path
     check(path)
     if path[-1:] == (PRIORITY,):
         return command, None
     value = yield from prepare_decoded(command.value, len(path))
-    return replace(command, value=value), record_pieces([(path, value)])
+    validated: object = None
+    if validate is not None and value.node is not None and not value.waits and command.expected is None:
+        validated = yield from validate([(path, value.node)])
+    return replace(command, value=value, validated=validated), record_pieces([(path, value)])
 
 
-def _prepare_update(command: Update, check: Callable[[Path], None]) -> Preparing:
+def _prepare_update(command: Update, check: Callable[[Path], None], validate: Validate | None) -> Preparing:
     children = command.children
     writes: list[tuple[Path, Prepared]] = []
     for key, path in zip(children, update_paths(command.path, children), strict=True):
@@ -42,7 +51,10 @@ def _prepare_update(command: Update, check: Callable[[Path], None]) -> Preparing
         if path[-1] != PRIORITY:
             children[key] = value = yield from prepare_decoded(children[key], len(path))
             writes.append((path, value))
-    return command, record_pieces(writes) if len(writes) == len(children) else None
+    validated: object = None
+    if validate is not None and not any(value.waits for _, value in writes):
+        validated = yield from validate([(path, value.node) for path, value in writes])
+    return replace(command, validated=validated), record_pieces(writes) if len(writes) == len(children) else None
 
 
 def record_pieces(writes: list[tuple[Path, Prepared]]) -> list[bytes] | None:

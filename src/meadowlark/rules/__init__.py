@@ -2,7 +2,7 @@
 
 from meadowlark.rules.asked import query_values
 from meadowlark.rules.coverage import Coverage
-from meadowlark.rules.decide import may_read, may_write
+from meadowlark.rules.decide import may_read, may_write, validate_ahead
 from meadowlark.rules.explain import Explanation, explain_read, explain_write
 from meadowlark.rules.faults import Fault, RulesInvalid
 from meadowlark.rules.ruleset import RuleSet, parse_rules
@@ -21,4 +21,5 @@ __all__ = [
     "may_write",
     "parse_rules",
     "query_values",
+    "validate_ahead",
 ]

@@ -62,7 +62,8 @@ class LargeWrites:
         """
         self.held_bytes += size
         try:
-            steps = prepare_write(command, partial(hosted.database.check_write, command.client))
+            check = partial(hosted.database.check_write, command.client)
+            steps = prepare_write(command, check, partial(hosted.database.validate_ahead, command.client))
             prepared, pieces = await self._slicer.run(steps)
             return prepared if pieces is None else replace(prepared, record=await _join(pieces))
         finally:
