@@ -26,6 +26,7 @@ STAMP = TARGET / "stamp"
 MODULES = (
     "engine/database.py",
     "engine/listeners.py",
+    "engine/writing.py",
     "journal/group.py",
     "journal/index.py",
     "server/histogram.py",

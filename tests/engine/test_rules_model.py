@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, assume, event, given, settings
 
 from meadowlark.auth.identity import Identity
 from meadowlark.engine import Get, Identify, Leave, Listen, OnDisconnectSet, Ruled, Set, Update
-from meadowlark.engine.database import update_paths
+from meadowlark.engine.values import update_paths
 from meadowlark.errors import Code, Refused
 from meadowlark.tree import Tree, find, from_json, resolve
 from tests.engine.asking import NOW, Asking

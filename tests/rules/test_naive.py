@@ -8,7 +8,7 @@ from typing import Any
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, event, given, settings
 
-from meadowlark.engine.database import update_paths
+from meadowlark.engine.values import update_paths
 from meadowlark.errors import Refused
 from meadowlark.rules import Coverage, RulesInvalid, may_read, may_write, parse_rules, validate_ahead
 from meadowlark.tree import find, from_json, resolve

@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from meadowlark.engine.database import update_paths
+from meadowlark.engine.values import update_paths
 from meadowlark.errors import Refused
 from meadowlark.rules.values import MAP
 from meadowlark.rules.views import After, AfterPriority, AfterUpdate, Before, View, after_writes

@@ -17,6 +17,7 @@ from meadowlark.errors import Code, JournalFailed, Refused
 from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.journal.files import ensure_folders
 from meadowlark.limits import SNAPSHOT_BYTES_MIN
+from meadowlark.query import parse_query
 from meadowlark.server import loading
 from meadowlark.server import shard as module
 from meadowlark.server.graveyard import Graveyard
@@ -218,6 +219,28 @@ def test_what_sessions_had_queued_runs_at_the_next_start() -> None:
         assert await life.read("demo") == {"count": 1}
         await life.commit()
         assert await Life(after.after_power_cut(Random(4))).read("demo") == {"count": 1}
+
+    run(scenario)
+
+
+def test_a_query_after_a_restart_from_a_snapshot_finds_what_the_snapshot_had() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, writer = Life(files), Caller()
+        hosted = await life.shard.open("demo")
+        value = {str(number): {"n": number, "x": "x" * 1000} for number in range(SNAPSHOT_BYTES_MIN // 1000)}
+        life.shard.apply(hosted, Set(writer, 1, ("big",), value))
+        await life.finish_snapshot(hosted)
+        await life.commit()
+        again, reader = Life(files.after_power_cut(Random(5))), Caller("reader")
+        opened = await again.shard.open("demo")
+        query = parse_query({"i": ".key", "l": 2, "vf": "l"})
+        again.shard.apply(opened, Listen(reader, 1, ("big",), "", query, 1))
+        while ("ok", 1) not in reader.told:
+            await asyncio.sleep(0)
+        [(_, window)] = [told for told in reader.told if told[0] == "push"]
+        assert list(unpacked(window)) == ["0", "1"]
+        again.shard.apply(opened, Set(writer, 2, ("big", "1"), None))
+        assert reader.told[-1] == ("push", {"1": None, "2": value["2"]})
 
     run(scenario)
 

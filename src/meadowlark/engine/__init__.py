@@ -22,9 +22,10 @@ from meadowlark.engine.commands import (
     Unlisten,
     Update,
 )
-from meadowlark.engine.database import Database, update_paths
+from meadowlark.engine.database import Database
 from meadowlark.engine.effects import Commit, Drop, Effect, Push, Reply, Revoke, Work
 from meadowlark.engine.preparing import prepare_write, record_pieces
+from meadowlark.engine.values import update_paths
 from meadowlark.engine.volatile import without
 
 __all__ = [

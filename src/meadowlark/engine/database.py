@@ -12,63 +12,47 @@ Does not know: bytes, sockets, files, clocks. Source: docs/semantics.md; docs/pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Generator, Iterable, Mapping
-from itertools import pairwise
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
 from meadowlark.engine import commands as c
 from meadowlark.engine.access import Access, Declared, NothingDeclared, Volatility
 from meadowlark.engine.client import Client
-from meadowlark.engine.effects import Commit, Drop, Effect, Push, Reply, Revoke
-from meadowlark.engine.listeners import Listeners, Spot, spot_at
+from meadowlark.engine.effects import Commit, Effect, Push, Reply, Revoke
+from meadowlark.engine.listeners import Listeners
 from meadowlark.engine.on_disconnect import DisconnectQueue
 from meadowlark.engine.queries import Queries
 from meadowlark.engine.resume import Resume
+from meadowlark.engine.values import parse_at, unresolved, update_paths
 from meadowlark.engine.views import Gather
 from meadowlark.engine.volatile import VolatileValues
+from meadowlark.engine.writing import Entry, Write, Writing
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import (
-    PATH_DEPTH_MAX,
     SESSION_LISTENS_MAX,
     SESSION_ON_DISCONNECTS_MAX,
-    SESSION_VOLATILE_VALUES_MAX,
-    VOLATILE_BYTES_MAX,
-    VOLATILE_VALUES_MAX,
 )
 from meadowlark.query import Query, index_missing
 from meadowlark.tree import (
     PRIORITY,
-    Change,
     Node,
     Path,
-    Prepared,
-    ServerValue,
     Tree,
-    encode,
-    find,
     format_path,
-    from_json,
-    is_large,
-    is_leaf,
-    is_same_leaf,
     matches,
     node_count_up_to,
     parse_path,
-    priority_from_json,
     resolve,
 )
 
 COMPARED_NODES_MAX = 100_000
 """A transaction must be compared, so beyond this size (a quarter of a second) it is refused rather than guessed."""
 
-Entry = list[Any]
-Write = tuple[Path, Node | None]
-
 
 class Database:
     """`name` and one JSON tree with all who watch it."""
 
-    __slots__ = ("_listeners", "_queries", "_resume", "access", "indexes", "name", "queues", "sequence", "tree", "volatile")
+    __slots__ = ("_listeners", "_queries", "_resume", "_writing", "access", "indexes", "name", "queues", "sequence", "tree")
 
     def __init__(
         self, name: str, access: Access, tree: Tree | None = None, sequence: int = 0, indexes: Declared | None = None
@@ -78,14 +62,15 @@ class Database:
         self.access = access
         self.indexes = indexes or NothingDeclared()
         self.tree = tree or Tree()
+        """For good: what is beside it here knows it too."""
         self.sequence = sequence
         """Of the last record made or replayed."""
         self.queues: dict[str, DisconnectQueue] = {}
         """By session id; a session without queued operations is not here."""
-        self.volatile = VolatileValues()
         self._listeners = Listeners()
         self._queries = Queries(self.tree, self._listeners)
         self._resume = Resume(self.tree)
+        self._writing = Writing(self.tree, self._listeners, self._queries, self._resume)
 
     # Inputs
 
@@ -109,7 +94,7 @@ class Database:
     def sessions(self) -> dict[str, list[list[Any]]]:
         """Queued operations as the entries that would rebuild them (`restore`), for a snapshot."""
         return {
-            session: [["o", session, format_path(path), _unresolved(node)] for path, node in queue]
+            session: [["o", session, format_path(path), unresolved(node)] for path, node in queue]
             for session, queue in self.queues.items()
         }
 
@@ -145,7 +130,7 @@ class Database:
         self._check_writes(client, [(path, node)], now_ms, command.validated)
         if volatility is not Volatility.DURABLE and self._set_volatile(command, node, volatility, out):
             return
-        entry = self._write(path, node, out)
+        entry = self._writing.write(path, node, out)
         reply = Reply(client, command.request, None, self.tree.get(path), holds=command.expected is not None)
         self._commit([entry] if entry else [], reply, out, command.record)
 
@@ -155,7 +140,7 @@ class Database:
         if volatile:
             self._update_volatile(command, writes, volatile, out)
             return
-        entries = self._merge(command.path, writes, out)
+        entries = self._writing.merge(command.path, writes, out)
         now_there = {"/".join(path[len(command.path) :]): node for path, node in writes}
         self._commit(entries, Reply(command.client, command.request, None, now_there), out, command.record)
 
@@ -171,10 +156,8 @@ class Database:
 
     def _parse(self, path: Path, value: Any, now_ms: int) -> Node | None:
         """The node to write at `path`, with server values made."""
-        node, waiting = _parse_at(path, value)
+        node, waiting = parse_at(path, value)
         return resolve(node, self.tree.get(path), now_ms) if waiting else node
-
-    # Volatile writes
 
     def _set_volatile(self, command: c.Set, node: Node | None, volatility: Volatility, out: list[Effect]) -> bool:
         """Carries out a volatile write and answers it; False if it is a write like any other after all."""
@@ -182,14 +165,10 @@ class Database:
         place = path[:-1] if path[-1:] == (PRIORITY,) else path
         if place != path and not self.volatile.covers(place):
             return False  # The priority of a value that is on disk.
-        self._check_volatile(client, [(path, node)])
-        self._make_way(place, node, out)
-        start = len(out)
-        self._write(path, node, out, is_volatile=True)
-        self._mark(client, place, volatility)
-        for effect in out[start:]:
-            if type(effect) is Push and not effect.merge:
-                effect.volatile = True
+        self._writing.check_volatile(client, [(path, node)])
+        self._make_way([(place, node)], out)
+        self._writing.write_volatile(path, node, out)
+        self._writing.mark(client, place, volatility)
         out.append(Reply(client, command.request, None, self.tree.get(path)))
         return True
 
@@ -198,13 +177,12 @@ class Database:
     ) -> None:
         """An update of which some places are volatile: those are told with the others, and not recorded."""
         client = command.client
-        self._check_volatile(client, [write for write in writes if write[0] in volatile])
-        for path, node in writes:
-            if path in volatile:
-                self._make_way(path, node, out)
-        entries = self._merge(command.path, writes, out, volatile)
+        told_only = [write for write in writes if write[0] in volatile]
+        self._writing.check_volatile(client, told_only)
+        self._make_way(told_only, out)
+        entries = self._writing.merge(command.path, writes, out, volatile)
         for path, volatility in volatile.items():
-            self._mark(client, path, volatility)
+            self._writing.mark(client, path, volatility)
         now_there = {"/".join(path[len(command.path) :]): node for path, node in writes}
         reply = Reply(client, command.request, None, now_there)
         if len(volatile) < len(writes):
@@ -212,130 +190,18 @@ class Database:
         else:
             out.append(reply)
 
-    def _check_volatile(self, client: Client, writes: list[Write]) -> None:
-        for path, node in writes:
-            size = len(encode(node))
-            if size > VOLATILE_BYTES_MAX:
-                text = f"volatile value at {format_path(path)} has {size} bytes, limit is {VOLATILE_BYTES_MAX}"
-                raise Refused(Code.TOO_BIG, text)
-        if self.volatile.count_of(client) + len(writes) > SESSION_VOLATILE_VALUES_MAX:
-            raise Refused(Code.TOO_BIG, f"a connection may have {SESSION_VOLATILE_VALUES_MAX} volatile values")
-        if self.volatile.count + len(writes) > VOLATILE_VALUES_MAX:
-            raise Refused(Code.TOO_BIG, f"a database may have {VOLATILE_VALUES_MAX} volatile values")
+    def _make_way(self, writes: list[Write], out: list[Effect]) -> None:
+        entries = [entry for path, node in writes for entry in self._writing.way_entries(path, node)]
+        if entries:
+            self._commit(entries, None, out)
 
-    def _make_way(self, path: Path, node: Node | None, out: list[Effect]) -> None:
-        """What is on disk where the volatile `node` comes to stand goes, and goes from the disk: or it would be back one day."""
-        if self.volatile.covers(path) or (node is None and self.tree.get(path) is None):
-            return
-        for depth in range(len(path) + 1):
-            existing = self.tree.get(path[:depth])
-            if existing is None:
-                return
-            if is_leaf(existing):
-                self._commit([["w", format_path(path[:depth]), None]], None, out)
-                return
-        # A map, of which some may be on disk.
-        self._commit([["w", format_path(path), None]], None, out)
-
-    def _mark(self, client: Client, path: Path, volatility: Volatility) -> None:
-        if self.tree.get(path) is None:
-            self.volatile.remove(path, self.tree.root)
-        else:
-            self.volatile.mark(path, client if client.is_session and volatility is Volatility.VOLATILE else None)
-
-    def _end_volatile(self, client: Client, out: list[Effect]) -> None:
-        """What `client` wrote to be gone with it goes."""
-        for path in self.volatile.of(client):
-            start = len(out)
-            self._write(path, None, out, is_volatile=True)
-            self.volatile.remove(path, self.tree.root)
-            for effect in out[start:]:
-                if type(effect) is Push and not effect.merge:
-                    effect.volatile = True
+    @property
+    def volatile(self) -> VolatileValues:
+        return self._writing.volatile
 
     def durable_part(self, path: Path) -> Node | None:
         """What stands at `path` less what is volatile: for exports. Valid until the next command, unless the tree is frozen."""
-        return self.volatile.durable_part(path, self.tree.root) if self.volatile.count else self.tree.get(path)
-
-    # Writes of both kinds
-
-    def _put(self, path: Path, node: Node | None, *, is_volatile: bool) -> Change | None:
-        """Puts `node` at `path` of the tree; what is not volatile takes the place of what was."""
-        volatile = self.volatile
-        if not volatile.count or is_volatile or path[-1:] == (PRIORITY,):
-            return self.tree.set(path, node)
-        if node is not None:
-            volatile.unmark(path, self.tree.root)
-            return self.tree.set(path, node)
-        change = self.tree.set(path, None)
-        volatile.remove(path, self.tree.root)
-        return change
-
-    def _write(self, path: Path, node: Node | None, out: list[Effect], *, is_volatile: bool = False) -> Entry | None:
-        """Puts `node` at `path`, tells everyone, and gives the entry to record; None if there was nothing to do."""
-        change = self._put(path, node, is_volatile=is_volatile)
-        if change is None:
-            return None
-        if is_large(change.before):
-            out.append(Drop(change.before))
-        if self._resume.is_active:
-            self._resume.written(path)
-        above, spot = self._listeners.reaching(path)
-        if above:
-            out.append(Push(above, path, node))
-        if spot is not None and spot.children:
-            self._push_below(spot, change, out)
-        if self._queries.ordering_count:
-            self._queries.tell([(path, node)], out)
-        return ["w", format_path(change.settled), node]
-
-    def _merge(self, base: Path, writes: list[Write], out: list[Effect], volatile: Container[Path] = ()) -> list[Entry]:
-        """Does all `writes` below `base`; each place hears of them in one message. Gives the entries of those not `volatile`."""
-        depth = len(base)
-        above, base_spot = self._listeners.reaching(base)
-        merged: dict[Spot, list[Write]] = {}
-        below: list[Effect] = []
-        entries: list[Entry] = []
-        done: list[Write] = []
-        for path, node in writes:
-            is_volatile = path in volatile
-            change = self._put(path, node, is_volatile=is_volatile)
-            if change is None:
-                continue
-            done.append((path, node))
-            if self._resume.is_active:
-                self._resume.written(path)
-            if not is_volatile:
-                entries.append(["w", format_path(change.settled), node])
-            if is_large(change.before):
-                below.append(Drop(change.before))
-            if base_spot is not None:
-                for _, spot in self._listeners.between(base_spot, path[depth:]):
-                    merged.setdefault(spot, []).append((path, node))
-                end = spot_at(base_spot, path[depth:])
-                if end is not None:
-                    self._push_below(end, change, below)
-        if above and done:
-            out.append(_merge_push(above, base, writes))
-        for spot, group in merged.items():
-            out.append(_group_push(spot, group))
-        out.extend(below)
-        if done and self._queries.ordering_count:
-            self._queries.tell(done, out)
-        return entries
-
-    def _push_below(self, spot: Spot, change: Change, out: list[Effect]) -> None:
-        """Tells those who listen below a change what stands at their places now, where that may have changed."""
-        for relative, lower in self._listeners.below(spot):
-            if not lower.clients:
-                continue
-            before, after = find(change.before, relative), find(change.after, relative)
-            # Equal leaves of one type are no change. Maps are not compared: it costs as much as telling, and 1 == True.
-            if before is None and after is None:
-                continue
-            if is_same_leaf(before, after):
-                continue
-            out.append(Push(lower.clients, change.path + relative, after))
+        return self._writing.durable_part(path)
 
     def _commit(self, entries: list[Entry], reply: Reply | None, out: list[Effect], record: bytes | None = None) -> None:
         self.sequence += 1
@@ -499,7 +365,7 @@ class Database:
 
     def _on_disconnect_set(self, command: c.OnDisconnectSet, now_ms: int, out: list[Effect]) -> None:
         self.check_write(command.client, command.path)
-        node, _ = _parse_at(command.path, command.value)
+        node, _ = parse_at(command.path, command.value)
         queued = [(command.path, node)]
         self._check_writes(command.client, self._as_of_now(queued, now_ms), now_ms)
         self._queue(command.client, queued, command.request, out)
@@ -509,7 +375,7 @@ class Database:
         queued = []
         for path, value in zip(paths, command.children.values(), strict=True):
             self.check_write(command.client, path)
-            node, _ = _parse_at(path, value)
+            node, _ = parse_at(path, value)
             queued.append((path, node))
         self._check_writes(command.client, self._as_of_now(queued, now_ms), now_ms)
         self._queue(command.client, queued, command.request, out)
@@ -522,7 +388,7 @@ class Database:
         for path, node in queued:
             queue.set(path, node)
             # The checked form, not what the client sent: only that is sure to be encodable.
-            entries.append(["o", client.id, format_path(path), _unresolved(node)])
+            entries.append(["o", client.id, format_path(path), unresolved(node)])
         if len(queue):
             self.queues[client.id] = queue
         self._commit(entries, Reply(client, request), out)
@@ -544,7 +410,7 @@ class Database:
         for path, identity in list(client.queries):
             self._forget_query(client, path, identity, now_ms, out)
         if self.volatile.count:
-            self._end_volatile(client, out)
+            self._writing.end_volatile(client, out)
         queue = self.queues.pop(client.id, None)
         if queue is None:
             return
@@ -553,14 +419,14 @@ class Database:
             node = self._resolve_late(path, node, now_ms)
             if not self._may_write(client, [(path, node)], now_ms):
                 continue
-            is_volatile = self.access.volatility(path) is not Volatility.DURABLE
-            if is_volatile:
-                self._make_way(path, node, out)
-            entry = self._write(path, node, out, is_volatile=is_volatile)
-            if is_volatile:
-                self._mark(client, path, Volatility.KEPT)  # Its writer goes now, and said this on purpose.
-            elif entry:
-                entries.append(entry)
+            if self.access.volatility(path) is Volatility.DURABLE:
+                entry = self._writing.write(path, node, out)
+                if entry:
+                    entries.append(entry)
+            else:
+                self._make_way([(path, node)], out)
+                self._writing.write_volatile(path, node, out)
+                self._writing.mark(client, path, Volatility.KEPT)  # Its writer goes now, and said this on purpose.
         entries.append(["x", client.id])
         self._commit(entries, None, out)
 
@@ -651,7 +517,7 @@ class Database:
 
     def _replay_queued(self, session: str, path: str, value: Any) -> None:
         where = parse_path(path)
-        node, _ = _parse_at(where, value)
+        node, _ = parse_at(where, value)
         self.queues.setdefault(session, DisconnectQueue()).set(where, node)
 
     def _replay_cancelled(self, session: str, path: str) -> None:
@@ -671,71 +537,9 @@ class Database:
         self.volatile.check(self.tree.root)
 
 
-def update_paths(base: Path, children: Iterable[str]) -> list[Path]:
-    """The places of an update, in its order. Raises Refused where they are none, or one is above another."""
-    paths = []
-    for text in children:
-        relative = parse_path(text)
-        if not relative:
-            raise Refused(Code.INVALID_PATH, "an update names the location itself: expected paths below it")
-        paths.append(_checked_depth(base + relative))
-    ordered = sorted(paths)
-    for upper, lower in pairwise(ordered):
-        if lower[: len(upper)] == upper:
-            text = f"an update has {format_path(upper)} and {format_path(lower)}: expected that none contains another"
-            raise Refused(Code.INVALID_DATA, text)
-    return paths
-
-
-def _parse_at(path: Path, value: Any) -> tuple[Node | None, bool]:
-    if type(value) is Prepared:
-        return value.node, value.waits
-    if path and path[-1] == PRIORITY:
-        return priority_from_json(value)
-    return from_json(value, len(path))
-
-
-def _checked_depth(path: Path) -> Path:
-    depth = len(path) - (path[-1] == PRIORITY)
-    if depth > PATH_DEPTH_MAX:
-        raise Refused(Code.INVALID_PATH, f"path has {depth} levels, limit is {PATH_DEPTH_MAX}")
-    return path
-
-
 def _below(base: Path, paths: Iterable[Path]) -> list[Path]:
     """Places at or below `base` by which what happened at `paths` can be told."""
     return list(dict.fromkeys([path if len(path) > len(base) else base for path in paths]))
-
-
-def _merge_push(clients: Any, base: Path, writes: list[Write]) -> Push:
-    depth = len(base)
-    return Push(clients, base, {"/".join(path[depth:]): node for path, node in writes}, True)
-
-
-def _group_push(spot: Spot, group: list[Write]) -> Push:
-    """What one place between the update and its writes hears. Its own path is the common start of the group, cut at the
-    spot's depth, which the first write carries."""
-    if len(group) == 1:
-        path, node = group[0]
-        return Push(spot.clients, path, node)
-    return _merge_push(spot.clients, _common_start([path for path, _ in group]), group)
-
-
-def _common_start(paths: list[Path]) -> Path:
-    first, last = min(paths), max(paths)
-    depth = 0
-    while depth < min(len(first), len(last)) and first[depth] == last[depth]:
-        depth += 1
-    return first[:depth]
-
-
-def _unresolved(node: Any) -> Any:
-    """A queued value as JSON again, server values as they were asked for."""
-    if type(node) is dict:
-        return {key: _unresolved(child) for key, child in node.items()}
-    if isinstance(node, ServerValue):
-        return {".sv": "timestamp" if node.delta is None else {"increment": node.delta}}
-    return node
 
 
 _HANDLERS: dict[type, Callable[[Database, Any, int, list[Effect]], None]] = {

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from msgspec.structs import replace
 
 from meadowlark.engine.commands import Set, Update
-from meadowlark.engine.database import update_paths
+from meadowlark.engine.values import update_paths
 from meadowlark.rules import Write
 from meadowlark.tree import PRIORITY, Path, Prepared, encode, format_path, prepare_decoded
 

@@ -16,7 +16,7 @@ from meadowlark.journal import Journal, Snapshots
 from meadowlark.limits import LARGE_BYTES
 from meadowlark.server.graveyard import Graveyard
 from meadowlark.server.slicer import Slicer, Steps
-from meadowlark.tree import Tree, decode_packed_slices, decode_slices, pack_tree_slices
+from meadowlark.tree import decode_packed_slices, decode_slices, pack_tree_slices
 
 BATCH_BYTES = 4 * 1024 * 1024
 """Of records read before they are repeated."""
@@ -41,7 +41,8 @@ async def load(
     snapshot_bytes = record_bytes = 0
     if snapshot is not None:
         snapshot_bytes = len(snapshot.data)
-        database.tree = Tree(await slicer.run(decode_packed_slices(snapshot.data)))
+        # The tree itself stays: whoever is told of its changes knows it already.
+        database.tree.root = await slicer.run(decode_packed_slices(snapshot.data))
         database.sequence = snapshot.sequence
         database.restore(snapshot.sessions)
     records = journal.records(database.name, database.sequence)
