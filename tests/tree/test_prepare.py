@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meadowlark.errors import Refused
-from meadowlark.tree import Prepared, encode, from_json, prepare_slices, unpacked
+from meadowlark.tree import Prepared, encode, from_json, prepare_decoded, prepare_slices, unpacked
 from meadowlark.tree import prepare as module
 
 
@@ -24,9 +24,9 @@ def _small_steps() -> Generator[None, None, None]:
         yield
 
 
-def prepared(text: bytes, depth: int = 0) -> tuple[Prepared, int]:
+def prepared(steps: Generator[None, None, Prepared]) -> tuple[Prepared, int]:
     """What comes out, and in how many steps."""
-    steps, count = prepare_slices(text, depth), 1
+    count = 1
     while True:
         try:
             next(steps)
@@ -43,9 +43,9 @@ def as_in_one_go(raw: Any, depth: int) -> tuple[Any, ...]:
     return repr(node), waits, b"" if waits else encode(node)
 
 
-def in_slices(raw: Any, depth: int) -> tuple[Any, ...]:
+def in_slices(steps: Generator[None, None, Prepared]) -> tuple[Any, ...]:
     try:
-        made, _ = prepared(orjson.dumps(raw), depth)
+        made, _ = prepared(steps)
     except Refused as refused:
         return refused.code, refused.text
     return repr(unpacked(made.node)), made.waits, b"".join(made.pieces)
@@ -62,17 +62,19 @@ values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=5) | st.dic
 @example({".value": 5, ".priority": 1, "a": None, "b": None}, 0)
 @example({".priority": {".sv": "timestamp"}, "a": 1, "b": 2, "c": 3}, 0)
 def test_every_value_is_prepared_as_in_one_go(raw: Any, depth: int) -> None:
-    assert in_slices(raw, depth) == as_in_one_go(raw, depth)
+    text = orjson.dumps(raw)
+    assert in_slices(prepare_slices(text, depth)) == as_in_one_go(raw, depth)
+    assert in_slices(prepare_decoded(orjson.loads(text), depth)) == as_in_one_go(raw, depth)
 
 
 def test_what_is_no_json_is_refused_as_such() -> None:
     with pytest.raises(orjson.JSONDecodeError):
-        prepared(b'{"a":[1,2,}')
+        prepared(prepare_slices(b'{"a":[1,2,}'))
 
 
 def test_steps_are_many_and_pieces_join_to_the_export_form() -> None:
     raw = {f"g{group}": [{"n": number, "p": None} for number in range(30)] for group in range(30)}
-    made, count = prepared(orjson.dumps(raw))
+    made, count = prepared(prepare_decoded(orjson.loads(orjson.dumps(raw))))
     assert count > 500
     assert b"".join(made.pieces) == encode(made.node)
     assert unpacked(made.node) == from_json(raw)[0]
@@ -82,5 +84,5 @@ def test_keys_of_large_maps_are_not_kept_as_known() -> None:
     from meadowlark.tree import node
 
     before = set(node._known_keys)
-    prepared(orjson.dumps({f"id{number}": 1 for number in range(5)}))
+    prepared(prepare_decoded({f"id{number}": 1 for number in range(5)}))
     assert node._known_keys == before

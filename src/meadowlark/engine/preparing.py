@@ -24,7 +24,7 @@ Validate = Callable[[list[Write]], Generator[None, None, object]]
 
 
 def prepare_write(command: Set | Update, check: Callable[[Path], None], validate: Validate | None = None) -> Preparing:
-    """Yields after each millisecond or so of work. The value in `command` is used up.
+    """Yields after each millisecond or so of work. The value in `command` is used up; it may be prepared already.
 
     check: raises Refused where the client may not write; asked before the work is done. validate: what rules can say of a value
     beforehand, or raises Refused; not asked where a server value waits, nor of transactions, which may be out of date.
@@ -36,7 +36,9 @@ def prepare_write(command: Set | Update, check: Callable[[Path], None], validate
     check(path)
     if path[-1:] == (PRIORITY,):
         return command, None
-    value = yield from prepare_decoded(command.value, len(path))
+    value = command.value
+    if type(value) is not Prepared:
+        value = yield from prepare_decoded(value, len(path))
     validated: object = None
     if validate is not None and value.node is not None and not value.waits and command.expected is None:
         validated = yield from validate([(path, value.node)])

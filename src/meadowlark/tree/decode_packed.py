@@ -1,9 +1,8 @@
 """Trusted JSON in export form, decoded in slices straight into packed form: what a snapshot or a large record is read with.
 
-Between two slices, containers that go on hold members that are complete. Those of a map that has become heavy move into pages
-at once, so that there are never many more dicts than one slice makes, and memory does not grow to several times what is left
-in the end. Members come in key order where the map was packed when it was written; where they do not, the map is made a dict
-first, or, if only a few are out of order, those are put into the pages one by one.
+Between two slices, containers that go on hold members that are complete. Those of a map that has become heavy are gathered
+(gathering.py) at once, so that there are never many more dicts than one slice makes, and memory does not grow to several times
+what is left in the end.
 Does not know: JSON that came from others, in which a key can repeat. Source: tests/tree/test_decode_packed.py.
 """
 
@@ -13,36 +12,21 @@ from collections.abc import Generator
 from typing import Any
 
 from meadowlark.tree.decode import Whole, cut
-from meadowlark.tree.node import Node
-from meadowlark.tree.order import key_order
-from meadowlark.tree.packing import WIDE, PagesBuilder, pack_slices
-from meadowlark.tree.pages import PAGE_BYTES_MAX, is_heavy
+from meadowlark.tree.gathering import HELD_WEIGHT, Gathering
+from meadowlark.tree.packing import pack_slices
 from meadowlark.tree.paths import PRIORITY, VALUE
 from meadowlark.tree.weight import weight_up_to
 
-HELD_WEIGHT = 4 * PAGE_BYTES_MAX
-"""Bytes that a map may hold as a dict before its members move into pages."""
-
-_FEW = 8
-"""One in so many children may be out of order before all are sorted."""
-
-_PUT_STEP = 10
-
-
 class _Opened:
-    """A map that goes on, with its members so far in pages."""
+    """A map that goes on, with its members so far gathered."""
 
-    __slots__ = ("builder", "key", "last", "parent", "rest")
+    __slots__ = ("gathering", "key", "parent")
 
     def __init__(self, parent: Any, key: Any) -> None:
         """Where the map stands; no parent: it is the whole."""
         self.parent = parent
         self.key = key
-        self.builder = PagesBuilder()
-        self.last = ""
-        """The order of the last key."""
-        self.rest: dict[str, Node] = {}
-        """Members out of order."""
+        self.gathering = Gathering()
 
 
 def decode_packed_slices(data: bytes | bytearray | memoryview, *, slice_bytes: int = 32_768) -> Generator[None, None, Any]:
@@ -61,8 +45,8 @@ def decode_packed_slices(data: bytes | bytearray | memoryview, *, slice_bytes: i
         for container in reversed(before[shared:]):
             ended = opened.pop(id(container), None)
             if ended is not None:
-                yield from _drain(ended, container, None)
-                node = yield from _end(ended, container)
+                yield from ended.gathering.take(container, _complete(container, None))
+                node = yield from ended.gathering.finish(container.get(PRIORITY))
                 if ended.parent is None:
                     whole.root = node
                 else:
@@ -87,40 +71,9 @@ def _move(whole: Whole, opened: dict[int, _Opened]) -> Generator[None, None, Non
             if found is None and weight_up_to(container, HELD_WEIGHT) > HELD_WEIGHT:
                 found = opened[id(container)] = _Opened(parent, place)
             if found is not None:
-                yield from _drain(found, container, inner)
+                yield from found.gathering.take(container, _complete(container, inner))
         parent, place = container, inner
 
 
-def _drain(opened: _Opened, container: dict[str, Any], inner: Any) -> Generator[None, None, None]:
-    for key in list(container):
-        if key in (inner, PRIORITY):
-            continue
-        child = container.pop(key)
-        if type(child) is dict and is_heavy(child):
-            child = yield from pack_slices(child)
-        order = key_order(key)
-        if order > opened.last:
-            opened.builder.add(order, key, child)
-            opened.last = order
-        else:
-            opened.rest[key] = child
-
-
-def _end(opened: _Opened, container: dict[str, Any]) -> Generator[None, None, Node]:
-    """The map, of which `container` has only the priority still."""
-    rest, builder = opened.rest, opened.builder
-    pages = yield from builder.finish(container.get(PRIORITY))
-    if len(rest) * _FEW < pages.count and (builder.has_light or pages.count > WIDE):
-        for done, key in enumerate(sorted(rest, key=key_order)):
-            pages.put(key, rest.pop(key), None)
-            if done % _PUT_STEP == 0:
-                yield
-        return pages
-    for done, (key, child) in enumerate(pages.items()):
-        rest[key] = child
-        if done % (_PUT_STEP * 10) == 0:
-            yield
-    if pages.priority is not None:
-        rest[PRIORITY] = pages.priority
-    del pages
-    return (yield from pack_slices(rest))
+def _complete(container: dict[str, Any], inner: Any) -> list[str]:
+    return [key for key in container if key != inner and key != PRIORITY]

@@ -17,6 +17,8 @@ from collections.abc import Callable, Generator, Iterator
 from itertools import islice, pairwise
 from typing import Any
 
+import orjson
+
 from meadowlark.tree.node import Node, find_child, is_map
 from meadowlark.tree.order import key_order
 from meadowlark.tree.pages import PAGE_BYTES, PAGE_BYTES_MAX, Page, Pages, is_heavy, is_index, page_bytes
@@ -36,7 +38,7 @@ _STEP_KEYS = 1_000
 _STEP_PAGES = 500
 """Made between two yields."""
 
-_ENTRY_COST = 64
+ENTRY_COST = 64
 """Bytes that an entry counts for beside its own, in steps."""
 
 _SAMPLES_PER_RUN = 4
@@ -80,7 +82,7 @@ class PagesBuilder:
         if not is_index(key):
             self.other_count += 1
         if weight > PAGE_BYTES_MAX:
-            self._end_page()
+            self.end()
             self._orders += b"%b\n" % order.encode("utf-8", "surrogatepass")
             self._parts.append({key: child})
             return weight
@@ -90,12 +92,12 @@ class PagesBuilder:
         self._group[key] = child
         self._group_weight += weight
         if self._group_weight >= PAGE_BYTES:
-            self._end_page()
+            self.end()
         return weight
 
     def finish(self, priority: Any) -> Generator[None, None, Pages]:
         """The Pages of all that was added, which was something."""
-        self._end_page()
+        self.end()
         made = Pages()
         made.priority, made.count, made.other_count = priority, self.count, self.other_count
         made.pages.clear()
@@ -109,11 +111,25 @@ class PagesBuilder:
                 yield
         return made
 
-    def _end_page(self) -> None:
+    @property
+    def is_worth_it(self) -> bool:
+        """Whether what was added should be Pages, rather than only its heavy children."""
+        return self.has_light or self.count > WIDE
+
+    def end(self) -> None:
+        """Makes a page of what waits for more."""
         if self._group:
             self._parts.append(page_bytes(self._group))
             self._group = {}
             self._group_weight = 0
+
+    def emptying(self) -> Iterator[tuple[str, Node]]:
+        """(key, child) of all that was added, page by page, each let go when its turn has come."""
+        self.end()
+        self._parts.reverse()
+        while self._parts:
+            part = self._parts.pop()
+            yield from (orjson.loads(part) if type(part) is bytes else part).items()  # type: ignore[union-attr,arg-type]
 
 
 def pack_slices(node: Node | None) -> Generator[None, None, Node | None]:
@@ -132,7 +148,7 @@ def pack_slices(node: Node | None) -> Generator[None, None, Node | None]:
         child = node.pop(key)
         if type(child) is dict and is_heavy(child):
             child = yield from pack_slices(child)
-        budget -= _ENTRY_COST + builder.add(order, key, child)
+        budget -= ENTRY_COST + builder.add(order, key, child)
         del child
         if budget < 0:
             budget = STEP_WEIGHT
@@ -204,7 +220,7 @@ def _reaches(tree: Tree, least: int) -> Generator[None, None, bool]:
             todo.append([find_child(node, key) for key in _live_keys(node)])
         elif type(node) is not Pages:
             weight += cost
-        budget -= _ENTRY_COST + cost
+        budget -= ENTRY_COST + cost
         if budget < 0:
             budget = STEP_WEIGHT
             del node
@@ -226,7 +242,7 @@ def _pack_live(tree: Tree, path: Path, let_go: Callable[[Node], None]) -> Genera
             del node, child  # While writing goes on, what is held here could not be freed where it is let go.
             packed += yield from _pack_live(tree, (*path, key), let_go)
             node = tree.get(path)
-        budget -= _ENTRY_COST + weight
+        budget -= ENTRY_COST + weight
         if budget < 0:
             budget = STEP_WEIGHT
             node = child = None
@@ -259,7 +275,7 @@ def _replace_live(tree: Tree, path: Path, let_go: Callable[[Node], None]) -> Gen
         for order, key in (yield from _sorted_keys(list(node))):
             child = node.get(key)
             if child is not None:
-                budget -= _ENTRY_COST + builder.add(order, key, child)
+                budget -= ENTRY_COST + builder.add(order, key, child)
             del child
             if budget < 0:
                 budget = STEP_WEIGHT

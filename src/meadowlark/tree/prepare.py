@@ -1,7 +1,10 @@
 """A large value made ready to be written, in slices: decoded, checked, brought into its one form, packed, and encoded.
 
 All of it happens off the tree, so that writing what came out is one step however large it is. What is refused is refused with
-the words that `from_json` has for it. In step with node.py: `_fill_map` and `_fill_array` are `_parse_map` and `_parse_array`
+the words that `from_json` has for it.
+
+JSON text is parsed and packed while it is decoded (parse_packed.py), so that it never stands as dicts, in eight times its bytes, of
+which the allocator would keep a part. What that is not sure of is decoded whole. In step with node.py: `_fill_map` and `_fill_array` are `_parse_map` and `_parse_array`
 there, but change what was decoded in place.
 Does not know: where the value will stand beyond its depth, who waits.
 """
@@ -19,6 +22,7 @@ from meadowlark.tree.decode import decode_slices
 from meadowlark.tree.export import encode_slices
 from meadowlark.tree.node import Fault, Node, ServerValue, check_bottom, check_keys, parse, parse_priority, parse_special
 from meadowlark.tree.packing import pack_slices
+from meadowlark.tree.parse_packed import Unsure, parse_packed_slices
 from meadowlark.tree.paths import PRIORITY, SERVER_VALUE, VALUE, are_plain_keys
 
 STEP_NODES = 1_500
@@ -44,6 +48,12 @@ def prepare_slices(data: bytes | bytearray | memoryview, depth: int = 0) -> Gene
 
     Raises what `orjson.loads` and `from_json` raise.
     """
+    try:
+        node = yield from parse_packed_slices(data, depth)
+    except Unsure:
+        pass
+    else:
+        return Prepared(node, False, (yield from _encode(node)))
     raw = yield from decode_slices(data)
     return (yield from prepare_decoded(raw, depth))
 
@@ -58,10 +68,16 @@ def prepare_decoded(raw: Any, depth: int = 0) -> Generator[None, None, Prepared]
     pieces: list[bytes] = []
     if not waiting:
         node = yield from pack_slices(node)
-        for piece in encode_slices(node, with_priorities=True):
-            pieces.append(piece)
-            yield
+        pieces = yield from _encode(node)
     return Prepared(node, bool(waiting), pieces)
+
+
+def _encode(node: Node | None) -> Generator[None, None, list[bytes]]:
+    pieces: list[bytes] = []
+    for piece in encode_slices(node, with_priorities=True):
+        pieces.append(piece)
+        yield
+    return pieces
 
 
 def _fill(raw: Any, depth: int, waiting: list[ServerValue]) -> _Steps:

@@ -22,7 +22,7 @@ from meadowlark.errors import Code, Refused
 from meadowlark.limits import BODY_BYTES_MAX, WRITE_BYTES_A_SECOND
 from meadowlark.query import KEY, Query, parse_parameters
 from meadowlark.query import PARAMETERS as QUERY_PARAMETERS
-from meadowlark.tree import Path, check_path, decode_slices
+from meadowlark.tree import PRIORITY, Path, check_path, decode_slices, prepare_slices
 from meadowlark.wire.http import HttpFault
 from meadowlark.wire.targets import Target
 
@@ -141,10 +141,15 @@ def read_command(request: RestRequest, client: Client, body: bytes | bytearray, 
 def read_slices(
     request: RestRequest, client: Client, body: bytes | bytearray, push_id: str
 ) -> Generator[None, None, Set | Update]:
-    """`read_command` for a large body of a write: yields after each millisecond or so."""
+    """`read_command` for a large body of a write: yields after each millisecond or so. A value to be put is prepared too, while it
+    is decoded; those of an update are where engine/preparing.py does it."""
     _check_size(request, body)
+    value: Any
     try:
-        value = yield from decode_slices(body)
+        if request.action is Action.UPDATE or request.path[-1:] == (PRIORITY,):
+            value = yield from decode_slices(body)
+        else:
+            value = yield from prepare_slices(body, len(request.path) + (request.action is Action.PUSH))
     except orjson.JSONDecodeError:
         raise Refused(Code.INVALID_DATA, INVALID_DATA) from None
     return _write(request, client, value, push_id)
