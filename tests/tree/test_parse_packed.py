@@ -1,4 +1,4 @@
-"""What is parsed and packed while it is decoded is what the JSON means read in one go, wherever the cuts fall; or it is not sure."""
+"""What is parsed and packed while it is decoded is what it is read in one go, wherever the cuts fall; or not sure."""
 
 from __future__ import annotations
 

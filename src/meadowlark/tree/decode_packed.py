@@ -17,6 +17,7 @@ from meadowlark.tree.packing import pack_slices
 from meadowlark.tree.paths import PRIORITY, VALUE
 from meadowlark.tree.weight import weight_up_to
 
+
 class _Opened:
     """A map that goes on, with its members so far gathered."""
 

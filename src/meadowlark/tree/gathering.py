@@ -14,8 +14,6 @@ from heapq import merge
 from itertools import chain
 from typing import Any
 
-import orjson
-
 from meadowlark.tree.node import Node
 from meadowlark.tree.order import key_order
 from meadowlark.tree.packing import ENTRY_COST, STEP_WEIGHT, PagesBuilder, pack_slices

@@ -129,7 +129,7 @@ class PagesBuilder:
         self._parts.reverse()
         while self._parts:
             part = self._parts.pop()
-            yield from (orjson.loads(part) if type(part) is bytes else part).items()  # type: ignore[union-attr,arg-type]
+            yield from (orjson.loads(part) if type(part) is bytes else part).items()  # type: ignore[union-attr]
 
 
 def pack_slices(node: Node | None) -> Generator[None, None, Node | None]:

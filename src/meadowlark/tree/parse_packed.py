@@ -38,7 +38,7 @@ class Unsure(Exception):
 def parse_packed_slices(
     data: bytes | bytearray | memoryview, depth: int, *, slice_bytes: int = 24_576
 ) -> Generator[None, None, Node | None]:
-    """Yields after each millisecond or so; returns the packed node that the JSON `data` describes, for `depth` keys below the root.
+    """Yields after each millisecond or so; returns the packed node that the JSON `data` describes, `depth` keys below the root.
 
     Raises Unsure, and JSONDecodeError where `orjson.loads` does.
     """

@@ -3,9 +3,10 @@
 All of it happens off the tree, so that writing what came out is one step however large it is. What is refused is refused with
 the words that `from_json` has for it.
 
-JSON text is parsed and packed while it is decoded (parse_packed.py), so that it never stands as dicts, in eight times its bytes, of
-which the allocator would keep a part. What that is not sure of is decoded whole. In step with node.py: `_fill_map` and `_fill_array` are `_parse_map` and `_parse_array`
-there, but change what was decoded in place.
+JSON text is parsed and packed while it is decoded (parse_packed.py), so that it never stands as dicts, nine times its bytes, of
+which the allocator would keep a part. What that is not sure of is decoded whole.
+In step with node.py: `_fill_map` and `_fill_array` are `_parse_map` and `_parse_array` there, but change what was decoded in
+place.
 Does not know: where the value will stand beyond its depth, who waits.
 """
 

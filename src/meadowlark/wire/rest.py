@@ -141,8 +141,10 @@ def read_command(request: RestRequest, client: Client, body: bytes | bytearray, 
 def read_slices(
     request: RestRequest, client: Client, body: bytes | bytearray, push_id: str
 ) -> Generator[None, None, Set | Update]:
-    """`read_command` for a large body of a write: yields after each millisecond or so. A value to be put is prepared too, while it
-    is decoded; those of an update are where engine/preparing.py does it."""
+    """`read_command` for a large body of a write: yields after each millisecond or so.
+
+    A value to be put is prepared too, while it is decoded; those of an update will be in engine/preparing.py.
+    """
     _check_size(request, body)
     value: Any
     try:
