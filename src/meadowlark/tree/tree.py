@@ -76,8 +76,12 @@ class Tree:
         if node is None:
             return self._remove(path)
         parent = self._open_map(path[:-1])
-        before = parent.get(path[-1])
-        self._put(parent, path[-1], node)
+        key = path[-1]
+        before = parent.get(key)
+        if type(parent) is dict:
+            parent[key] = node
+        else:
+            parent.put(key, node, self._owned)
         return Change(path, before, node, path)
 
     def freeze(self) -> Node | None:
@@ -137,6 +141,16 @@ class Tree:
         """The map at `path`, made or made of a leaf where needed, free to be changed."""
         owned = self._owned
         node: Any = self.root
+        if owned is None:
+            # Mostly there are dicts all the way down. Leaves among them have no children, so they end it too.
+            for key in path:
+                if type(node) is not dict:
+                    break
+                node = node.get(key)
+            else:
+                if type(node) is dict and VALUE not in node:
+                    return node
+            node = self.root
         if type(node) is not dict or VALUE in node or owned is not None:
             node = self.root = self._writable(node)
         for key in path:
