@@ -48,6 +48,12 @@ ORDERING_WAITERS_MAX = 10_000
 HASH_WAITERS_MAX = 10_000
 """Listens that may wait for the hash of one place; further ones are sent the value."""
 
+RANGES_MAX = 2_048
+"""Ranges of a client's compound hash; one with more counts as none. The largest cache of the mobile SDKs, 100 MB, has 1,000."""
+
+RANGE_SEARCHES_MAX = 32
+"""Compound hashes that are compared at a time, in one database; who brings a further one is sent the value."""
+
 INDEXES_IDLE_MAX = 32
 """Indexes of a database that are kept though nobody uses them now."""
 

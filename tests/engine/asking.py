@@ -18,7 +18,8 @@ from meadowlark.engine import (
     Reply,
     Work,
 )
-from meadowlark.tree import Tree, format_path, parse_path
+from meadowlark.tree import Tree, format_path, parse_path, unpacked
+from tests.engine.mobile import merged
 
 NOW = 1_700_000_000_000
 
@@ -34,6 +35,14 @@ class Believer(Client):
         self.mirror = Tree()
 
     def hear(self, push: Push) -> None:
+        if push.ranges is not None:
+            self.heard.append(("ranges", format_path(push.path), push.ranges))
+            node = self.mirror.get(push.path)
+            for one in push.ranges:
+                start, end = (None if place is None else "/".join(place) for place in (one.start, one.end))
+                node = merged(node, start, end, copy.deepcopy(unpacked(one.node)))
+            self.mirror.set(push.path, node)
+            return
         self.heard.append(("merge" if push.merge else "set", format_path(push.path), push.value))
         writes = push.value.items() if push.merge else [("", push.value)]
         for relative, node in writes:

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from meadowlark.engine import Database, Leave, Listen, OnDisconnectCancel, OnDisconnectSet, Open, Set, Unlisten, Update, resume
 from meadowlark.tree import find, known_hashes, node_hash
 from tests.engine.asking import Asking, Believer
+from tests.engine.mobile import hides_priority, ranges_of
 
 KEYS = st.sampled_from(["a", "b", "c", "1"])
 PATHS = st.lists(KEYS, max_size=4).map(tuple)
@@ -49,13 +50,15 @@ class Database_(RuleBasedStateMachine):
     def update(self, path: Any, children: Any) -> None:
         self.asking.do(Update(self.clients[0], 1, path, children))
 
-    @rule(number=st.integers(0, 2), path=PATHS, with_hash=st.booleans())
-    def listen(self, number: int, path: Any, with_hash: bool) -> None:
+    @rule(number=st.integers(0, 2), path=PATHS, with_hash=st.booleans(), with_ranges=st.booleans())
+    def listen(self, number: int, path: Any, with_hash: bool, with_ranges: bool) -> None:
         client = self.clients[number]
         hash = node_hash(client.mirror.get(path)) if with_hash else ""
         if hash == "":
             client.mirror.set(path, None)
-        self.asking.do(Listen(client, 1, path, hash))
+        cache = copy.deepcopy(client.mirror.get(path))
+        ranges = ranges_of(cache, 1) if with_ranges and not hides_priority(cache) else None
+        self.asking.do(Listen(client, 1, path, hash, ranges=ranges))
 
     @rule(number=st.integers(0, 2), path=PATHS)
     def unlisten(self, number: int, path: Any) -> None:

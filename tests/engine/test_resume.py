@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 
 from meadowlark.engine import Leave, Listen, Push, Reply, Set, Unlisten, Work, resume
 from meadowlark.tree import node_hash
-from tests.engine.asking import Asking
+from tests.engine.asking import Asking, Believer
+from tests.engine.mobile import ranges_of
 
 LARGE = {f"k{number}": {"n": number} for number in range(2_000)}
 HASH = node_hash(LARGE)
@@ -96,3 +98,100 @@ def test_who_leaves_or_listens_no_more_is_answered_at_most_once(asking: Asking) 
     assert [effect.request for effect in asking.out if isinstance(effect, Reply)] == [1, 2]
     assert finish(asking) == []
     assert not two.listens
+
+
+# With compound hashes
+
+STALE = {**LARGE, "k7": {"n": -1}, "k8": {"n": -1}}
+RANGES = ranges_of(STALE)
+
+
+def stale(asking: Asking, name: str = "one") -> Believer:
+    client = asking.client(name)
+    client.mirror.set(PLACE, copy.deepcopy(STALE))
+    return client
+
+
+def is_right(asking: Asking, client: Believer) -> bool:
+    return node_hash(client.mirror.get(PLACE)) == node_hash(asking.database.tree.get(PLACE))
+
+
+def told(client: Believer) -> list[tuple[str, str]]:
+    return [(kind, path) for kind, path, _ in client.take()]
+
+
+def test_who_is_wrong_in_a_range_is_sent_the_range(asking: Asking) -> None:
+    one = stale(asking)
+    asking.do(Listen(one, 7, PLACE, node_hash(STALE), ranges=RANGES))
+    effects = finish(asking)
+    assert [type(effect) for effect in effects] == [Work, Push, Reply]
+    assert [len(one.node) < 100 for one in effects[1].ranges] == [True, True]
+    assert is_right(asking, one)
+    asking.do(Set(one, 2, (*PLACE, "k3", "n"), 4))
+    assert told(one) == [("ranges", "/list"), ("set", "/list/k3/n")]
+
+
+def test_a_small_value_is_compared_at_once(asking: Asking) -> None:
+    one, small = asking.client("one"), {f"k{number}": "a text of some length" for number in range(100)}
+    asking.do(Set(one, 1, ("small",), small))
+    one.mirror.set(("small",), {**small, "k5": 1})
+    asking.do(Listen(one, 2, ("small",), node_hash({**small, "k5": 1}), ranges=ranges_of({**small, "k5": 1})))
+    assert told(one) == [("ranges", "/small")]
+    assert node_hash(one.mirror.get(("small",))) == node_hash(small)
+    asking.do(Listen(one, 3, ("small",), node_hash(small), ranges=ranges_of(small)))
+    assert told(one) == []
+
+
+def test_what_is_written_while_ranges_are_compared_is_told_behind_them(asking: Asking) -> None:
+    one, writer = stale(asking), asking.client("writer")
+    asking.do(Listen(one, 1, PLACE, node_hash(STALE), ranges=RANGES))
+    assert asking.works is not None
+    asking.finish(asking.works.pop(0))
+    next(asking.works[0].steps)
+    for key, value in [("k7", {"n": 70}), ("k8", None), ("k1500", {"n": "late"}), ("new", 1)]:
+        asking.do(Set(writer, 1, (*PLACE, key), value))
+    finish(asking)
+    assert told(one) == [("ranges", "/list"), *[("set", f"/list/{key}") for key in ("k7", "k8", "k1500", "new")]]
+    assert is_right(asking, one)
+
+
+def test_after_very_many_writes_ranges_are_not_sent(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "MISSED_MAX", 2)
+    one, writer = stale(asking), asking.client("writer")
+    asking.do(Listen(one, 1, PLACE, node_hash(STALE), ranges=RANGES))
+    assert asking.works is not None
+    asking.finish(asking.works.pop(0))
+    for number in range(3):
+        asking.do(Set(writer, 1, (*PLACE, f"k{number}", "n"), "x"))
+    finish(asking)
+    assert told(one) == [("set", "/list")]
+
+
+def test_one_comparison_is_for_all_with_the_same_ranges_and_there_are_not_many(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resume, "RANGE_SEARCHES_MAX", 1)
+    one, two, other = stale(asking), stale(asking, "two"), stale(asking, "other")
+    for client, ranges in [(one, RANGES), (two, ranges_of(STALE)), (other, ranges_of(STALE, 5_000))]:
+        asking.do(Listen(client, 1, PLACE, node_hash(STALE), ranges=ranges))
+    assert asking.works is not None
+    asking.finish(asking.works.pop(0))
+    assert len(asking.works) == 1
+    assert told(other) == [("set", "/list")]
+    finish(asking)
+    assert told(one) == told(two) == [("ranges", "/list")]
+    assert is_right(asking, one)
+    assert is_right(asking, two)
+
+
+def test_who_leaves_while_ranges_are_compared_is_answered_at_most_once(asking: Asking) -> None:
+    one, two = stale(asking), stale(asking, "two")
+    for client in (one, two):
+        asking.do(Listen(client, 1, PLACE, node_hash(STALE), ranges=RANGES))
+    assert asking.works is not None
+    asking.finish(asking.works.pop(0))
+    asking.do(Leave(one))
+    asking.do(Unlisten(two, 2, PLACE))
+    assert [effect.request for effect in asking.out if isinstance(effect, Reply)] == [1, 2]
+    assert finish(asking) == []
+    assert told(one) == told(two) == []

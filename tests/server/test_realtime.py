@@ -19,6 +19,8 @@ from websockets.frames import Frame, Opcode
 from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, LARGE_BYTES, LARGE_WRITES_BYTES_MAX, OUTBOX_BYTES_MAX
 from meadowlark.server.realtime import RealtimeConnection
 from meadowlark.server.routing import owner_of
+from meadowlark.tree import node_hash
+from tests.engine.mobile import compound, merged
 from tests.harness import Server, eventually, fresh_name
 from tests.server.rest_server import MemoryWorker
 from tests.server.sockets import SECONDS, Socket
@@ -263,6 +265,34 @@ def test_a_large_value_is_told_as_it_was_whatever_happens_meanwhile(server: Serv
     whole, *changes = (push["b"]["d"] for push in one.pushes if "a" in push)
     assert (len(whole), whole["record 5"]["name"], changes) == (len(LARGE), "x" * 20, ["changed", None])
     one.close()
+
+
+def test_large_ranges_come_as_they_were_and_what_is_written_meanwhile_behind_them(server: Server, ns: str) -> None:
+    one, writer = Socket(server.port, ns), Socket(server.port, ns)
+    texts = {f"k{number:04}": f"{number} " * 40 for number in range(2_000)}
+    writer.ask("p", {"p": "/a", "d": texts})
+    stale: Any = {**texts, **{f"k{number:04}": "old" for number in range(0, 900)}}
+    ends, hashes = compound(stale)
+    listen = one.send("q", {"p": "/a", "h": node_hash(stale), "ch": {"ps": ends, "hs": hashes}})
+    last = [writer.send("p", {"p": f"/a/k{number:04}", "d": number}) for number in (3, 500, 1_999)][-1]
+    writer.answer_to(last)
+    assert one.answer_to(listen) == {"s": "ok", "d": {}}
+    one.ask("p", {"p": "/a/end", "d": 1})
+    heard = [push for push in one.pushes if "a" in push]
+    assert [push["a"] for push in heard].count("rm") == 1
+    sent = 0
+    for push in heard:
+        path, value = push["b"]["p"], push["b"]["d"]
+        if push["a"] == "rm":
+            sent = len(value)
+            for range_ in value:
+                stale = merged(stale, range_.get("s"), range_.get("e"), range_["m"])
+        else:
+            stale = {**stale, path.removeprefix("a/"): value}
+    assert 0 < sent < len(hashes)
+    assert stale == {**texts, "k0003": 3, "k0500": 500, "k1999": 1_999, "end": 1}
+    for each in (one, writer):
+        each.close()
 
 
 class Line:

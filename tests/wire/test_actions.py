@@ -11,6 +11,7 @@ from meadowlark.engine import commands as c
 from meadowlark.engine.client import Client
 from meadowlark.limits import KEY_BYTES_MAX, PATH_DEPTH_MAX
 from meadowlark.query import parse_query
+from meadowlark.tree import Ranges
 from meadowlark.wire import Answer, Authenticate, Outcome, Session, State, Unauthenticate
 from meadowlark.wire.actions import ACTIONS
 from tests.wire.exchange import read_messages
@@ -58,7 +59,11 @@ ASKED = [
     ("m", '{"p":"","d":{}}', c.Update(CLIENT, 4, (), {})),
     ("q", '{"p":"/a","h":"xyz="}', c.Listen(CLIENT, 4, ("a",), "xyz=")),
     ("q", '{"p":"//a//b/"}', c.Listen(CLIENT, 4, ("a", "b"), "")),
-    ("q", '{"p":"/a","h":"x","ch":{"ps":["b"],"hs":["y","z"]}}', c.Listen(CLIENT, 4, ("a",), "x")),
+    (
+        "q",
+        '{"p":"/a","h":"x","ch":{"ps":["9/b","/10"],"hs":["y","z",""]}}',
+        c.Listen(CLIENT, 4, ("a",), "x", ranges=Ranges((("9", "b"), ("10",)), ("y", "z", ""))),
+    ),
     ("q", '{"p":"/a","h":"","q":{}}', c.Listen(CLIENT, 4, ("a",), "")),
     ("q", '{"p":"/a","h":"","q":{"i":".value"}}', c.Listen(CLIENT, 4, ("a",), "", parse_query({"i": ".value"}))),
     ("l", '{"p":"/","h":""}', c.Listen(CLIENT, 4, (), "")),
@@ -92,6 +97,38 @@ ASKED = [
         ]
     ],
 ]
+
+
+@pytest.mark.parametrize(
+    "hash",
+    [
+        "null",
+        "[]",
+        '"x"',
+        "{}",
+        '{"ps":[],"hs":[""]}',
+        '{"ps":["b"],"hs":["y"]}',
+        '{"ps":["b"],"hs":["y","z",""]}',
+        '{"ps":["b"],"hs":["y",1]}',
+        '{"ps":[1],"hs":["y",""]}',
+        '{"ps":"b","hs":["y",""]}',
+        '{"ps":["b.c"],"hs":["y",""]}',
+        '{"ps":["10","9"],"hs":["x","y",""]}',
+        '{"ps":["b","/b/"],"hs":["x","y",""]}',
+        '{"ps":["' + "b/" * 20_000 + '"],"hs":["y",""]}',
+        '{"ps":[' + ",".join([f'"{number}"' for number in range(2_049)]) + '],"hs":[' + '"",' * 2_049 + '""]}',
+    ],
+)
+def test_a_compound_hash_that_is_none_counts_as_none(hash: str) -> None:
+    [outcome] = received(request("q", f'{{"p":"/a","h":"x","ch":{hash}}}'))
+    assert outcome == c.Listen(CLIENT, 4, ("a",), "x")
+
+
+def received(message: bytes) -> list[Outcome]:
+    """The outcomes of one that comes whole."""
+    found: list[Outcome] = []
+    Session(CLIENT, "h").receive(message, found)
+    return found
 
 
 @pytest.mark.parametrize(("action", "body", "outcome"), ASKED, ids=[f"{action} {body}"[:60] for action, body, _ in ASKED])

@@ -12,6 +12,7 @@ from meadowlark.engine.client import Client
 from meadowlark.engine.effects import Push
 from meadowlark.errors import Code, Refused
 from meadowlark.query import parse_query
+from meadowlark.tree import Range
 from meadowlark.wire import encode_auth_revoked, encode_push, encode_push_slices, encode_revoke
 from tests.wire.exchange import read_messages
 
@@ -55,6 +56,29 @@ def test_paths_and_values(path: tuple[str, ...], value: Any, body: str) -> None:
 def test_a_merge() -> None:
     push = Push(LISTENERS, ("a",), {"b/y": None, "c": {"d": 1}}, merge=True)
     assert told(push) == '{"t":"d","d":{"a":"m","b":{"p":"a","d":{"b/y":null,"c":{"d":1}}}}}'
+
+
+def test_ranges() -> None:
+    ranges = [
+        Range(None, ("a", "b"), None),
+        Range(("a", "b"), ("c",), {"a": {"x": 1}, "b": "é"}),
+        Range(("c",), None, {"d": True}),
+    ]
+    parts = '{"e":"a/b","m":null},{"s":"a/b","e":"c","m":{"a":{"x":1},"b":"é"}},{"s":"c","m":{"d":true}}'
+    push = Push(LISTENERS, ("p", "q"), None, ranges=ranges)
+    assert told(push) == '{"t":"d","d":{"a":"rm","b":{"p":"p/q","d":[' + parts + "]}}}"
+
+
+def test_large_ranges_are_left_to_be_encoded_in_slices() -> None:
+    nodes = [{f"k{number}": {"n": number, "text": "é" * 40} for number in range(count)} for count in (5, 2_000, 1, 300)]
+    ranges = [Range((str(index),), (str(index + 1),), node) for index, node in enumerate(nodes)]
+    push = Push(LISTENERS, (), None, ranges=ranges)
+    assert encode_push(push) == b""
+    parts, count = made(encode_push_slices(push))
+    assert count > 3
+    [message] = read_messages(b"".join(parts))
+    expected = [{"s": str(index), "e": str(index + 1), "m": node} for index, node in enumerate(nodes)]
+    assert json.loads(message) == {"t": "d", "d": {"a": "rm", "b": {"p": "", "d": expected}}}
 
 
 def test_a_push_is_encoded_once_and_stays_as_it_was() -> None:

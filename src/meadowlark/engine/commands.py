@@ -15,7 +15,7 @@ import msgspec
 from meadowlark.auth.identity import Identity
 from meadowlark.engine.client import Client
 from meadowlark.query import Query
-from meadowlark.tree import Path
+from meadowlark.tree import Path, Ranges
 
 
 class Set(msgspec.Struct, frozen=True, gc=False):
@@ -58,7 +58,8 @@ class Listen(msgspec.Struct, frozen=True, gc=False):
     """Read, and be told of every change until Unlisten.
 
     hash: of what the client has already; "" for nothing; None: send it whatever it is. tag: comes back in every push of a
-    listen to a query. Listening to the same again takes the place of the earlier listen.
+    listen to a query. Listening to the same again takes the place of the earlier listen. ranges: what it has, in more detail:
+    then it may be told by ranges what it lacks.
     """
 
     client: Client
@@ -67,6 +68,7 @@ class Listen(msgspec.Struct, frozen=True, gc=False):
     hash: str | None = ""
     query: Query | None = None
     tag: int | None = None
+    ranges: Ranges | None = None
 
 
 class Unlisten(msgspec.Struct, frozen=True, gc=False):
@@ -130,9 +132,11 @@ class Gathered(msgspec.Struct, frozen=True, gc=False):
 
 
 class Hashed(msgspec.Struct, frozen=True, gc=False):
-    """The steps of a Work have been done, and the hash of `path` is known. Asked by the rim, of itself."""
+    """The steps of a Work have been done, and the hash of `path`, or what differs of its `ranges`, is known. Asked by the rim, of
+    itself."""
 
     path: Path
+    ranges: Ranges | None = None
 
 
 class Tidy(msgspec.Struct, frozen=True, gc=False):

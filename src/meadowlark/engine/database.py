@@ -22,7 +22,7 @@ from meadowlark.engine.effects import Commit, Effect, Push, Reply, Revoke
 from meadowlark.engine.listeners import Listeners
 from meadowlark.engine.on_disconnect import DisconnectQueue
 from meadowlark.engine.queries import Queries
-from meadowlark.engine.resume import Resume
+from meadowlark.engine.resume import WHOLE, Lacking, Resume
 from meadowlark.engine.values import parse_at, unresolved, update_paths
 from meadowlark.engine.views import Gather
 from meadowlark.engine.volatile import VolatileValues
@@ -123,7 +123,7 @@ class Database:
             if not matches(current, command.expected):
                 # It must have heard of what is there, or it would try the same again and again.
                 for waiting in self._resume.withdraw_above(client, path):
-                    self._begin_listen(waiting, [waiting.path], out)
+                    self._begin_listen(waiting, WHOLE, [], out)
                 stale = Refused(Code.STALE, "Transaction hash does not match")
                 out.append(Reply(client, command.request, stale, current))
                 return
@@ -237,17 +237,21 @@ class Database:
             return
         if path not in client.listens:
             self._check_listen_count(client)
-        has_already = self._resume.has_already(command, self.tree.get(path), out)
-        if has_already is not None:
-            self._begin_listen(command, [] if has_already else [path], out)
+        lacking = self._resume.find_lacking(command, self.tree.get(path), out)
+        if lacking is not None:
+            self._begin_listen(command, lacking, [], out)
 
-    def _begin_listen(self, command: c.Listen, told: Iterable[Path], out: list[Effect]) -> None:
-        """told: places of which the client must be told what stands there."""
+    def _begin_listen(self, command: c.Listen, lacking: Lacking, missed: Iterable[Path], out: list[Effect]) -> None:
+        """lacking: what the client must be sent first; missed: places below of which it must be told what stands there now."""
         client, path = command.client, command.path
         if path not in client.listens:
             client.listens[path] = None
             self._listeners.add(path, client)
-        for place in told:
+        if lacking is WHOLE:
+            missed = [path]
+        elif lacking:
+            out.append(Push((client,), path, None, asked=True, ranges=lacking))
+        for place in missed:
             out.append(Push((client,), place, self.tree.get(place), asked=True))
         out.append(Reply(client, command.request, detail=[]))
 
@@ -338,11 +342,12 @@ class Database:
         self._queries.release(command.path, command.query.order, now_ms, out)
 
     def _hashed(self, command: c.Hashed, now_ms: int, out: list[Effect]) -> None:
-        """Whoever has the value as it was hashed is told what was written since, anyone else the value."""
-        search = self._resume.end(command.path)
+        """Whoever has the value as it was hashed is told what was written since; anyone else the ranges that differ, if that can
+        be found, or the value."""
+        search = self._resume.end(command.path, command.ranges)
         if search is None:
             return
-        missed = [command.path] if search.has_missed_too_much else _below(command.path, search.missed)
+        missed = _below(command.path, search.missed)
         for waiting in search.waiting:
             if waiting.client.has_left:
                 continue
@@ -352,7 +357,13 @@ class Database:
             except Refused as refused:
                 out.append(Reply(waiting.client, waiting.request, refused.fresh()))
                 continue
-            self._begin_listen(waiting, missed if waiting.hash == search.hash else [waiting.path], out)
+            lacking: Lacking | None = [] if command.ranges is None else search.lacking
+            if search.has_missed_too_much:
+                lacking = WHOLE
+            elif command.ranges is None and waiting.hash != search.hash:
+                lacking = self._resume.compare_ranges(waiting, out)
+            if lacking is not None:
+                self._begin_listen(waiting, lacking, missed, out)
 
     def _tidy(self, command: c.Tidy, now_ms: int, out: list[Effect]) -> None:
         self._queries.sweep(now_ms, out)

@@ -14,7 +14,7 @@ from meadowlark.engine.client import Client
 from meadowlark.engine.commands import Command
 from meadowlark.errors import Refused
 from meadowlark.query import Query
-from meadowlark.tree import Node, Path
+from meadowlark.tree import Node, Path, Range
 
 
 class Push(msgspec.Struct, gc=False):
@@ -22,6 +22,7 @@ class Push(msgspec.Struct, gc=False):
 
     merge False: `value` (None: nothing) now stands at `path`. merge True: `value` maps paths relative to `path`
     (text such as "b" or "b/y") to what now stands there (None: nothing); the rest below `path` is as it was.
+    ranges: these now stand below `path`, and the rest is as it was; `value` is None. Only for who listens with ranges.
     """
 
     listeners: Collection[Client]
@@ -38,6 +39,7 @@ class Push(msgspec.Struct, gc=False):
     """Only the last of those for one path matters: a client that is behind may be told that alone."""
     room: dict[Any, Any] | None = None
     """Like `encoded`, for all but the tag: shared with the pushes that say the same to listeners with other tags."""
+    ranges: list[Range] | None = None
 
 
 class Reply(msgspec.Struct, gc=False):

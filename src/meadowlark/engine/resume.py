@@ -4,7 +4,10 @@ The hash of a small value is found at once. That of a large one is found in slic
 there) on a frozen view, once for all who wait for it, and kept until something in it is written (tree/known_hashes.py). What
 is written while it is found is noted: whoever had the value as it was frozen is sent just that.
 When in doubt the value is sent, so this is strict, unlike a transaction's check.
-Source: docs/protocol.md "Hashes".
+
+Mobile clients say what they have in more detail, by the hashes of ranges. Where the hash is wrong, those are compared in the same
+way, in a second search, and the client is sent the ranges that differ.
+Source: docs/protocol.md "Hashes" and "Compound hashes".
 """
 
 from __future__ import annotations
@@ -14,8 +17,20 @@ from collections.abc import Generator
 from meadowlark.engine.client import Client
 from meadowlark.engine.commands import Hashed, Listen
 from meadowlark.engine.effects import Effect, Work
-from meadowlark.limits import HASH_WAITERS_MAX
-from meadowlark.tree import KnownHashes, Node, Path, Tree, find, hash_slices, node_count_up_to, node_hash
+from meadowlark.limits import HASH_WAITERS_MAX, RANGE_SEARCHES_MAX
+from meadowlark.tree import (
+    KnownHashes,
+    Node,
+    Path,
+    Range,
+    Ranges,
+    Tree,
+    differing_slices,
+    find,
+    hash_slices,
+    node_count_up_to,
+    node_hash,
+)
 
 HASHED_AT_ONCE_NODES_MAX = 1_000
 """Values that are hashed in one go: about two milliseconds."""
@@ -27,14 +42,23 @@ WINDOW_NODES_MAX = 20_000
 """A larger window of a query is sent whatever hash the client has."""
 
 
+WHOLE = [Range(None, None, None)]
+"""What a client lacks who must be sent everything, whatever it is."""
+
+Lacking = list[Range]
+"""Empty: the client has everything."""
+
+
 class Search:
-    """For the hash of one place."""
+    """For the hash of one place, or for those of its `ranges` that differ."""
 
-    __slots__ = ("_found", "hash", "missed", "path", "waiting")
+    __slots__ = ("_found", "hash", "lacking", "missed", "path", "ranges", "waiting")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, ranges: Ranges | None) -> None:
         self.path = path
+        self.ranges = ranges
         self.hash = ""
+        self.lacking: Lacking = WHOLE
         self.waiting: list[Listen] = []
         self.missed: dict[Path, None] = {}
         """Where was written meanwhile."""
@@ -58,6 +82,9 @@ class Search:
 
         root = tree.freeze()
         try:
+            if self.ranges is not None:
+                self.lacking = (yield from differing_slices(find(root, self.path), self.ranges)) or WHOLE
+                return
             self.hash = yield from hash_slices(find(root, self.path), self.path, find_known, found)
         finally:
             del root
@@ -65,6 +92,12 @@ class Search:
         for path, hash in self._found:
             if not self._is_written(path):
                 known.put(path, hash)
+
+    def withdraw(self, client: Client) -> list[Listen]:
+        """The listens of `client` that wait; they do no longer."""
+        withdrawn = [command for command in self.waiting if command.client is client]
+        self.waiting = [command for command in self.waiting if command.client is not client]
+        return withdrawn
 
     def _is_written(self, path: Path) -> bool:
         return self.has_missed_too_much or any(_are_related(missed, path) for missed in self.missed)
@@ -78,7 +111,7 @@ class Resume:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._known = KnownHashes()
-        self._searches: dict[Path, Search] = {}
+        self._searches: dict[tuple[Path, Ranges | None], Search] = {}
 
     @property
     def is_active(self) -> bool:
@@ -91,47 +124,65 @@ class Resume:
         for search in self._searches.values():
             search.note(path)
 
-    def has_already(self, command: Listen, node: Node | None, out: list[Effect]) -> bool | None:
-        """Whether who asks `command` need not be sent `node`; None if that is not known yet: then the command waits."""
+    def find_lacking(self, command: Listen, node: Node | None, out: list[Effect]) -> Lacking | None:
+        """What of `node` who asks `command` must be sent; None if that is not known yet: then the command waits."""
         hash, path = command.hash, command.path
         if node is None or not hash:
-            return node is None and hash == ""
+            return [] if node is None and hash == "" else WHOLE
         if node_count_up_to(node, HASHED_AT_ONCE_NODES_MAX) <= HASHED_AT_ONCE_NODES_MAX:
-            return node_hash(node) == hash
+            return [] if node_hash(node) == hash else _lacking_at_once(node, command.ranges)
         known = self._known.get(path)
-        if known is not None:
-            return known == hash
-        search = self._searches.get(path)
+        if known is None:
+            return self._wait(command, None, out)
+        return [] if known == hash else self.compare_ranges(command, out)
+
+    def compare_ranges(self, command: Listen, out: list[Effect]) -> Lacking | None:
+        """The same for who asks `command` with a hash that is wrong, of a large value."""
+        if command.ranges is None:
+            return WHOLE
+        return self._wait(command, command.ranges, out)
+
+    def _wait(self, command: Listen, ranges: Ranges | None, out: list[Effect]) -> Lacking | None:
+        place = (command.path, ranges)
+        search = self._searches.get(place)
         if search is None:
-            search = self._searches[path] = Search(path)
-            out.append(Work(search.steps(self._tree, self._known), Hashed(path)))
+            if ranges is not None and sum(other is not None for _, other in self._searches) >= RANGE_SEARCHES_MAX:
+                return WHOLE
+            search = self._searches[place] = Search(command.path, ranges)
+            out.append(Work(search.steps(self._tree, self._known), Hashed(command.path, ranges)))
         if len(search.waiting) >= HASH_WAITERS_MAX:
-            return False
+            return WHOLE
         search.waiting.append(command)
         return None
 
     def withdraw(self, client: Client, path: Path) -> list[Listen]:
         """The listens of `client` at `path` that wait; they do no longer."""
-        search = self._searches.get(path)
-        if search is None:
-            return []
-        withdrawn = [command for command in search.waiting if command.client is client]
-        search.waiting = [command for command in search.waiting if command.client is not client]
-        return withdrawn
+        return [command for search in self._searches.values() if search.path == path for command in search.withdraw(client)]
 
     def withdraw_above(self, client: Client, path: Path) -> list[Listen]:
         """The same for all places that contain `path`."""
-        places = [place for place in self._searches if path[: len(place)] == place]
-        return [command for place in places for command in self.withdraw(client, place)]
+        above = [search for search in self._searches.values() if path[: len(search.path)] == search.path]
+        return [command for search in above for command in search.withdraw(client)]
 
-    def end(self, path: Path) -> Search | None:
-        """The search that was for the hash of `path`."""
-        return self._searches.pop(path, None)
+    def end(self, path: Path, ranges: Ranges | None) -> Search | None:
+        """The search that was for the hash of `path`, or for what differs of its `ranges`."""
+        return self._searches.pop((path, ranges), None)
 
 
 def hash_if_small(node: Node) -> str:
     """The hash of a window; one that no client sends if it is large."""
     return node_hash(node) if node_count_up_to(node, WINDOW_NODES_MAX) <= WINDOW_NODES_MAX else "?"
+
+
+def _lacking_at_once(node: Node, ranges: Ranges | None) -> Lacking:
+    if ranges is None:
+        return WHOLE
+    steps = differing_slices(node, ranges)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            return done.value or WHOLE
 
 
 def _are_related(one: Path, other: Path) -> bool:

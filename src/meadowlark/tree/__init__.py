@@ -33,6 +33,7 @@ from meadowlark.tree.order import key_order, priority_order, utf16_order
 from meadowlark.tree.packing import pack_slices, pack_tree_slices
 from meadowlark.tree.paths import PRIORITY, VALUE, Path, check_path, find_key_fault, format_path, parse_path
 from meadowlark.tree.prepare import Prepared, prepare_decoded, prepare_slices
+from meadowlark.tree.ranges import Range, Ranges, differing_slices, make_ranges
 from meadowlark.tree.tree import Change, Tree
 from meadowlark.tree.weight import is_large
 
@@ -45,6 +46,8 @@ __all__ = [
     "Node",
     "Path",
     "Prepared",
+    "Range",
+    "Ranges",
     "ServerValue",
     "Tree",
     "canonical_number",
@@ -54,6 +57,7 @@ __all__ = [
     "children_in_key_order",
     "decode_packed_slices",
     "decode_slices",
+    "differing_slices",
     "encode",
     "encode_slices",
     "find",
@@ -69,6 +73,7 @@ __all__ = [
     "is_same_leaf",
     "key_order",
     "make_map",
+    "make_ranges",
     "matches",
     "node_count_up_to",
     "node_hash",

@@ -26,7 +26,7 @@ NumberHex = Callable[[int | float], str]
 
 def node_hash(node: Node | None) -> str:
     """The hash of `node`; "" for None. Cost: every node below, about 2 µs each."""
-    return _hash(node, _double_hex)
+    return _hash(node, double_hex)
 
 
 def matches(node: Node | None, expected: str) -> bool:
@@ -62,7 +62,7 @@ def _pages_text(node: Pages, number_hex: NumberHex) -> str:
 
 def priority_text(priority: Leaf | None, number_hex: NumberHex | None = None) -> str:
     """What the text of a node with this priority begins with."""
-    return "" if priority is None else f"priority:{_leaf_text(priority, number_hex or _double_hex)}:"
+    return "" if priority is None else f"priority:{_leaf_text(priority, number_hex or double_hex)}:"
 
 
 def _hash_order(node: dict[str, Node]) -> list[str]:
@@ -81,15 +81,15 @@ def _leaf_text(leaf: Any, number_hex: NumberHex) -> str:
     return "number:" + number_hex(leaf)
 
 
-def _double_hex(number: int | float) -> str:
+def double_hex(number: int | float) -> str:
     return struct.pack(">d", number).hex()
 
 
 def _javascript_hex(number: int | float) -> str:
-    """The hex that the JavaScript SDK writes; equal to `_double_hex` but for its rounding of the exponent."""
+    """The hex that the JavaScript SDK writes; equal to `double_hex` but for its rounding of the exponent."""
     size = abs(float(number))
     if size == 0.0:
-        return _double_hex(number)
+        return double_hex(number)
     sign = 1 if number < 0 else 0
     if size >= 2.0**-1022:
         power = min(math.floor(math.log(size) / math.log(2)), 1023)

@@ -17,9 +17,9 @@ from msgspec import UNSET
 from meadowlark.engine import commands
 from meadowlark.engine.client import Client
 from meadowlark.errors import Code, Refused
-from meadowlark.limits import KEY_BYTES_MAX, PATH_DEPTH_MAX
+from meadowlark.limits import KEY_BYTES_MAX, PATH_DEPTH_MAX, RANGES_MAX
 from meadowlark.query import Query, parse_query
-from meadowlark.tree import Path, encode, parse_path
+from meadowlark.tree import Path, Ranges, encode, make_ranges, parse_path
 from meadowlark.wire.envelope import Body
 from meadowlark.wire.outcomes import Answer, Authenticate, Outcome, Unauthenticate
 from meadowlark.wire.replies import encode_ok
@@ -67,8 +67,10 @@ def _on_disconnect_cancel(client: Client, request: int, body: Body) -> Outcome:
 
 def _listen(client: Client, request: int, body: Body) -> Outcome:
     if not body.q and body.t is None:
-        return commands.Listen(client, request, _path(body), body.h or "")
-    return commands.Listen(client, request, _path(body), body.h or "", _tagged_query(body), body.t)
+        ranges = None if body.ch is None else _ranges(body.ch)
+        return commands.Listen(client, request, _path(body), body.h or "", ranges=ranges)
+    ranges = _ranges(body.ch) if body.t is None else None
+    return commands.Listen(client, request, _path(body), body.h or "", _tagged_query(body), body.t, ranges)
 
 
 def _unlisten(client: Client, request: int, body: Body) -> Outcome:
@@ -174,6 +176,21 @@ def _children(body: Body) -> dict[str, Any]:
     if type(body.d) is not dict:
         raise Refused(Code.INVALID_DATA, "an update has the wrong form: expected an object of paths and values in 'd'")
     return body.d
+
+
+def _ranges(raw: Any) -> Ranges | None:
+    """A compound hash; what cannot be one counts as none, since the client only loses the saving."""
+    if type(raw) is not dict:
+        return None
+    texts, hashes = raw.get("ps"), raw.get("hs")
+    if type(texts) is not list or type(hashes) is not list or not 0 < len(texts) <= RANGES_MAX:
+        return None
+    if len(hashes) != len(texts) + 1 or not all(type(text) is str and len(text) <= _PATH_LENGTH_MAX for text in texts + hashes):
+        return None
+    try:
+        return make_ranges([parse_path(text) for text in texts], hashes)
+    except Refused:
+        return None
 
 
 def _check_authvar(authvar: Any) -> None:

@@ -2,7 +2,7 @@
 
 Control `{"t":"c","d":{"t":"p",…}}` and requests `{"t":"d","d":{"r":1,"a":"p","b":{…}}}` decode into the same Message, in one
 call: one typed pass is the cheapest way in (bench/session.py; a raw value and a second parser cost twice as much).
-Members that nobody reads (`ch`, unknown ones) are skipped; of repeated keys the last counts.
+Members that nobody reads are skipped; of repeated keys the last counts.
 
 Bytes that are no message (broken JSON, wrong types, numbers that are no doubles, half surrogate pairs, broken UTF-8, nesting
 beyond the stack) raise one of DECODE_ERRORS; `malformed` puts it in words and `find_request` says whom to answer, if anyone.
@@ -42,6 +42,8 @@ class Body(msgspec.Struct, gc=False):
     """Query."""
     t: int | None = None
     """Tag of a filtered listen."""
+    ch: Any = None
+    """Compound hash of what the listener has."""
     cred: str | None = None
     authvar: Any = msgspec.UNSET
     noauth: bool | None = None

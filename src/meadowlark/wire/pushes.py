@@ -8,14 +8,15 @@ Source: docs/protocol.md "Pushes".
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
 from meadowlark.engine.effects import Push
 from meadowlark.errors import Refused
+from meadowlark.limits import FRAME_BYTES_MAX
 from meadowlark.query import Query
-from meadowlark.tree import Path, encode, encode_slices, is_large
+from meadowlark.tree import Path, Range, encode, encode_slices, is_large
 from meadowlark.wire.websocket import text_frames, text_frames_slices
 
 REALTIME = "realtime"
@@ -23,7 +24,8 @@ REALTIME = "realtime"
 
 
 def encode_push(push: Push) -> bytes:
-    """The frames that tell of `push`: `d` puts a value, `m` merges children. Made by the first call, then the same bytes.
+    """The frames that tell of `push`: `d` puts a value, `m` merges children, `rm` merges ranges. Made by the first call, then the
+    same bytes.
 
     b"" if that would take too long in one go: then `encode_push_slices` makes them.
     """
@@ -49,6 +51,8 @@ def _shared_body(push: Push, room: dict[Any, Any]) -> bytes:
 
 def _body(push: Push) -> bytes:
     """The message up to what follows the value; b"" if that is large."""
+    if push.ranges is not None:
+        return b"" if _are_large(push.ranges) else b"".join(_ranges_parts(push, push.ranges))
     if is_large(push.value):
         return b""
     head = b'{"t":"d","d":{"a":"m","b":{"p":' if push.merge else b'{"t":"d","d":{"a":"d","b":{"p":'
@@ -57,9 +61,43 @@ def _body(push: Push) -> bytes:
 
 def encode_push_slices(push: Push) -> Generator[None, None, list[bytes]]:
     """The frames for a large value, in parts, yielding after each; the value must not change meanwhile (freeze the tree)."""
-    head = b'{"t":"d","d":{"a":"%b","b":{"p":%b,"d":' % (b"m" if push.merge else b"d", encode("/".join(push.path)))
     tail = b"}}}" if push.tag is None else b',"t":%d}}}' % push.tag
+    if push.ranges is not None:
+        return (yield from text_frames_slices(_gathered(chain(_ranges_parts(push, push.ranges), [tail]))))
+    head = b'{"t":"d","d":{"a":"%b","b":{"p":%b,"d":' % (b"m" if push.merge else b"d", encode("/".join(push.path)))
     return (yield from text_frames_slices(chain([head], encode_slices(push.value, with_priorities=True), [tail])))
+
+
+def _are_large(ranges: list[Range]) -> bool:
+    return is_large({str(index): range.node for index, range in enumerate(ranges)})
+
+
+def _ranges_parts(push: Push, ranges: list[Range]) -> Iterator[bytes]:
+    """The message up to what follows the ranges."""
+    yield b'{"t":"d","d":{"a":"rm","b":{"p":%b,"d":[' % encode("/".join(push.path))
+    separator = b""
+    for range in ranges:
+        start = b"" if range.start is None else b'"s":%b,' % encode("/".join(range.start))
+        end = b"" if range.end is None else b'"e":%b,' % encode("/".join(range.end))
+        yield b'%b{%b%b"m":' % (separator, start, end)
+        yield from encode_slices(range.node, with_priorities=True)
+        yield b"}"
+        separator = b","
+    yield b"]"
+
+
+def _gathered(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Longer ones: each becomes frames of its own."""
+    buffer: list[bytes] = []
+    size = 0
+    for part in parts:
+        buffer.append(part)
+        size += len(part)
+        if size >= FRAME_BYTES_MAX:
+            yield b"".join(buffer)
+            buffer, size = [], 0
+    if buffer:
+        yield b"".join(buffer)
 
 
 def encode_revoke(path: Path, query: Query | None = None) -> bytes:
