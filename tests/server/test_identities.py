@@ -60,7 +60,7 @@ def test_who_shows_nothing_is_nobody_and_who_shows_nonsense_is_refused(folder: F
     assert folder.ask(folder.first) == ADMIN
     assert folder.ask("owner") is Code.INVALID_TOKEN
     assert folder.ask(None, "shop", {"uid": "x"}) is Code.PERMISSION_DENIED
-    assert folder.ask(folder.first, "shop", {"uid": "x"}) == Identity(auth={"uid": "x"})
+    assert folder.ask(folder.first, "shop", {"uid": "x"}) == Identity(auth={"uid": "x"}, debugs=True)
 
 
 def test_a_change_of_the_list_is_in_force_when_it_is_noticed(folder: Folder) -> None:
