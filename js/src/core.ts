@@ -204,7 +204,9 @@ export class Core {
         if (status === 'ok') this.mirror.confirmed(asked);
         else if (status !== DISCONNECTED) this.mirror.ended(asked, status, typeof payload === 'string' ? payload : '');
       }
-      if (status === 'ok') for (const warning of payload?.w ?? []) console.warn(`meadowlark: ${warning} at ${formatPath(view.path)}`);
+      if (status === 'ok' && payload?.w?.includes('no_index')) {
+        console.warn(`meadowlark: no_index: add ".indexOn": "${view.query.order}" at ${formatPath(view.path)} to the rules`);
+      }
     });
   }
 

@@ -38,7 +38,7 @@ export class Database {
       const forget = begin((status, payload) => {
         clearTimeout(timer);
         if (status === 'ok') resolve(payload);
-        else reject(new MeadowlarkError(status, typeof payload === 'string' ? payload : '', place));
+        else reject(new MeadowlarkError(status, typeof payload === 'string' ? payload : '', place, timeoutMs !== undefined));
       });
       if (timeoutMs !== undefined) {
         timer = setTimeout(() => {
@@ -148,11 +148,11 @@ function mockToken(user: Json): string {
   return `${encode({ alg: 'none', type: 'JWT' })}.${encode(claims)}.`;
 }
 
-/** code: the server's status in capitals, such as PERMISSION_DENIED. */
+/** code: the server's status in capitals, such as PERMISSION_DENIED; the message begins with it, but of a read it is the text alone. */
 export class MeadowlarkError extends Error {
   readonly code: string;
-  constructor(status: string, text: string, readonly path: string) {
-    super(text ? `${status.toUpperCase()}: ${text}` : status.toUpperCase());
+  constructor(status: string, text: string, readonly path: string, isRead = false) {
+    super(text ? (isRead ? text : `${status.toUpperCase()}: ${text}`) : status.toUpperCase());
     this.code = status.toUpperCase();
   }
 }

@@ -68,6 +68,7 @@ class Server:
         if body_bytes is not None:
             all_headers["Content-Length"] = str(body_bytes)
         try:
+            connection.connect()
             # The server may refuse before it has read everything, and say why.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.request(method, target, body=body, headers=all_headers)
