@@ -55,7 +55,7 @@ def _serve(config: Config, urls: Sequence[str], data: str) -> list[str]:
             ]
         ),
         "",
-        "Everything is denied without the admin credential: security rules come with a later version.",
+        "Everything is denied without the admin credential until rules say otherwise: meadowlark rules set, docs/rules.md.",
         *_without_tls(config, urls),
     ]
 
