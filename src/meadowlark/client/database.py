@@ -163,9 +163,8 @@ class Database:
             started_at = time.monotonic()
             try:
                 await self._connect_once()
-            except (OSError, TimeoutError, WSError) as error:
+            except (OSError, TimeoutError, WSError):
                 self._host = None  # It may not be what it was.
-                self._last_fault = str(error)
             else:
                 if time.monotonic() - started_at > RETRY_SECONDS_MIN:
                     pause = RETRY_SECONDS_MIN
