@@ -114,6 +114,38 @@ def test_a_rules_file_is_in_force_and_read_again(tmp_path: Path) -> None:
         server.stop()
 
 
+def test_default_rules_are_in_force_on_every_worker_and_outlive_the_server(tmp_path: Path) -> None:
+    names = [f"room{number}" for number in range(8)]  # On both workers, some.
+    file = tmp_path / "rules.json"
+    file.write_text('{"rules": {".read": true}}')
+    with Server(tmp_path / "data", mode="serve", workers=2, arguments=("--databases", ",".join(names))) as server:
+
+        def run(*arguments: str) -> str:
+            done = CliRunner().invoke(application, ["rules", *arguments, "--data", str(tmp_path / "data")])
+            assert done.exit_code == 0, (done.output, done.exception)
+            return done.output
+
+        def all_answer(status: int) -> None:
+            def agree() -> bool:
+                return {server.rest("GET", "/a", ns=name, admin=False).status for name in names} == {status}
+
+            eventually(agree, within=15, what=f"{status} everywhere")
+
+        all_answer(401)
+        run("set", "--default", str(file))
+        all_answer(200)
+        assert run("get", "--default") == file.read_text()
+        server.kill()
+        server.start()
+        all_answer(200)
+        run("unset", "--default")
+        all_answer(401)
+        assert "as version 3" in run("rollback", "--default", "1")
+        all_answer(200)
+        assert [line.split("\t")[0] for line in run("versions", "--default").splitlines()] == ["3", "2", "1"]
+        server.stop()
+
+
 def test_the_admin_sdk_reads_and_sets_rules(node: Path, server: Server) -> None:
     environment = {"FIREBASE_DATABASE_EMULATOR_HOST": f"127.0.0.1:{server.port}"}
     ns = fresh_name("admin-rules")

@@ -59,6 +59,20 @@ def test_a_connection_arrives_with_what_was_read_from_it() -> None:
     run(scenario)
 
 
+def test_another_worker_is_asked_to_look_at_what_all_share() -> None:
+    async def scenario(first: Peers, second: Peers, arrived: Arrived) -> None:
+        looked: list[bool] = []
+        second._asked_to_look = lambda: looked.append(True)
+        near, far = socket.socketpair()
+        first.ask_to_look(1)
+        first.send(1, far.detach())
+        await until(lambda: bool(arrived))
+        assert looked == [True]
+        near.close()
+
+    run(scenario)
+
+
 def test_the_sender_keeps_no_copy() -> None:
     async def scenario(first: Peers, second: Peers, arrived: Arrived) -> None:
         near, far = socket.socketpair()

@@ -88,6 +88,40 @@ def test_versions_are_kept_and_brought_back() -> None:
     serve(test, mode="serve")
 
 
+def test_default_rules_are_set_listed_brought_back_and_removed() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        served.worker.shard.create("rooms")
+        default, place = "/.meadowlark/rules.json", "/a.json?ns=rooms"
+        for method in ("GET", "PUT", "POST", "DELETE"):
+            assert (await peer.ask(method, default, "{}" if method != "GET" else None))[0] == 401
+        assert (await peer.ask("GET", f"{default}?version=now", **ADMIN))[0] == 404
+        assert (await peer.ask("PUT", f"{default}?dryRun=true", TEXT, **ADMIN))[0] == 200
+        assert (await peer.ask("GET", place))[0] == 401
+        assert (await peer.ask("PUT", default, TEXT, **ADMIN))[0] == 200
+        assert (await peer.ask("GET", place))[0] == 200
+        assert (await peer.ask("GET", f"{default}?version=now", **ADMIN))[2] == TEXT.encode()
+        assert (await peer.ask("GET", RULES, **ADMIN))[2] == TEXT.encode()
+        for wrong in ('{"rules": {".read": 5}}', "", " "):
+            assert (await peer.ask("PUT", default, wrong, **ADMIN))[0] == 400
+        assert (await peer.ask("PUT", default, '{"rules": {}}', **ADMIN))[0] == 200
+        assert (await peer.ask("GET", place))[0] == 401
+        assert json.loads((await peer.ask("POST", default, '{"restore": 1}', **ADMIN))[2])["restores"] == 1
+        assert (await peer.ask("GET", place))[0] == 200
+        await peer.ask("PUT", RULES, '{"rules": {}}', **ADMIN)
+        assert (await peer.ask("GET", place))[0] == 401
+        assert json.loads((await peer.ask("DELETE", VERSIONS, **ADMIN))[2])["removed"] is True
+        assert (await peer.ask("GET", place))[0] == 200
+        assert (await peer.ask("DELETE", default, **ADMIN))[0] == 200
+        assert (await peer.ask("GET", place))[0] == 401
+        listed = json.loads((await peer.ask("GET", default, **ADMIN))[2])
+        assert [version["version"] for version in listed] == [4, 3, 2, 1]
+        assert (await peer.ask("GET", f"{default}?version=1", **ADMIN))[2] == TEXT.encode()
+        assert (await peer.ask("GET", f"{default}?version=4", **ADMIN))[0] == 404
+
+    serve(test, mode="serve")
+
+
 def test_a_decision_is_explained_with_the_values_that_rules_saw() -> None:
     async def test(served: Served) -> None:
         peer = await served.connect()

@@ -12,9 +12,10 @@ import pytest
 
 from meadowlark.auth.identity import NOBODY
 from meadowlark.engine import Client, Database, Effect, Listen, Locked, Open, Revoke, Ruled, Set
+from meadowlark.errors import Refused
 from meadowlark.rules import RulesInvalid
 from meadowlark.server.rule_sets import CLIENTS_AT_ONCE, RECHECK_SECONDS, RuleSets
-from meadowlark.server.rule_store import RuleStore
+from meadowlark.server.rule_store import DEFAULT, RuleStore
 from meadowlark.server.shard import Hosted
 from meadowlark.testing import MemoryFiles
 
@@ -151,5 +152,94 @@ def test_data_that_a_read_rule_looks_at_revokes_soon_after_it_changed() -> None:
         assert shard.revoked == []
         await rules.look(shard, RECHECK_SECONDS)
         assert shard.revoked == [client]
+
+    run(scenario)
+
+
+def test_the_default_that_was_set_governs_whoever_has_no_rules_of_their_own() -> None:
+    async def scenario() -> None:
+        store, shard, told = make_store(), Applied(), [0]
+
+        def tell() -> None:
+            told[0] += 1
+
+        rules = RuleSets(store, "serve", tell_others=tell)
+        own, other = shard.add("own"), shard.add("other")
+        await rules.set(shard, own, CLOSED, at=1, by="admin")
+        await rules.govern(other)
+        await rules.set_default(shard, OPEN, at=2, by="ci")
+        assert told == [1]
+        assert other.database.access.may_read(NOBODY, (), None, None, 0)
+        assert not own.database.access.may_read(NOBODY, (), None, None, 0)
+        listener = Client("a")
+        shard.apply(other, Listen(listener, 1, ("a",)))
+        await rules.set_default(shard, CLOSED, at=3, by="ci")
+        assert shard.revoked == [listener]
+        await rules.restore_default(shard, 1, at=4, by="ci")
+        assert other.database.access.may_read(NOBODY, (), None, None, 0)
+        await rules.remove(shard, own, at=5, by="admin")
+        assert own.database.access.may_read(NOBODY, (), None, None, 0)
+        await rules.set_default(shard, "", at=6, by="ci")
+        assert [type(hosted.database.access) for hosted in (own, other)] == [Locked, Locked]
+        assert [version.by for version in await rules.versions(DEFAULT)] == ["ci"] * 4
+
+    run(scenario)
+
+
+def test_the_other_workers_follow_and_so_does_who_starts_later() -> None:
+    async def scenario() -> None:
+        store, shard = make_store(), Applied()
+        setting, following = RuleSets(store, "serve"), RuleSets(store, "serve")
+        hosted = shard.add("rooms")
+        await following.govern(hosted)
+        await setting.set_default(Applied(), OPEN, at=1, by="admin")
+        assert type(hosted.database.access) is Locked
+        await following.look(shard, 1.0)
+        assert hosted.database.access.may_read(NOBODY, (), None, None, 0)
+        await setting.set_default(Applied(), "", at=2, by="admin")
+        await following.follow(shard)
+        assert type(hosted.database.access) is Locked
+        with pytest.raises(RulesInvalid):
+            await setting.set_default(Applied(), "{", at=3, by="admin")
+        assert len(store.versions(DEFAULT)) == 2
+
+    run(scenario)
+
+
+def test_a_default_that_cannot_be_read_leaves_the_one_before_and_at_the_start_locks() -> None:
+    async def scenario() -> None:
+        store, shard = make_store(), Applied()
+        rules, hosted = RuleSets(store, "dev"), shard.add("rooms")
+        await rules.set_default(shard, OPEN, at=1, by="admin")
+        await rules.govern(hosted)
+        store.add(DEFAULT, "{", at=2, by="somebody with an editor")
+        await rules.follow(shard)
+        assert hosted.database.access.may_read(NOBODY, (), None, None, 0)
+        later = RuleSets(store, "dev")
+        await later.follow(shard)
+        await later.govern(hosted)
+        assert type(hosted.database.access) is Locked
+
+    run(scenario)
+
+
+def test_no_default_takes_the_place_of_rules_that_cannot_be_read() -> None:
+    async def scenario() -> None:
+        store, shard = make_store(), Applied()
+        store.add("rooms", "{", at=1, by="somebody with an editor")
+        rules, hosted = RuleSets(store, "serve"), shard.add("rooms")
+        await rules.govern(hosted)
+        await rules.set_default(shard, OPEN, at=2, by="admin")
+        assert type(hosted.database.access) is Locked
+
+    run(scenario)
+
+
+def test_beside_a_file_no_default_is_set(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        file = tmp_path / "rules.json"
+        file.write_text(OPEN)
+        with pytest.raises(Refused, match="rules_file"):
+            await RuleSets(make_store(), "serve", str(file)).set_default(Applied(), CLOSED, at=1, by="admin")
 
     run(scenario)

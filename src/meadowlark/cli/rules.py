@@ -1,7 +1,7 @@
-"""`rules get|set|check|lint|explain|versions|rollback|test`: security rules, on a running server or in files.
+"""`rules get|set|unset|check|lint|explain|versions|rollback|test`: security rules, on a running server or in files.
 
-What asks a server finds it as the other commands do. What looks at files alone needs no server and no data folder, so it can
-run where code is tested.
+What asks a server finds it as the other commands do; with `--default` in place of a database it is about the rules of all that
+have none of their own. What looks at files alone needs no server and no data folder, so it can run where code is tested.
 Source: docs/rules.md "On the command line".
 """
 
@@ -24,6 +24,11 @@ EXIT_FOUND = 1
 """Exit code when something is wrong with the rules, or a case did not come out as expected."""
 
 Database = Annotated[str, typer.Argument(metavar="DATABASE", help="The database that the rules are of.")]
+Words = Annotated[list[str] | None, typer.Argument(metavar="DATABASE", help="The database that the rules are of.")]
+Default = Annotated[
+    bool, typer.Option("--default", help="Those of all databases without rules of their own, instead of DATABASE.")
+]
+DEFAULT_TARGET = "/.meadowlark/rules.json"
 RulesFile = Annotated[str, typer.Argument(metavar="FILE", help="JSON with rules; comments are welcome.")]
 
 
@@ -52,26 +57,56 @@ class _Server:
         return answer
 
 
+class _Whose:
+    """The rules that a command is about, and the words that it was given beside them."""
+
+    def __init__(self, words: list[str], wanted: tuple[str, ...], *, default: bool) -> None:
+        """wanted: what stands behind DATABASE, which `default` takes the place of."""
+        expected = wanted if default else ("DATABASE", *wanted)
+        if len(words) != len(expected):
+            flag = " --default" if default else ""
+            raise Failed(Exit.USAGE, f"expected{flag} {' '.join(expected)}".rstrip() + f", got {' '.join(words) or 'nothing'}")
+        self.database = "" if default else words[0]
+        self.rest = words[len(words) - len(wanted) :]
+
+    def __str__(self) -> str:
+        return self.database or "every database without rules of its own"
+
+    @property
+    def versions(self) -> str:
+        """Where their versions are."""
+        return f"/.meadowlark/rules/{quote(self.database, safe='')}.json" if self.database else DEFAULT_TARGET
+
+    @property
+    def place(self) -> str:
+        """Where they are set."""
+        return f"/.settings/rules.json?ns={quote(self.database, safe='')}" if self.database else DEFAULT_TARGET
+
+
 @rules.command("get")
 def get_rules(
-    database: Database,
+    words: Words = None,
     version: Annotated[int | None, typer.Option("--version", metavar="NUMBER", help="An older version.")] = None,
+    default: Default = False,
     data: Data = None,
     config: ConfigFile = None,
     credential_file: CredentialFile = None,
     url: Url = None,
 ) -> None:
     """Print the rules of a database as they were set."""
-    target = f"/.settings/rules.json?ns={quote(database)}"
+    whose = _Whose(words or [], (), default=default)
+    target = whose.place if whose.database else f"{whose.versions}?version=now"
     if version is not None:
-        target = f"/.meadowlark/rules/{quote(database)}.json?version={version}"
+        target = f"{whose.versions}?version={version}"
     typer.echo(_Server(data, config, credential_file, url).ask("GET", target).decode(), nl=False)
 
 
 @rules.command("set")
 def set_rules(
-    database: Database,
-    file: RulesFile,
+    words: Annotated[
+        list[str], typer.Argument(metavar="DATABASE FILE", help="Which database; JSON with rules, comments are welcome.")
+    ],
+    default: Default = False,
     data: Data = None,
     config: ConfigFile = None,
     credential_file: CredentialFile = None,
@@ -80,40 +115,64 @@ def set_rules(
     """Set the rules of a database; they are in force when this ends."""
     from meadowlark.server.rule_files import read_rules
 
+    whose = _Whose(words, ("FILE",), default=default)
+    (file,) = whose.rest
     text = read_rules(file).text
-    _Server(data, config, credential_file, url).ask("PUT", f"/.settings/rules.json?ns={quote(database)}", text.encode())
-    typer.echo(f"{database} has the rules in {file}")
+    _Server(data, config, credential_file, url).ask("PUT", whose.place, text.encode())
+    typer.echo(f"{whose} has the rules in {file}")
+
+
+@rules.command("unset")
+def unset_rules(
+    words: Words = None,
+    default: Default = False,
+    data: Data = None,
+    config: ConfigFile = None,
+    credential_file: CredentialFile = None,
+    url: Url = None,
+) -> None:
+    """Take away a database's own rules: then the default rules are in force."""
+    whose = _Whose(words or [], (), default=default)
+    _Server(data, config, credential_file, url).ask("DELETE", whose.versions)
+    typer.echo(f"{whose} has no rules of its own any more" if whose.database else "there are no default rules any more")
 
 
 @rules.command("versions")
 def list_versions(
-    database: Database,
+    words: Words = None,
+    default: Default = False,
     data: Data = None,
     config: ConfigFile = None,
     credential_file: CredentialFile = None,
     url: Url = None,
 ) -> None:
     """List the versions of a database's rules, the newest first."""
-    answer = _Server(data, config, credential_file, url).ask("GET", f"/.meadowlark/rules/{quote(database)}.json")
+    whose = _Whose(words or [], (), default=default)
+    answer = _Server(data, config, credential_file, url).ask("GET", whose.versions)
     for version in json.loads(answer):
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(version["at"] / 1000))
+        size = "removed" if "removed" in version else f"{version['bytes']} bytes"
         of = f", brought back from version {version['restores']}" if "restores" in version else ""
-        typer.echo(f"{version['version']}\t{at} UTC\tby {version['by']}\t{version['bytes']} bytes{of}")
+        typer.echo(f"{version['version']}\t{at} UTC\tby {version['by']}\t{size}{of}")
 
 
 @rules.command("rollback")
 def roll_back(
-    database: Database,
-    version: Annotated[int, typer.Argument(metavar="NUMBER", help="The version to bring back.")],
+    words: Annotated[list[str], typer.Argument(metavar="DATABASE NUMBER", help="The database, and the version to bring back.")],
+    default: Default = False,
     data: Data = None,
     config: ConfigFile = None,
     credential_file: CredentialFile = None,
     url: Url = None,
 ) -> None:
     """Bring back an older version of a database's rules."""
-    body = json.dumps({"restore": version}).encode()
-    answer = _Server(data, config, credential_file, url).ask("POST", f"/.meadowlark/rules/{quote(database)}.json", body)
-    typer.echo(f"{database} has the rules of version {version} again, as version {json.loads(answer)['version']}")
+    whose = _Whose(words, ("NUMBER",), default=default)
+    (version,) = whose.rest
+    if not version.isdecimal():
+        raise Failed(Exit.USAGE, f"{version!r} is not the number of a version")
+    body = json.dumps({"restore": int(version)}).encode()
+    answer = _Server(data, config, credential_file, url).ask("POST", whose.versions, body)
+    typer.echo(f"{whose} has the rules of version {version} again, as version {json.loads(answer)['version']}")
 
 
 @rules.command("explain")

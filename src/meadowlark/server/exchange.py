@@ -10,6 +10,7 @@ from __future__ import annotations
 from meadowlark.errors import Code, Refused
 from meadowlark.ids import check_database_name
 from meadowlark.server.routing import database_of_host
+from meadowlark.server.rule_store import DEFAULT
 from meadowlark.wire.http import Head, HttpFault
 from meadowlark.wire.rest import RestRequest, parse_rest
 from meadowlark.wire.targets import Target, parse_target
@@ -29,6 +30,8 @@ CREATION = (".meadowlark", "databases")
 PROFILE = (".meadowlark", "profile")
 """Followed by the name of the database to watch, with .json."""
 
+DEFAULT_RULES = (".meadowlark", "rules.json")
+"""Of all databases: one worker answers, the owner of a name that no database can have."""
 RULES = (".meadowlark", "rules")
 """Followed by the name of the database whose rules it is about, with .json."""
 EXPLAIN = (".meadowlark", "explain")
@@ -88,6 +91,8 @@ class Exchange:
                 self.database = check_database_name(segments[-1].removesuffix(".json"))
             elif segments in (COVERAGE, COVERAGE_PAGE):
                 self.database = self._find_database(mode)
+            elif segments == DEFAULT_RULES:
+                self.database = DEFAULT
             return
         self.database = self._find_database(mode)
         if segments == SOCKET:

@@ -63,10 +63,13 @@ class Identities:
         identity = NOBODY if credential is None else await self.identify(credential, "rest", database)
         return identity if acts_as is msgspec.UNSET else override(identity, acts_as)
 
-    async def check_admin(self, exchange: Exchange) -> Identity:
-        """The admin who sends the request, and may do such a thing to what it concerns. Raises Refused if nobody such does."""
+    async def check_admin(self, exchange: Exchange, *, of_all: bool = False) -> Identity:
+        """The admin who sends the request, and may do such a thing to what it concerns. Raises Refused if nobody such does.
+
+        of_all: it concerns every database.
+        """
         credential = find_credential(exchange.target.parameters, exchange.head.headers)
-        identity = await self.identify_caller(credential, exchange.database)
+        identity = await self.identify_caller(credential, None if of_all else exchange.database)
         if not identity.admin or (identity.reads_only and exchange.head.method not in _READING):
             raise Refused(Code.PERMISSION_DENIED, "Permission denied")
         return identity

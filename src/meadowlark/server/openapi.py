@@ -121,6 +121,17 @@ def _paths() -> Part:
                 "restoreRules", "brings a version back", _answers({}, 400, 401, 404),
                 _body(_object({"restore": {"type": "integer", "minimum": 1}})),
             ),
+            "delete": _operation("removeRules", "it has none of its own from now on", _answers({}, 400, 401, 404)),
+        },
+        "/.meadowlark/rules.json": {
+            "get": _get("listDefaultRules", "all versions of the rules of databases without rules of their own", {}, 401, 404),
+            "put": _operation("setDefaultRules", "sets these rules",
+                _answers(_object({"status": {"type": "string"}}), 400, 401), _body({"type": "object"})),
+            "post": _operation(
+                "restoreDefaultRules", "brings a version back", _answers({}, 400, 401),
+                _body(_object({"restore": {"type": "integer", "minimum": 1}})),
+            ),
+            "delete": _operation("removeDefaultRules", "there are none from now on", _answers({}, 400, 401)),
         },
         "/.meadowlark/explain/{name}.json": {
             "parameters": named,

@@ -2,7 +2,8 @@
 
 Each worker has an inbox, a SEQPACKET pair whose reading end outlives the worker (the supervisor holds both ends), so what
 was sent to a worker that died reaches the one that replaces it. A message is one JSON line about the connection, the
-bytes already read from it, and the socket itself as ancillary data (SCM_RIGHTS). Whoever sends closes its own copy.
+bytes already read from it, and the socket itself as ancillary data (SCM_RIGHTS). Whoever sends closes its own copy. A message
+without a socket asks to look at what all workers share: a hint, for who misses it looks all the same, only later.
 Invariant: a connection is never in two workers' hands and never dropped without a log line.
 """
 
@@ -27,6 +28,8 @@ WAITING_MAX = 4_096
 TAKEN_PER_TURN_MAX = 64
 """Connections taken from the inbox before the loop does other work."""
 
+_LOOK = b"look\n"
+
 
 class Passed(msgspec.Struct, frozen=True):
     """What the receiver must know. `secure`: the client's side is TLS, ended by the sender, which relays."""
@@ -40,7 +43,14 @@ Arrival = Callable[[socket.socket, bytes, Passed], None]
 class Peers:
     """This worker's inbox and the way into everyone else's."""
 
-    def __init__(self, inbox: socket.socket, others: list[socket.socket], arrived: Arrival, refusal: bytes = b"") -> None:
+    def __init__(
+        self,
+        inbox: socket.socket,
+        others: list[socket.socket],
+        arrived: Arrival,
+        refusal: bytes = b"",
+        asked_to_look: Callable[[], None] = lambda: None,
+    ) -> None:
         """others: by worker index; the own entry is unused. `arrived` is called with each connection passed here.
 
         refusal: what a connection is told that cannot be passed on because too many wait already.
@@ -49,6 +59,7 @@ class Peers:
         self._inbox = inbox
         self._others = others
         self._arrived = arrived
+        self._asked_to_look = asked_to_look
         self._waiting: dict[int, deque[tuple[bytes, int]]] = {}
         self._loop = asyncio.get_running_loop()
         inbox.setblocking(False)
@@ -71,6 +82,11 @@ class Peers:
             return self._give_up(connection, str(error))
         os.close(connection)
         return True
+
+    def ask_to_look(self, worker: int) -> None:
+        """`worker` looks soon at what all share, unless its inbox is full."""
+        with contextlib.suppress(OSError):
+            self._others[worker].send(_LOOK)
 
     def close(self) -> None:
         """Takes no more; what waits in the inbox stays for the next worker."""
@@ -123,6 +139,9 @@ class Peers:
             except OSError as error:
                 log.error("inbox failed", error=str(error))
                 return
+            if message == _LOOK:
+                self._asked_to_look()
+                continue
             if not descriptors:
                 return
             connection = socket.socket(fileno=descriptors[0])

@@ -18,6 +18,7 @@ from meadowlark.server.exchange import (
     COVERAGE,
     COVERAGE_PAGE,
     CREATION,
+    DEFAULT_RULES,
     EXPLAIN,
     MANAGEMENT,
     METRICS,
@@ -184,6 +185,7 @@ _ROUTES: dict[tuple[str, ...], Route] = {
     COVERAGE: Route(("GET",), rule_routes.coverage),
     COVERAGE_PAGE: Route(("GET",), rule_routes.coverage),
     (".meadowlark", "databases.json"): Route(("GET",), _list_databases),
+    DEFAULT_RULES: Route(("GET", "PUT", "POST", "DELETE"), rule_routes.default_rules),
     (".meadowlark", "openapi.json"): Route(("GET",), _describe),
     (".meadowlark", "metrics.json"): Route(("GET",), _metrics_json),
     TRANSPORT: Route(("GET",), _offer_webtransport),
@@ -196,7 +198,7 @@ _ROUTES: dict[tuple[str, ...], Route] = {
 _ROUTES_OF_DATABASES: dict[tuple[str, ...], Route] = {
     CREATION: Route(("GET", "PUT"), _create_database),
     PROFILE: Route(("GET",), _profile),
-    RULES: Route(("GET", "POST"), rule_routes.versions),
+    RULES: Route(("GET", "POST", "DELETE"), rule_routes.versions),
     EXPLAIN: Route(("POST",), rule_routes.explain),
 }
 """By all segments but the last, which names a database: its owner answers."""

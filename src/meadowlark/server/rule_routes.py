@@ -1,5 +1,5 @@
-"""What admins ask about the rules of one database: read and set them, see and bring back versions, explain a decision, see
-which rules were asked.
+"""What admins ask about the rules of one database, or of all that have none of their own: read and set them, see and bring back
+versions, explain a decision, see which rules were asked.
 
 Reading and setting are Firebase's addresses, with its answers, so that its tools and its admin SDKs work. The others are ours.
 Source: docs/rest.md "The server's own addresses"; docs/rules.md "Setting rules", "Explaining", "Coverage".
@@ -7,7 +7,8 @@ Source: docs/rest.md "The server's own addresses"; docs/rules.md "Setting rules"
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
 
@@ -18,6 +19,7 @@ from meadowlark.query import parse_query
 from meadowlark.rules import RulesInvalid, explain_read, explain_write
 from meadowlark.server.coverage_page import HTML_TYPE, coverage_page
 from meadowlark.server.exchange import COVERAGE_PAGE, Exchange
+from meadowlark.server.rule_store import DEFAULT, Version
 from meadowlark.server.shard import Hosted
 from meadowlark.tree import Node, Path, encode, find, from_json, parse_path, resolve
 from meadowlark.wire.http import HttpFault, Response
@@ -26,6 +28,17 @@ if TYPE_CHECKING:
     from meadowlark.server.worker_api import WorkerApi
 
 NO_RULES = "this database has no rules: in dev everything is allowed, in serve nothing is but to admins"
+
+
+NOW = "now"
+"""In place of a number: the version in force."""
+
+
+class _Signed(TypedDict):
+    """When something is set, and by whom."""
+
+    at: int
+    by: str
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -46,39 +59,36 @@ async def rules(worker: WorkerApi, exchange: Exchange) -> Response:
     hosted = await _open(worker, exchange)
     if exchange.head.method != "PUT":
         return _show(worker, hosted, exchange.target.parameters.get("format", ""))
-    try:
-        text = bytes(exchange.body).decode()
-        if exchange.target.parameters.get("dryRun") == "true":
-            await worker.rules.check(text)
-        else:
-            await worker.rules.set(worker.shard, hosted, text, at=worker.now_ms(), by=_name(admin))
-    except UnicodeDecodeError:
-        raise HttpFault(400, "1:1: Parse error. The rules are not UTF-8.") from None
-    except RulesInvalid as invalid:
-        return _json({"error": str(invalid)}, 400)
-    except OSError as error:
-        raise Refused(Code.UNAVAILABLE, f"the rules cannot be stored: {error.strerror}") from None
-    return _json({"status": "ok"})
+    return await _set(worker, exchange, lambda text: worker.rules.set(worker.shard, hosted, text, **_signed(worker, admin)))
 
 
 async def versions(worker: WorkerApi, exchange: Exchange) -> Response:
-    """GET: all versions, or the text of `?version=`. POST {"restore": number}: brings that one back."""
+    """GET: all versions, or the text of `?version=`. POST {"restore": number}: brings that one back. DELETE: none from now on."""
     admin = await worker.identities.check_admin(exchange)
     hosted = await _open(worker, exchange)
+    kept, signed = worker.rules, _signed(worker, admin)
+    if exchange.head.method == "DELETE":
+        return await _changed(kept.remove(worker.shard, hosted, **signed))
     if exchange.head.method == "POST":
-        number = _restored(exchange.body)
-        try:
-            version = await worker.rules.restore(worker.shard, hosted, number, at=worker.now_ms(), by=_name(admin))
-        except OSError as error:
-            raise Refused(Code.UNAVAILABLE, f"the rules cannot be stored: {error.strerror}") from None
-        return _json(version.summary())
-    wanted = exchange.target.parameters.get("version")
-    if wanted is None:
-        return _json([version.summary() for version in await worker.rules.versions(hosted.name)])
-    found = await worker.rules.version(hosted.name, int(wanted)) if wanted.isdecimal() and len(wanted) < 10 else None
-    if found is None:
-        raise HttpFault(404, f"there is no version {wanted[:20]!r} of the rules of {hosted.name!r}")
-    return Response(200, found.text.encode())
+        return await _changed(kept.restore(worker.shard, hosted, _restored(exchange.body), **signed))
+    return await _show_versions(worker, exchange, hosted.name)
+
+
+async def default_rules(worker: WorkerApi, exchange: Exchange) -> Response:
+    """The same for the rules of all databases without rules of their own. PUT sets them; `?version=now` has those in force."""
+    admin = await worker.identities.check_admin(exchange, of_all=True)
+    kept, signed = worker.rules, _signed(worker, admin)
+    if exchange.head.method == "PUT":
+        return await _set(worker, exchange, lambda text: kept.set_default(worker.shard, text, **signed))
+    if exchange.head.method == "DELETE":
+        return await _changed(kept.set_default(worker.shard, "", **signed))
+    if exchange.head.method == "POST":
+        return await _changed(kept.restore_default(worker.shard, _restored(exchange.body), **signed))
+    if exchange.target.parameters.get("version") == NOW:
+        if kept.default is None:
+            raise HttpFault(404, "there are no default rules: the mode decides about databases without rules of their own")
+        return Response(200, kept.default.text.encode())
+    return await _show_versions(worker, exchange, DEFAULT)
 
 
 async def explain(worker: WorkerApi, exchange: Exchange) -> Response:
@@ -131,6 +141,52 @@ def _made(value: Any, existing: Node | None, depth: int, now: int) -> Node | Non
     return resolve(node, existing, now) if waits else node
 
 
+async def _set(worker: WorkerApi, exchange: Exchange, set_text: Callable[[str], Awaitable[Version]]) -> Response:
+    """What is sent is set, or with `?dryRun=true` only checked."""
+    try:
+        text = bytes(exchange.body).decode()
+        if exchange.target.parameters.get("dryRun") == "true" or not text.strip():
+            await worker.rules.check(text)  # Which nothing never is: only DELETE removes rules.
+        else:
+            await set_text(text)
+    except UnicodeDecodeError:
+        raise HttpFault(400, "1:1: Parse error. The rules are not UTF-8.") from None
+    except RulesInvalid as invalid:
+        return _json({"error": str(invalid)}, 400)
+    except OSError as error:
+        raise _not_stored(error) from None
+    return _json({"status": "ok"})
+
+
+async def _changed(change: Awaitable[Version]) -> Response:
+    try:
+        return _json((await change).summary())
+    except RulesInvalid as invalid:
+        return _json({"error": str(invalid)}, 400)
+    except OSError as error:
+        raise _not_stored(error) from None
+
+
+def _not_stored(error: OSError) -> Refused:
+    return Refused(Code.UNAVAILABLE, f"the rules cannot be stored: {error.strerror}")
+
+
+async def _show_versions(worker: WorkerApi, exchange: Exchange, name: str) -> Response:
+    """All of them, or the text of the one that is asked for."""
+    wanted = exchange.target.parameters.get("version")
+    if wanted is None:
+        return _json([version.summary() for version in await worker.rules.versions(name)])
+    found = await worker.rules.version(name, int(wanted)) if wanted.isdecimal() and len(wanted) < 10 else None
+    if found is None or not found.text:
+        whose = "default rules" if name == DEFAULT else f"rules of {name!r}"
+        raise HttpFault(404, f"there is no text of a version {wanted[:20]!r} of the {whose}")
+    return Response(200, found.text.encode())
+
+
+def _signed(worker: WorkerApi, admin: Identity) -> _Signed:
+    return {"at": worker.now_ms(), "by": "admin" if admin.credential is None else admin.credential.name}
+
+
 def _show(worker: WorkerApi, hosted: Hosted, form: str) -> Response:
     """form: `strict` for JSON without comments."""
     found = worker.rules.find(hosted.name)
@@ -145,10 +201,6 @@ def _restored(body: bytes | bytearray) -> int:
         return msgspec.json.decode(body, type=dict[str, int])["restore"]
     except (msgspec.DecodeError, KeyError):
         raise HttpFault(400, 'expected {"restore": NUMBER}') from None
-
-
-def _name(admin: Identity) -> str:
-    return "admin" if admin.credential is None else admin.credential.name
 
 
 async def _open(worker: WorkerApi, exchange: Exchange) -> Hosted:

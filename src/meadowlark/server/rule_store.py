@@ -1,8 +1,8 @@
-"""The rule sets of databases on disk: every version that was ever set, the newest in force.
+"""The rule sets of databases on disk, and the one that all others share: every version that was ever set, the newest in force.
 
 `<data>/rules/<database>/<number>.json` holds one version: its text, when it was set and by whom. A version is written beside its
 place, synced and renamed there, so it is there whole or not at all, and never changed afterwards. Going back to an older one
-makes a new version with its text. What is kept is bounded: the oldest go first.
+makes a new version with its text, and removing the rules one without any. What is kept is bounded: the oldest go first.
 Does not know: what is in a text, or whether it is valid. Blocking: for threads beside the loop.
 Source: docs/formats.md "Rules".
 """
@@ -20,6 +20,8 @@ from meadowlark.journal.files import ensure_folders, read_whole
 from meadowlark.limits import RULES_VERSIONS_MAX
 
 FOLDER = "rules"
+DEFAULT = ".default"
+"""In place of a database's name: the rules of all that have none of their own. No database can be called so."""
 _SUFFIX = ".json"
 _BESIDE = ".new"
 _DIGITS = 8
@@ -33,16 +35,19 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     """Milliseconds since 1970."""
     by: str
     text: str
+    """Empty: from here on there were none."""
     restores: int | None = None
 
     def summary(self) -> dict[str, Any]:
         """All but the text."""
         made = {"version": self.number, "at": self.at, "by": self.by, "bytes": len(self.text.encode())}
+        if not self.text:
+            made["removed"] = True
         return made if self.restores is None else made | {"restores": self.restores}
 
 
 class RuleStore:
-    """The rule sets in one data folder. One worker writes those of a database: its owner."""
+    """The rule sets in one data folder. One worker writes those of a database, its owner; and so it is with the default."""
 
     __slots__ = ("_data", "_files")
 
@@ -57,6 +62,11 @@ class RuleStore:
             return None
         path = f"{self._folder(database)}/{_name(numbers[-1] if number is None else number)}"
         return msgspec.json.decode(read_whole(self._files, path), type=Version)
+
+    def newest(self, database: str) -> int:
+        """The number of the version in force; 0 if there is none. Raises OSError."""
+        numbers = self._numbers(database)
+        return numbers[-1] if numbers else 0
 
     def versions(self, database: str) -> list[Version]:
         """All versions, the newest first."""
@@ -88,11 +98,11 @@ class RuleStore:
         """Version `number` is in force again, as a new one. Raises Refused if there is none."""
         old = self.read(database, number)
         if old is None:
-            raise Refused(Code.INVALID_REQUEST, f"there is no version {number} of the rules of {database!r}")
+            raise Refused(Code.INVALID_REQUEST, f"there is no version {number} of these rules")
         return self.add(database, old.text, at=at, by=by, restores=number)
 
     def _folder(self, database: str) -> str:
-        return f"{self._data}/{FOLDER}/{check_database_name(database)}"
+        return f"{self._data}/{FOLDER}/{database if database == DEFAULT else check_database_name(database)}"
 
     def _numbers(self, database: str) -> list[int]:
         try:

@@ -109,7 +109,7 @@ class Worker:
         self.sessions: set[RealtimeConnection] = set()
         self.expiries: Expiries[RealtimeConnection] = Expiries()
         self.draining = False
-        self.rules = RuleSets(RuleStore(disk, spec.data), config.mode, config.rules_file)
+        self.rules = RuleSets(RuleStore(disk, spec.data), config.mode, config.rules_file, self._ask_others_to_look)
         self.shard = Shard(
             self._journal,
             self._snapshots,
@@ -148,6 +148,7 @@ class Worker:
             [socket.socket(fileno=number) for number in self._spec.others],
             self._arrived,
             b"" if self._tls else _UNAVAILABLE,
+            self._asked_to_look,
         )
         several = len(self._spec.others) > 1
         listeners = [socket.socket(fileno=number) for number in self._spec.listeners]
@@ -215,6 +216,15 @@ class Worker:
 
     async def _look_at_rules(self) -> None:
         await self.rules.look(self.shard, self._loop.time())
+
+    def _ask_others_to_look(self) -> None:
+        assert self._peers is not None
+        for worker in range(len(self._spec.others)):
+            if worker != self._spec.index:
+                self._peers.ask_to_look(worker)
+
+    def _asked_to_look(self) -> None:
+        self._start(self.rules.follow(self.shard))
 
     def _end_identities(self) -> None:
         """Tells clients whose credentials have ended; streams look at their own when they are swept."""
