@@ -43,10 +43,15 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def firebase(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Firebase:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the commands run."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def firebase(server: Server, home: Path) -> Firebase:
     """Runs one command; `emulator=False` for those that it does not offer for emulators."""
     program = installed(FOLDER) / "firebase-tools" / "lib" / "bin" / "firebase.js"
-    home = tmp_path_factory.mktemp("home")
 
     def run(*arguments: str, emulator: bool = True) -> Done:
         environment = {"PATH": os.environ["PATH"], "HOME": str(home), "CI": "1", "NO_UPDATE_NOTIFIER": "1", "NO_COLOR": "1"}
@@ -134,6 +139,23 @@ def test_settings_are_read_and_set_to_what_they_are(firebase: Firebase) -> None:
     assert "defaultWriteSizeLimit = unlimited" in read
     granted(firebase(*at("database:settings:set", "strictTriggerValidation", "false"), emulator=False))
     assert firebase(*at("database:settings:set", "strictTriggerValidation", "true"), emulator=False).code == 2
+
+
+def test_rules_are_deployed_and_faults_shown(firebase: Firebase, server: Server, home: Path) -> None:
+    rules = '// Mine.\n{"rules": {"open": {".read": true}}}\n'
+    (home / "firebase.json").write_text('{"database": {"rules": "database.rules.json"}}')
+    (home / "database.rules.json").write_text(rules)
+    granted(firebase("deploy", "--only", "database", "--dry-run", emulator=False))
+    assert server.rest("GET", "/.settings/rules", ns="demo-lark-default-rtdb").body != rules.encode()
+    assert "Deploy complete!" in granted(firebase("deploy", "--only", "database", emulator=False))
+    assert server.rest("GET", "/.settings/rules", ns="demo-lark-default-rtdb").body == rules.encode()
+    (home / "firebase.json").write_text('{"database": [{"instance": "chosen", "rules": "database.rules.json"}]}')
+    granted(firebase("deploy", "--only", "database", emulator=False))
+    assert server.rest("GET", "/.settings/rules", ns="chosen").body == rules.encode()
+    (home / "database.rules.json").write_text('{"rules": {".read": "nobody"}}')
+    failed = firebase("deploy", "--only", "database", emulator=False)
+    assert failed.code != 0
+    assert "1:22: Unknown variable 'nobody'." in failed.out
 
 
 def test_a_profile_reports_what_was_done_meanwhile(firebase: Firebase, server: Server) -> None:

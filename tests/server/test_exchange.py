@@ -33,6 +33,18 @@ def test_what_every_worker_can_answer_names_none(target: str) -> None:
     assert (exchange.database, exchange.request) == (None, None)
 
 
+def test_a_setting_behind_the_name_of_a_database_is_what_firebase_deploy_means() -> None:
+    exchange = look("PUT /?ns=rooms/.settings/rules.json?dryRun=true")
+    assert (exchange.database, exchange.target.segments) == ("rooms", (".settings", "rules.json"))
+    assert exchange.target.parameters == {"ns": "rooms", "dryRun": "true"}
+    assert look("PUT /?ns=rooms/.settings/rules.json").database == "rooms"
+    for other in ("/?ns=rooms/a.json", "/?ns=rooms/.meadowlark/databases.json"):
+        assert look(f"GET {other}").target.segments == ()
+    for wrong in ("/a.json?ns=rooms/.settings/rules.json", "/?ns=.x/.settings/rules.json"):
+        with pytest.raises(Refused):
+            look(f"PUT {wrong}")
+
+
 def test_in_serve_a_database_must_be_named() -> None:
     with pytest.raises(Refused) as raised:
         look("GET /a.json", mode="serve")

@@ -74,3 +74,24 @@ def test_a_child_of_that_name_is_data_and_other_addresses_say_what_there_is() ->
         assert (await peer.ask("DELETE", f"{INSTANCES}/rooms", **OWNER))[0] == 405
 
     serve(test)
+
+
+def test_a_project_says_which_database_is_meant_where_none_is_named() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        told = json.loads((await peer.ask("GET", "/v1beta1/projects/demo"))[2])
+        assert told["resources"] == {"realtimeDatabaseInstance": "demo-default-rtdb"}
+        for target, status in (("/v1beta1/projects", 404), ("/v1beta1/projects/a%20b", 400)):
+            assert (await peer.ask("GET", target))[0] == status
+        assert (await peer.ask("POST", "/v1beta1/projects/demo", "{}"))[0] == 405
+
+    serve(test)
+
+
+def test_in_serve_a_project_is_for_admins() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        assert (await peer.ask("GET", "/v1beta1/projects/demo"))[0] == 401
+        assert (await peer.ask("GET", "/v1beta1/projects/demo", **ADMIN))[0] == 200
+
+    serve(test, mode="serve")

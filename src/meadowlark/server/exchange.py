@@ -45,6 +45,8 @@ SETTINGS = ".settings"
 """First segment of what concerns one database without being in it."""
 MANAGEMENT = "v1beta"
 """First segment of Firebase's management API. Its targets never end in .json, and those of REST always do."""
+PROJECTS = "v1beta1"
+"""First segment of Google's API of projects, of which we answer what Firebase's tools want to know of databases."""
 
 _OF_SERVER = frozenset([".health", ".inspect", ".meadowlark"])
 """First segments of targets that concern the server, not one database."""
@@ -82,11 +84,11 @@ class Exchange:
         head = self.head
         if head.method == "OPTIONS":
             return
-        self.target = target = parse_target(head.target)
+        self.target = target = _straighten(parse_target(head.target))
         segments = target.segments
         if not segments or segments == METRICS:
             return
-        if segments[0] in _OF_SERVER or (segments[0] == MANAGEMENT and not segments[-1].endswith(".json")):
+        if segments[0] in _OF_SERVER or (segments[0] in (MANAGEMENT, PROJECTS) and not segments[-1].endswith(".json")):
             if segments[:-1] in _OF_DATABASES:
                 self.database = check_database_name(segments[-1].removesuffix(".json"))
             elif segments in (COVERAGE, COVERAGE_PAGE):
@@ -111,3 +113,13 @@ class Exchange:
                 raise Refused(Code.UNKNOWN_DATABASE, NO_DATABASE)
             return DEFAULT_DATABASE
         return check_database_name(named)
+
+
+def _straighten(target: Target) -> Target:
+    """`/?ns=NAME/.settings/rules.json?dryRun=true` is what `firebase deploy` makes of an address with a query, by writing what it
+    wants behind it. No name has a slash in it, so there is no doubt what is meant."""
+    name, slash, rest = target.parameters.get("ns", "").partition("/")
+    if target.segments or not slash:
+        return target
+    meant = parse_target("/" + rest)
+    return Target(meant.segments, meant.parameters | {"ns": name}, target.host) if meant.segments[:1] == (SETTINGS,) else target

@@ -1,7 +1,8 @@
-"""The databases of the server as Firebase's management API shows them, for `firebase database:instances:list` and `:create`.
+"""The databases of the server as Firebase's management API shows them, for `firebase database:instances:list` and `:create`, and
+what `firebase deploy` asks about a project.
 
-The command line asks here when FIREBASE_RTDB_MANAGEMENT_URL names this server. Whatever project it names has all databases there
-are, and each is where everything is: in the one location that we pretend to be.
+The command line asks here when FIREBASE_RTDB_MANAGEMENT_URL and FIREBASE_API_URL name this server. Whatever project it names has
+all databases there are, and each is where everything is: in the one location that we pretend to be.
 Source: docs/start.md "The official command line"; the discovery document of firebasedatabase v1beta.
 """
 
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from meadowlark.errors import Code, Refused
 from meadowlark.ids import check_database_name
-from meadowlark.server.exchange import MANAGEMENT, Exchange
+from meadowlark.server.exchange import MANAGEMENT, PROJECTS, Exchange
 from meadowlark.tree import encode
 from meadowlark.wire.http import HttpFault, Response
 
@@ -38,6 +39,17 @@ async def answer(worker: WorkerApi, exchange: Exchange) -> Response:
                 raise Refused(Code.UNKNOWN_DATABASE, f"there is no database {name!r}")
             return Response(200, encode(_instance(exchange, project, name)))
     raise HttpFault(404, f"of the management API there is /{MANAGEMENT}/projects/PROJECT/locations/-/instances")
+
+
+async def project(worker: WorkerApi, exchange: Exchange) -> Response:
+    """`/v1beta1/projects/P`: which database the tools mean where none is named, as they call it themselves. Raises Refused."""
+    if worker.config.mode != "dev":
+        await worker.identities.check_admin(exchange)
+    match exchange.target.segments:
+        case (_, "projects", project):
+            resources = {"realtimeDatabaseInstance": check_database_name(f"{project}-default-rtdb")}
+            return Response(200, encode({"projectId": project, "state": "ACTIVE", "resources": resources}))
+    raise HttpFault(404, f"of the API of projects there is /{PROJECTS}/projects/PROJECT")
 
 
 async def _create(worker: WorkerApi, exchange: Exchange, project: str) -> Response:

@@ -167,6 +167,11 @@ def _paths() -> Part:
             "parameters": [*project, *named],
             "get": _get("getInstance", "one database", _ref("Instance"), 400, 401, 404),
         },
+        "/v1beta1/projects/{project}": {
+            "parameters": project,
+            "get": _get("getProject", "which database is meant where none is named", _object(
+                {"projectId": {"type": "string"}, "resources": {"type": "object"}}), 400, 401, 404),
+        },
     }  # fmt: skip
 
 

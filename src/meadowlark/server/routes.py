@@ -23,6 +23,7 @@ from meadowlark.server.exchange import (
     MANAGEMENT,
     METRICS,
     PROFILE,
+    PROJECTS,
     RULES,
     SETTINGS,
     TRANSPORT,
@@ -71,6 +72,8 @@ async def answer(worker: WorkerApi, exchange: Exchange) -> Answer:
         route = Route((method,), settings.refuse_unknown)
     if route is None and segments[0] == MANAGEMENT:
         route = Route(("GET", "POST"), management.answer)
+    if route is None and segments[0] == PROJECTS:
+        route = Route(("GET",), management.project)
     if route is None:
         raise HttpFault(404, f"there is nothing at this address; {APPEND_JSON}")
     if method not in route.methods and not (method == "HEAD" and "GET" in route.methods):
