@@ -8,7 +8,10 @@ from typing import Any
 
 from meadowlark.errors import Code, Refused
 from meadowlark.rules import may_read, may_write, parse_rules
-from meadowlark.rules.compile import NO_QUERY
+from meadowlark.rules.decide import Deciding
+from meadowlark.rules.ruleset import Rule
+from meadowlark.rules.scope import NO_QUERY
+from meadowlark.rules.values import Failed
 from meadowlark.tree import find, from_json, parse_path, resolve
 
 Case = dict[str, Any]
@@ -62,3 +65,23 @@ def with_priority(case: Case) -> Any:
 def made(value: Any, existing: Any, now: int, depth: int) -> Any:
     node, waiting = from_json(value, depth)
     return resolve(node, existing, now) if waiting else node
+
+
+def evaluate(rule: Rule, deciding: Deciding) -> Any:
+    """What one evaluation of `rule` gives or raises, in both of its forms: as generated, and as closures."""
+    characters = deciding.characters
+    outcomes = []
+    for run in (
+        lambda: rule.watched(lambda *seen: None)(deciding),
+        lambda: rule.run(deciding.auth, deciding.path, None, deciding),
+    ):
+        deciding.characters = characters
+        try:
+            outcomes.append((run(), None))
+        except Failed as failed:
+            outcomes.append((None, str(failed)))
+    assert outcomes[0] == outcomes[1], (rule.text, outcomes)
+    value, failure = outcomes[0]
+    if failure is not None:
+        raise Failed(failure)
+    return value

@@ -19,6 +19,7 @@ from meadowlark.rules import RulesInvalid, parse_rules
 from meadowlark.rules.decide import Reading
 from meadowlark.rules.syntax import all_parts
 from meadowlark.rules.values import Failed
+from tests.rules.cases import evaluate
 
 LONG = "a" * (10 * 1024 * 1024)
 NOW = 1_700_000_000_000
@@ -31,7 +32,7 @@ def read_rule(rule: str) -> Any:
 
 
 def reading(data: Any) -> Any:
-    return Reading({"uid": "anna"}, (), data, NOW).scope
+    return Reading({"uid": "anna"}, (), data, NOW)
 
 
 @pytest.mark.parametrize(
@@ -53,12 +54,12 @@ def test_long_values_end_an_evaluation_rather_than_prolong_it(rule):
     scope = reading(LONG)
     scope.characters = EVALUATION_CHARACTERS_MAX
     with pytest.raises(Failed):
-        read_rule(rule).run(scope)
+        evaluate(read_rule(rule), scope)
     assert scope.characters < 0
 
 
 def test_one_look_at_the_longest_string_is_possible():
-    assert read_rule("data.isString() && data.val().length > 100 && !data.val().contains('b')").run(reading(LONG)) is True
+    assert evaluate(read_rule("data.isString() && data.val().length > 100 && !data.val().contains('b')"), reading(LONG)) is True
 
 
 def test_every_part_is_evaluated_at_most_once():
@@ -90,10 +91,10 @@ def test_what_nests_without_end_is_refused(rule):
 
 
 def test_what_is_as_large_as_may_be_works():
-    assert read_rule(" && ".join(["true"] * 8000)).run(reading(None)) is True
-    assert read_rule("'' + " * 10_000 + "'a' == 'a'").run(reading(None)) is True
-    assert read_rule("(" * 90 + "true" + ")" * 90).run(reading(None)) is True
-    assert read_rule("true" + " ? (true" * 40 + ") : false" * 40).run(reading(None)) is True
+    assert evaluate(read_rule(" && ".join(["true"] * 8000)), reading(None)) is True
+    assert evaluate(read_rule("'' + " * 10_000 + "'a' == 'a'"), reading(None)) is True
+    assert evaluate(read_rule("(" * 90 + "true" + ")" * 90), reading(None)) is True
+    assert evaluate(read_rule("true" + " ? (true" * 40 + ") : false" * 40), reading(None)) is True
 
 
 TEXTS = st.sampled_from(["", "a", "ab" * 200, "é" * 300, "😀" * 300, "/" * 400, "a/" * 300])
@@ -122,5 +123,5 @@ def test_texts_of_any_kind_are_answered_or_given_up(text, calls, end):
     scope = reading(text)
     rule = read_rule("data.val()" + "".join(calls) + end)
     with suppress(Failed):
-        assert isinstance(rule.run(scope), bool)
+        assert isinstance(evaluate(rule, scope), bool)
     assert scope.characters <= EVALUATION_CHARACTERS_MAX

@@ -11,7 +11,7 @@ from meadowlark.rules.decide import Reading
 from meadowlark.rules.pattern import PatternFault, compile_pattern
 from meadowlark.rules.values import Failed
 from meadowlark.tree import from_json
-from tests.rules.cases import OPERATIONS, Case, load, query_of, verdict
+from tests.rules.cases import OPERATIONS, Case, evaluate, load, query_of, verdict
 
 EXPRESSIONS = load("expressions.json", "expressions")
 NOW = 1_700_000_000_000
@@ -48,12 +48,12 @@ def test_an_expression_has_its_value_or_fails(case):
     level = parse_rules(text).find_level(tuple(path))
     assert level is not None
     assert level.read is not None
-    scope = Reading(case["auth"], tuple(path), from_json(case.get("data"))[0], NOW, query_of(case.get("query"))).scope
+    scope = Reading(case["auth"], tuple(path), from_json(case.get("data"))[0], NOW, query_of(case.get("query")))
     if case["expect_runtime_error"]:
         with pytest.raises(Failed):
-            level.read.run(scope)
+            evaluate(level.read, scope)
     else:
-        assert level.read.run(scope) is case["expect_value"]
+        assert evaluate(level.read, scope) is case["expect_value"]
 
 
 @pytest.mark.parametrize("case", load("expressions.json", "regexes"), ids=lambda case: case["source"])
@@ -71,4 +71,4 @@ def test_a_method_of_strings_gives_what_it_gave(case):
     wanted = f"'{case['expect']}'" if isinstance(case["expect"], str) else str(case["expect"]).lower()
     rules = parse_rules(json.dumps({"rules": {".read": f"'{case['receiver']}'.{case['method']}({arguments}) == {wanted}"}}))
     assert rules.root.read is not None
-    assert rules.root.read.run(Reading(None, (), None, NOW).scope)
+    assert evaluate(rules.root.read, Reading(None, (), None, NOW))

@@ -75,7 +75,7 @@ def test_what_is_kept_is_bounded() -> None:
 
 def test_too_many_evaluations_are_refused_while_counting(monkeypatch: pytest.MonkeyPatch) -> None:
     coverage = Coverage(RULES)
-    monkeypatch.setattr("meadowlark.rules.decide.OPERATION_RULES_MAX", 5)
+    monkeypatch.setattr("meadowlark.rules.scope.OPERATION_RULES_MAX", 5)
     node, _ = from_json({f"k{number}": number for number in range(6)}, 1)
     with pytest.raises(Refused, match="more than 5 times"):
         coverage.decide_write(None, [(("many",), node)], None, 0)

@@ -136,7 +136,7 @@ def test_only_what_rules_name_is_walked():
 
 
 def test_a_write_of_more_places_than_may_be_checked_is_refused(monkeypatch):
-    monkeypatch.setattr("meadowlark.rules.decide.OPERATION_RULES_MAX", 10)
+    monkeypatch.setattr("meadowlark.rules.scope.OPERATION_RULES_MAX", 10)
     rules = {".write": True, "$k": {".validate": "newData.isNumber()"}}
     assert writes(rules, {"": {str(number): number for number in range(10)}})
     with pytest.raises(Refused, match="more than 10 times"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meadowlark.rules.compile import NO_QUERY
+from meadowlark.rules.scope import NO_QUERY
 
 _ORDERS = {".key": "orderByKey", ".value": "orderByValue", ".priority": "orderByPriority"}
 

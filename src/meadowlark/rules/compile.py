@@ -1,12 +1,12 @@
 """A checked rule as one Python closure: `rule(scope)` is True or False, or raises Failed.
 
-Each part becomes a closure over those of its inner parts, with what is known beforehand worked out: comparisons with a
-constant compare with it, members have their function, and a chain like `newData.parent().child('a')` is a path known but for
-its first keys. A snapshot is never an object: it is a view and a path, and only a question about it (`val()`, `exists()`) looks
-into the tree.
+Each part becomes a closure over those of its inner parts. A chain like `newData.parent().child('a')` is a path known but for its
+first keys: a snapshot is never an object but a view and a path, and only a question about it (`val()`, `exists()`) looks into the
+tree.
 Nothing is kept from one evaluation to the next, and nothing loops, so an evaluation takes as many steps as the rule has parts.
 
-`watch` is told of every part and its value, for explaining; without it nothing is paid for that.
+Decisions run generated functions (generate.py), which come here for the parts that they do not know; explanations and coverage
+run closures, since `watch` is told of every part and its value.
 Recursion is bounded, since parts nest EXPRESSION_DEPTH_MAX levels at most. Source: docs/rules.md "Evaluation".
 """
 
@@ -15,92 +15,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from meadowlark.limits import EVALUATION_CHARACTERS_MAX
 from meadowlark.rules import values
-from meadowlark.rules.members import QUERY
 from meadowlark.rules.pattern import Pattern
+from meadowlark.rules.scope import Scope
 from meadowlark.rules.syntax import Call, Chain, List, Literal, Member, Part, Regex, Ternary, Unary, Variable
 from meadowlark.rules.values import Failed, Value
-from meadowlark.rules.views import Before, View, Write, after_writes, value_at
-from meadowlark.tree import Node, Path, find
-
-NO_QUERY: dict[str, Any] = {name: False if name.startswith("orderBy") else None for name in QUERY} | {
-    "orderByKey": True,
-    "orderByChild": None,
-}
-"""`query` where nothing is asked for, or no order."""
-
-
-class Scope:
-    """What rules see of one operation. `path`: of the place whose rule is evaluated, or below it; views start at the root.
-
-    `before` and `after` are made when a rule first looks at them: many only look at who asks, or at what is written.
-    """
-
-    __slots__ = ("after", "auth", "before", "characters", "here", "now", "path", "query", "root", "rules_left", "writes")
-
-    before: View
-    after: View
-
-    def __init__(
-        self, auth: dict[str, Any] | None, now: int, root: Node | None, writes: list[Write], path: Path, rules_left: int
-    ) -> None:
-        self.auth = auth
-        self.now = now
-        self.root = root
-        self.writes = writes
-        self.path = path
-        self.here: Node | None = None
-        """For rules that are compiled to look there: what will stand at their place."""
-        self.query = NO_QUERY
-        self.characters = EVALUATION_CHARACTERS_MAX
-        """Left to this evaluation."""
-        self.rules_left = rules_left
-        """Evaluations left to this operation."""
-
-    def __getattr__(self, name: str) -> View:
-        """Called for a slot that is empty."""
-        view: View
-        if name == "before":
-            self.before = view = Before(self.root)
-        elif name == "after":
-            self.after = view = after_writes(self.root, self.writes) if self.writes else self.before
-        else:
-            raise AttributeError(name)
-        return view
-
+from meadowlark.rules.views import View
+from meadowlark.tree import Path
 
 Closure = Callable[[Scope], Any]
 Watch = Callable[[Scope, Part, Value], None]
 
 
-def compile_rule(
-    rule: Part, captures: dict[str, int], depth: int, watch: Watch | None = None, *, from_here: bool = False
-) -> Closure:
-    """rule: checked. captures: by name, which key of the path each is. depth: of the place where the rule stands.
-
-    from_here: whoever runs it sets `scope.here`, and `newData` is looked for there instead of from the root.
-    """
-    return _Compiler(captures, depth, watch, from_here).value(rule)
+def compile_rule(rule: Part, captures: dict[str, int], depth: int, watch: Watch | None = None) -> Closure:
+    """rule: checked, or a part of it. captures: by name, which key of the path each is. depth: of the place where it stands."""
+    return _Compiler(captures, depth, watch).value(rule)
 
 
 class _Place(NamedTuple):
-    """A snapshot. `is_after` None: `picks` says which. Where `path` is None, it is the first `start` keys and `keys`.
-
-    `is_here`: it is `keys` below `scope.here`, too.
-    """
+    """A snapshot. `is_after` None: `picks` says which. Where `path` is None, it is the first `start` keys and `keys`."""
 
     is_after: bool | None
     start: int = 0
     keys: Path = ()
     path: Closure | None = None
     picks: Closure | None = None
-    is_here: bool = False
 
 
 class _Compiler:
-    def __init__(self, captures: dict[str, int], depth: int, watch: Watch | None, from_here: bool) -> None:
-        self._from_here = from_here
+    def __init__(self, captures: dict[str, int], depth: int, watch: Watch | None) -> None:
         self._captures = captures
         self._depth = depth
         self._watch = watch
@@ -138,13 +81,8 @@ class _Compiler:
             return _logic(part.operators[0] == "&&", [self.value(operand) for operand in part.operands])
         if len(part.operands) > 2:
             return self._fold(part)
-        one, other = part.operands
-        sign = part.operators[0]
-        if sign in ("==", "===", "!=", "!=="):
-            for constant, operand in ((other, one), (one, other)):
-                if isinstance(constant, Literal):
-                    return _equality_with(self.value(operand), constant.value, equal=sign[0] == "=")
-        left, right, combine = self.value(one), self.value(other), _COMBINES[sign]
+        left, right = [self.value(operand) for operand in part.operands]
+        combine = _COMBINES[part.operators[0]]
         return lambda scope: combine(left(scope), right(scope), scope)
 
     def _fold(self, part: Chain) -> Closure:
@@ -180,14 +118,9 @@ class _Compiler:
         return lambda scope: member(owner(scope), name)
 
     def _length(self, part: Member) -> Closure:
-        """The one property that strings have. Of null it is null, as any member is."""
+        """The one property that strings have."""
         owner = self.value(part.owner)
-
-        def length(scope: Scope) -> Value:
-            value = owner(scope)
-            return None if value is None else values.length(values.text(value), scope)
-
-        return length
+        return lambda scope: length_of(owner(scope), scope)
 
     def _call(self, part: Call) -> Closure:
         callee = part.callee
@@ -206,7 +139,8 @@ class _Compiler:
             regex = part.arguments[0]
             assert isinstance(regex, Regex)
             assert isinstance(regex.pattern, Pattern)
-            return _matches(receiver, regex.pattern)
+            pattern = regex.pattern
+            return lambda scope: matches(pattern, receiver(scope), scope)
         return _string_call(name, receiver, [self.value(argument) for argument in part.arguments])
 
     # Snapshots
@@ -224,37 +158,11 @@ class _Compiler:
         if name == "hasChildren":
             return lambda scope: found(scope) is values.MAP
         kinds: tuple[type, ...] = {"isNumber": (int, float), "isString": (str,), "isBoolean": (bool,)}[name]
-        if place.is_here and not place.keys:
-            # A leaf without a priority is itself.
-            return lambda scope: type(scope.here) in kinds or type(found(scope)) in kinds
         return lambda scope: type(found(scope)) in kinds
 
     def _has_all(self, place: _Place, parts: list[Part]) -> Closure:
         """Whether there is something at every one of the names that `parts` give, below a place."""
         view, path, keys_of = _view_of(place), _path_of(place), values.keys_of
-        texts = [part.value for part in parts if isinstance(part, Literal) and isinstance(part.value, str)]
-        if len(texts) == len(parts) and all(len(text) <= values.SHORT for text in texts):
-            known = [keys_of(text, _SPENDS_NOTHING) for text in texts]
-            if place.is_here:
-                from_here = [place.keys + keys for keys in known]
-
-                def has_all_here(scope: Scope) -> bool:
-                    here = scope.here
-                    for keys in from_here:  # noqa: SIM110  # As below.
-                        if find(here, keys) is None:
-                            return False
-                    return True
-
-                return has_all_here
-
-            def has_all_known(scope: Scope) -> bool:
-                find, start = view(scope).value, path(scope)
-                for keys in known:  # noqa: SIM110  # A generator would cost as much as the questions.
-                    if find(start + keys) is None:
-                        return False
-                return True
-
-            return has_all_known
         names = [self.value(part) for part in parts]
 
         def has_all(scope: Scope) -> bool:
@@ -269,8 +177,7 @@ class _Compiler:
         if isinstance(part, Ternary):
             return self._picked(part)
         if isinstance(part, Variable):
-            is_after = part.name == "newData"
-            return _Place(is_after, 0 if part.name == "root" else self._depth, is_here=is_after and self._from_here)
+            return _Place(part.name == "newData", 0 if part.name == "root" else self._depth)
         assert isinstance(part, Call)
         assert isinstance(part.callee, Member)
         place = self._place(part.callee.owner)
@@ -278,9 +185,9 @@ class _Compiler:
             return _parent(place)
         name = part.arguments[0]
         if isinstance(name, Literal) and isinstance(name.value, str) and place.path is None and len(name.value) <= values.SHORT:
-            return place._replace(keys=place.keys + values.keys_of(name.value, _SPENDS_NOTHING))
+            return place._replace(keys=place.keys + values.keys_of(name.value, SPENDS_NOTHING))
         start, key, keys_of = _path_of(place), self.value(name), values.keys_of
-        return place._replace(path=lambda scope: start(scope) + keys_of(key(scope), scope), is_here=False)
+        return place._replace(path=lambda scope: start(scope) + keys_of(key(scope), scope))
 
     def _picked(self, part: Ternary) -> _Place:
         condition, yes, no = self.value(part.condition), self._place(part.yes), self._place(part.no)
@@ -298,10 +205,6 @@ def _auth(scope: Scope) -> Value:
 
 def _now(scope: Scope) -> Value:
     return scope.now
-
-
-def _value_here(scope: Scope) -> Value:
-    return value_at(scope.here)
 
 
 def _before(scope: Scope) -> View:
@@ -340,34 +243,16 @@ def _path_of(place: _Place) -> Callable[[Scope], Path]:
 
 
 def _found(place: _Place) -> Closure:
-    """The value at a place: the commonest question, so each kind of place has its shortest way."""
-    path = place.path
-    start, keys = place.start, place.keys
-    if place.is_here:
-        if not keys:
-            return _value_here
-        return lambda scope: value_at(find(scope.here, keys))
-    if place.is_after is None:
-        view, path = _view_of(place), _path_of(place)
-        return lambda scope: view(scope).value(path(scope))
-    if place.is_after:
-        if path is not None:
-            return lambda scope: scope.after.value(path(scope))
-        if not keys:
-            return lambda scope: scope.after.value(scope.path[:start])
-        return lambda scope: scope.after.value(scope.path[:start] + keys)
-    if path is not None:
-        return lambda scope: scope.before.value(path(scope))
-    if not keys:
-        return lambda scope: scope.before.value(scope.path[:start])
-    return lambda scope: scope.before.value(scope.path[:start] + keys)
+    """The value at a place."""
+    view, path = _view_of(place), _path_of(place)
+    return lambda scope: view(scope).value(path(scope))
 
 
 def _parent(place: _Place) -> _Place:
     if place.path is None and place.keys:
         return place._replace(keys=place.keys[:-1])
     if place.path is None and place.start:
-        return place._replace(start=place.start - 1, is_here=False)
+        return place._replace(start=place.start - 1)
     path = _path_of(place)
 
     def parent(scope: Scope) -> Path:
@@ -376,14 +261,14 @@ def _parent(place: _Place) -> _Place:
             raise Failed("the root has no parent")
         return lower[:-1]
 
-    return place._replace(path=parent, is_here=False)
+    return place._replace(path=parent)
 
 
 class _SpendsNothing:
     characters = 0
 
 
-_SPENDS_NOTHING = _SpendsNothing()
+SPENDS_NOTHING = _SpendsNothing()
 """For short texts, which cost nothing."""
 
 
@@ -401,22 +286,6 @@ def _logic(is_and: bool, operands: list[Closure]) -> Closure:
         return is_and
 
     return logic
-
-
-def _equality_with(operand: Closure, constant: float | str | bool | None, *, equal: bool) -> Closure:
-    if constant is None or isinstance(constant, bool):
-        if equal:
-            return lambda scope: operand(scope) is constant
-        return lambda scope: operand(scope) is not constant
-    if isinstance(constant, str):
-        # Nothing else is equal to a string, in Python too.
-        if equal:
-            return lambda scope: bool(operand(scope) == constant)
-        return lambda scope: bool(operand(scope) != constant)
-    same = values.same
-    if equal:
-        return lambda scope: same(operand(scope), constant, scope)
-    return lambda scope: not same(operand(scope), constant, scope)
 
 
 _compare, _number = values.compare, values.number
@@ -439,18 +308,27 @@ _COMBINES: dict[str, Callable[[Value, Value, Scope], Value]] = {
 """What each operator makes of two values."""
 
 
-def _matches(receiver: Closure, pattern: Pattern) -> Closure:
-    is_in, weight = pattern.is_in, pattern.weight
-
-    def matches(scope: Scope) -> bool:
-        text = values.text(receiver(scope))
-        values.spend(scope, len(text) * weight)
-        return is_in(text)
-
-    return matches
+def length_of(value: Value, scope: Scope) -> Value:
+    """Of null it is null, as any member is."""
+    return None if value is None else values.length(values.text(value), scope)
 
 
-_STRING_CALLS: dict[str, Callable[..., Value]] = {
+def matches(pattern: Pattern, value: Value, scope: Scope) -> bool:
+    text = values.text(value)
+    values.spend(scope, len(text) * pattern.weight)
+    return pattern.is_in(text)
+
+
+def call_string(perform: Callable[..., Value], scope: Scope, value: Value, *arguments: Value) -> Value:
+    """What a method of strings gives; `perform` is one of STRING_CALLS."""
+    text = values.text(value)
+    taken = [values.text(argument) for argument in arguments]
+    if len(text) > values.SHORT:
+        values.spend(scope, len(text))
+    return perform(text, *taken)
+
+
+STRING_CALLS: dict[str, Callable[..., Value]] = {
     "contains": lambda value, part: part in value,
     "beginsWith": str.startswith,
     "endsWith": str.endswith,
@@ -463,16 +341,8 @@ def _string_call(name: str, receiver: Closure, arguments: list[Closure]) -> Clos
     if name == "replace":
         old, new = arguments
         return lambda scope: values.replace(values.text(receiver(scope)), values.text(old(scope)), values.text(new(scope)), scope)
-    perform = _STRING_CALLS[name]
-
-    def call(scope: Scope) -> Value:
-        value = values.text(receiver(scope))
-        taken = [values.text(argument(scope)) for argument in arguments]
-        if len(value) > values.SHORT:
-            values.spend(scope, len(value))
-        return perform(value, *taken)
-
-    return call
+    perform = STRING_CALLS[name]
+    return lambda scope: call_string(perform, scope, receiver(scope), *[argument(scope) for argument in arguments])
 
 
 _COMPILES: dict[type[Part], Callable[[_Compiler, Any], Closure]] = {

@@ -13,10 +13,11 @@ from functools import partial
 from typing import Any
 
 from meadowlark.limits import OPERATION_RULES_MAX
-from meadowlark.rules.compile import Closure, Scope
+from meadowlark.rules.compile import Closure
 from meadowlark.rules.decide import Deciding, Reading, Writing
 from meadowlark.rules.explain import Explanation, shown
 from meadowlark.rules.ruleset import Rule, RuleSet
+from meadowlark.rules.scope import Scope
 from meadowlark.rules.syntax import Call, Member, Part, Variable
 from meadowlark.rules.values import Failed, Value
 from meadowlark.rules.views import Write
@@ -134,19 +135,19 @@ class _CountedWriting(Writing):
     def holds(self, rule: Rule) -> bool:
         return _counted(self, rule, self.coverage.counts[rule])
 
-    def holds_here(self, rule: Rule, node: Node) -> bool:
+    def holds_here(self, rule: Rule, node: Node | None) -> bool:
         return self.holds(rule)
 
 
 def _counted(deciding: Deciding, rule: Rule, count: Count) -> bool:
-    if rule.constant is not None or OPERATION_RULES_MAX - deciding.scope.rules_left >= WATCHED_MAX:
+    if rule.constant is not None or OPERATION_RULES_MAX - deciding.rules_left >= WATCHED_MAX:
         outcome = Deciding.holds(deciding, rule)
     else:
         if count.watching is None:
             count.watching = rule.watched(partial(_see, count.seen))
         deciding.begin()
         try:
-            outcome = count.watching(deciding.scope) is True
+            outcome = count.watching(deciding) is True
         except Failed:
             outcome = False
             count.failed += 1

@@ -14,10 +14,8 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import Any
 
-from meadowlark.errors import Code, Refused
-from meadowlark.limits import EVALUATION_CHARACTERS_MAX, OPERATION_RULES_MAX
-from meadowlark.rules.compile import Scope
 from meadowlark.rules.ruleset import Level, Rule, RuleSet
+from meadowlark.rules.scope import Scope
 from meadowlark.rules.values import Failed
 from meadowlark.rules.views import AfterUpdate, Branch, Write
 from meadowlark.tree import PRIORITY, Node, Path, children, find_child, is_map
@@ -57,13 +55,13 @@ def validate_ahead(rules: RuleSet, auth: dict[str, Any] | None, path: Path, node
     Yields now and then, so that others are served meanwhile; `node` must not change. Raises Refused as `may_write` does.
     """
     level = rules.find_level(path)
-    deciding = Deciding(Scope(auth, 0, None, [], path, OPERATION_RULES_MAX))
+    deciding = Deciding(auth, 0, None, [], path)
     waiting = [(level, path, node)] if level is not None else []
     steps = 0
     while waiting:
         level, path, node = waiting.pop()
         if level.validate is not None and level.validate.is_local:
-            deciding.scope.path = path
+            deciding.path = path
             if not deciding.holds_here(level.validate, node):
                 return False
         if not level.validates_below or not is_map(node):
@@ -75,7 +73,7 @@ def validate_ahead(rules: RuleSet, auth: dict[str, Any] | None, path: Path, node
             if below.validates_below and is_map(child):
                 waiting.append((below, (*path, key), child))
             elif below.validate is not None and below.validate.is_local:
-                deciding.scope.path = (*path, key)
+                deciding.path = (*path, key)
                 if not deciding.holds_here(below.validate, child):
                     return False
             steps += 1
@@ -84,49 +82,31 @@ def validate_ahead(rules: RuleSet, auth: dict[str, Any] | None, path: Path, node
     return True
 
 
-class Deciding:
-    """One operation being decided. A subclass that explains overrides `holds`, which is asked about each rule once."""
+class Deciding(Scope):
+    """One operation being decided, which is what its rules see. A subclass that explains overrides `holds` and `holds_here`,
+    which are asked about each rule once."""
 
-    __slots__ = ("scope",)
-
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
+    __slots__ = ()
 
     def holds(self, rule: Rule) -> bool:
-        """Whether `rule` is true at the scope's path."""
+        """Whether `rule` is true at `path`."""
         if rule.constant is not None:
             return rule.constant
-        scope = self.scope
-        scope.rules_left -= 1
-        if scope.rules_left < 0:
-            raise too_many()
-        scope.characters = EVALUATION_CHARACTERS_MAX
+        self.begin()
         try:
-            return rule.run(scope) is True
+            return rule.run(self.auth, self.path, None, self) is True
         except Failed:
             return False
 
-    def holds_here(self, rule: Rule, node: Node) -> bool:
-        """Whether `rule` is true at the scope's path, where `node` will stand."""
+    def holds_here(self, rule: Rule, node: Node | None) -> bool:
+        """Whether `rule` is true at `path`, where `node` will stand."""
         if rule.constant is not None:
             return rule.constant
-        scope = self.scope
-        scope.rules_left -= 1
-        if scope.rules_left < 0:
-            raise too_many()
-        scope.characters = EVALUATION_CHARACTERS_MAX
-        scope.here = node
+        self.begin()
         try:
-            return rule.run_here(scope) is True
+            return rule.run_here(self.auth, self.path, node, self) is True
         except Failed:
             return False
-
-    def begin(self) -> None:
-        """As `holds` begins, for whoever runs a rule itself. Raises Refused."""
-        self.scope.rules_left -= 1
-        if self.scope.rules_left < 0:
-            raise too_many()
-        self.scope.characters = EVALUATION_CHARACTERS_MAX
 
 
 class Reading(Deciding):
@@ -135,73 +115,62 @@ class Reading(Deciding):
     def __init__(
         self, auth: dict[str, Any] | None, path: Path, root: Node | None, now: int, query: Mapping[str, Any] | None = None
     ) -> None:
-        super().__init__(Scope(auth, now, root, [], _bare(path), OPERATION_RULES_MAX))
+        super().__init__(auth, now, root, [], _bare(path))
         if query is not None:
-            self.scope.query = dict(query)
+            self.query = dict(query)
 
     def decide(self, rules: RuleSet) -> bool:
-        level: Level | None = rules.root
-        for key in (*self.scope.path, None):
-            assert level is not None
-            if level.read is not None and self.holds(level.read):
+        level, _ = rules.reach(self.path)
+        for rule in level.reads:  # noqa: SIM110  # A generator would cost as much as the rules.
+            if self.holds(rule):
                 return True
-            level = level.find(key) if key is not None else None
-            if level is None:
-                break
         return False
 
 
 class Writing(Deciding):
-    __slots__ = ("_writes", "is_validated", "refused_at")
+    __slots__ = ("is_validated", "refused_at")
 
     def __init__(self, auth: dict[str, Any] | None, writes: list[Write], root: Node | None, now: int) -> None:
-        path = _bare(writes[0][0]) if len(writes) == 1 else ()
-        super().__init__(Scope(auth, now, root, writes, path, OPERATION_RULES_MAX))
-        self._writes = writes
+        super().__init__(auth, now, root, writes, _bare(writes[0][0]) if len(writes) == 1 else ())
         self.is_validated = False
         """Whether local rules at and below what is written have been asked already."""
         self.refused_at: Path | None = None
         """The place at which a refusal was decided."""
 
     def decide(self, rules: RuleSet) -> bool:
-        if not self._writes:
+        writes = self.writes
+        if len(writes) == 1:
+            return self._set(rules)
+        if not writes:
             return True  # Nothing is asked for.
-        if len(self._writes) > 1:
-            after = self.scope.after
-            assert isinstance(after, AfterUpdate)
-            return self._update(after.top, rules.root, (), granted=False)
-        path, node = self._writes[0]
-        if path and path[-1] == PRIORITY:
-            node = None  # What stands there is not written: its children are as they were.
-        return self._set(rules.root, self.scope.path, node)
+        after = self.after
+        assert isinstance(after, AfterUpdate)
+        return self._update(after.top, rules.root, (), granted=False)
 
-    def _set(self, root: Level, path: Path, node: Node | None) -> bool:
-        """One place. The scope stands at its path all along, since a rule on the way looks at no more than its own keys."""
-        granted = False
-        validates: list[Rule] = []
-        level: Level | None = root
-        for key in path:
-            assert level is not None
-            if not granted and level.write is not None:
-                granted = self.holds(level.write)
-            if level.validate is not None:
-                validates.append(level.validate)
-            child = level.children.get(key)
-            level = level.capture if child is None else child
-            if level is None:
+    def _set(self, rules: RuleSet) -> bool:
+        """One place. `path` is its path all along, since a rule on the way looks at no more than its own keys."""
+        where, node = self.writes[0]
+        path = self.path
+        level, is_there = rules.reach(path)
+        # A priority leaves what stands there as it is.
+        is_priority = len(path) < len(where)
+        for rule in level.writes:
+            if self.holds_here(rule, node) if rule is level.write and is_there and not is_priority else self.holds(rule):
                 break
-        if not granted and (level is None or level.write is None or not self.holds(level.write)):
+        else:
             return self._refuse(path)
-        for rule in validates:
+        gives = node is not None and not is_priority
+        for above in level.validates if is_there else (*level.validates, level.validate):
             # Above something that is written, something stands.
-            depth = len(rule.path)
-            if (node is not None or self.scope.after.value(path[:depth]) is not None) and not self.holds(rule):
-                return self._refuse(path[:depth])
-        if level is None:
+            if above is not None:
+                depth = len(above.path)
+                if (gives or self.after.value(path[:depth]) is not None) and not self.holds(above):
+                    return self._refuse(path[:depth])
+        if not is_there:
             return True
-        if node is not None:
+        if gives:
             return self._valid(level, path, node)
-        if level.validate is not None and self.scope.after.value(path) is not None and not self.holds(level.validate):
+        if level.validate is not None and self.after.value(path) is not None and not self.holds(level.validate):
             return self._refuse(path)
         return True
 
@@ -224,7 +193,7 @@ class Writing(Deciding):
 
     def _valid(self, level: Level, path: Path, node: Node) -> bool:
         if level.validate is not None and not (self.is_validated and level.validate.is_local):
-            self.scope.path = path
+            self.path = path
             if not self.holds_here(level.validate, node):
                 return self._refuse(path)
         return not level.validates_below or self._below(level, path, node)
@@ -233,12 +202,12 @@ class Writing(Deciding):
         """All that is written at `branch` or below. Rules above several writes are asked once."""
         if level is None:
             return granted or self._refuse(path)
-        self.scope.path = path
+        self.path = path
         if not granted and level.write is not None:
             granted = self.holds(level.write)
         is_known = self.is_validated and branch.is_written and branch.node is not None
         validate = None if level.validate is None or (is_known and level.validate.is_local) else level.validate
-        if validate is not None and self.scope.after.value(path) is not None and not self.holds(validate):
+        if validate is not None and self.after.value(path) is not None and not self.holds(validate):
             return self._refuse(path)
         if not granted and (branch.is_written or branch.writes_priority):
             return self._refuse(path)
@@ -249,10 +218,6 @@ class Writing(Deciding):
     def _refuse(self, path: Path) -> bool:
         self.refused_at = path
         return False
-
-
-def too_many() -> Refused:
-    return Refused(Code.TOO_BIG, f"rules would be evaluated more than {OPERATION_RULES_MAX} times for this operation")
 
 
 def _bare(path: Path) -> Path:

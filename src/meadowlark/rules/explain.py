@@ -14,9 +14,9 @@ from typing import Any
 
 from meadowlark.errors import Refused
 from meadowlark.limits import EVALUATION_CHARACTERS_MAX
-from meadowlark.rules.compile import Scope
 from meadowlark.rules.decide import Deciding, Reading, Writing
 from meadowlark.rules.ruleset import Rule, RuleSet
+from meadowlark.rules.scope import Scope
 from meadowlark.rules.syntax import Call, Member, Part, Variable
 from meadowlark.rules.values import MAP, Failed, Value
 from meadowlark.rules.views import Write
@@ -117,7 +117,7 @@ class _WatchedWriting(Writing):
     def holds(self, rule: Rule) -> bool:
         return _watched(self, rule, self.steps)
 
-    def holds_here(self, rule: Rule, node: Node) -> bool:
+    def holds_here(self, rule: Rule, node: Node | None) -> bool:
         return self.holds(rule)
 
 
@@ -149,8 +149,7 @@ def explain_write(rules: RuleSet, auth: dict[str, Any] | None, writes: list[Writ
 
 
 def _watched(deciding: Deciding, rule: Rule, steps: list[Step]) -> bool:
-    scope = deciding.scope
-    step = Step(rule, scope.path[: len(rule.path)])
+    step = Step(rule, deciding.path[: len(rule.path)])
     if len(steps) >= STEPS_MAX:
         # Watching costs a compilation. What is false here may be what decides.
         step.outcome = Deciding.holds(deciding, rule)
@@ -166,9 +165,9 @@ def _watched(deciding: Deciding, rule: Rule, steps: list[Step]) -> bool:
         if isinstance(part, Variable | Member | Call):
             step.seen.append((rule.text[part.start : part.end], value))
 
-    scope.characters = EVALUATION_CHARACTERS_MAX
+    deciding.characters = EVALUATION_CHARACTERS_MAX
     try:
-        step.outcome = rule.watched(watch)(scope) is True
+        step.outcome = rule.watched(watch)(deciding) is True
     except Failed as failed:
         step.failure = str(failed)
     return step.outcome

@@ -15,6 +15,7 @@ from meadowlark.rules import syntax
 from meadowlark.rules.compile import Closure, Watch, compile_rule
 from meadowlark.rules.document import Array, Object, Scalar, Text, Value, parse_document, plain
 from meadowlark.rules.faults import Fault, RulesInvalid, Source
+from meadowlark.rules.generate import Run, generate_rule
 from meadowlark.rules.lexer import SyntaxFault
 from meadowlark.rules.types import check_types
 from meadowlark.rules.values import SHORT
@@ -44,9 +45,13 @@ class Rule:
         self.line, self.column = place
         """Of the rule's value in the file."""
         self.constant: bool | None = expression.value is True if isinstance(expression, syntax.Literal) else None
-        self.run: Closure = compile_rule(expression, captures, len(path))
-        self.run_here: Closure = compile_rule(expression, captures, len(path), from_here=True) if kind == "validate" else self.run
-        """The same where what will stand at its place is at hand, as `scope.here`."""
+        self.run: Run = generate_rule(expression, captures, len(path))
+        self.run_here: Run = self.run
+        """The same where what will stand at its place is at hand."""
+        if kind != "read" and any(
+            isinstance(part, syntax.Variable) and part.name == "newData" for part in syntax.all_parts(expression)
+        ):
+            self.run_here = generate_rule(expression, captures, len(path), from_here=True)
         self.is_local = kind == "validate" and is_local(expression)
         """Whether its answer hangs on nothing but who asks, the keys of the place, and what will stand there and below."""
 
@@ -66,10 +71,13 @@ class Level:
         "looks_around_below",
         "path",
         "read",
+        "reads",
         "validate",
+        "validates",
         "validates_below",
         "volatile",
         "write",
+        "writes",
     )
 
     def __init__(self, path: Path) -> None:
@@ -79,6 +87,12 @@ class Level:
         self.read: Rule | None = None
         self.write: Rule | None = None
         self.validate: Rule | None = None
+        self.reads: tuple[Rule, ...] = ()
+        """Every `.read` on the way from the root to here, in this order, its own included."""
+        self.writes: tuple[Rule, ...] = ()
+        """The same of `.write`."""
+        self.validates: tuple[Rule, ...] = ()
+        """Every `.validate` above this place."""
         self.validates_below = False
         """Whether any place below has a `.validate`, so that written data must be walked."""
         self.looks_around_below = False
@@ -98,6 +112,15 @@ class Level:
         """The places one step down."""
         return [*self.children.values(), *([self.capture] if self.capture is not None else [])]
 
+    def link(self, upper: Level | None) -> None:
+        """What is met on the way here is that of the place above and its own, which is known now."""
+        self.reads = (upper.reads if upper is not None else ()) + ((self.read,) if self.read is not None else ())
+        self.writes = (upper.writes if upper is not None else ()) + ((self.write,) if self.write is not None else ())
+        if upper is not None:
+            self.validates = upper.validates + ((upper.validate,) if upper.validate is not None else ())
+        for lower in self.below():
+            lower.link(self)
+
     def rules(self) -> list[Rule]:
         return [rule for rule in (self.read, self.write, self.validate) if rule is not None]
 
@@ -115,6 +138,7 @@ class RuleSet:
         self.reads_depend = any(level.read is not None and _depends(level.read) for level in levels)
         """Whether any `.read` may change its answer while neither rules nor identities change."""
         self.has_volatile = any(level.volatile for level in levels)
+        root.link(None)
 
     def to_json(self) -> Any:
         """The file as plain JSON, without comments."""
@@ -128,18 +152,22 @@ class RuleSet:
             level = level.find(key)
         return level
 
+    def reach(self, path: Path) -> tuple[Level, bool]:
+        """The last place that rules have on the way to `path`, and whether that is all the way."""
+        level = self.root
+        for key in path:
+            child = level.children.get(key) or level.capture
+            if child is None:
+                return level, False
+            level = child
+        return level, True
+
     def could_write(self, path: Path) -> bool:
         """Whether any rule on the way to `path` might ever grant writing there."""
-        level: Level | None = self.root
-        for key in path:
-            assert level is not None
-            if level.write is not None and level.write.constant is not False:
+        for rule in self.reach(path)[0].writes:  # noqa: SIM110  # Asked for each write.
+            if rule.constant is not False:
                 return True
-            child = level.children.get(key)
-            level = level.capture if child is None else child
-            if level is None:
-                return False
-        return level is not None and level.write is not None and level.write.constant is not False
+        return False
 
     def is_indexed(self, path: Path, order: str) -> bool:
         """Whether `.indexOn` at `path` has `order`: a child's path or `.value`; `.key` and `.priority` need none."""

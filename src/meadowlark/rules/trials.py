@@ -12,10 +12,10 @@ from typing import Any, Literal
 import msgspec
 
 from meadowlark.errors import Refused
-from meadowlark.rules.compile import NO_QUERY
 from meadowlark.rules.coverage import Coverage
 from meadowlark.rules.explain import Explanation, explain_read, explain_write
 from meadowlark.rules.ruleset import RuleSet
+from meadowlark.rules.scope import NO_QUERY
 from meadowlark.tree import Node, Path, find, from_json, parse_path, resolve
 
 NOW = 1_700_000_000_000

@@ -16,7 +16,7 @@ from typing import Protocol
 from meadowlark.rules.values import MAP, Value
 from meadowlark.tree import PRIORITY, Node, Path, child_count, find, find_child, is_map, priority_of, value_of
 
-_BARE = frozenset([type(None), bool, int, float, str])
+BARE = frozenset([type(None), bool, int, float, str])
 
 Priority = int | float | str | None
 Write = tuple[Path, Node | None]
@@ -214,6 +214,6 @@ def after_writes(root: Node | None, writes: list[Write]) -> After | AfterPriorit
 
 def value_at(node: Node | None) -> Value:
     """What rules see of a node: itself if it is a bare leaf, MAP if it has children."""
-    if type(node) in _BARE:
+    if type(node) in BARE:
         return node  # Most of what rules look at; the rest is for the tree to tell.
     return MAP if is_map(node) else value_of(node)
