@@ -162,6 +162,9 @@ export class Connection {
     socket.onmessage = (event) => {
       if (this.socket === socket) this.heard(String(event.data), token);
     };
+    socket.onvalue = (path, json) => {
+      if (this.socket === socket) this.heardValue(path, json);
+    };
     socket.onclose = () => this.over(socket);
     socket.onerror = () => this.over(socket);
   }
@@ -207,6 +210,19 @@ export class Connection {
     } else if (message.t === 'c') {
       this.control(message.d, token);
     }
+  }
+
+  private heardValue(p: string, json: string): void {
+    this.heardAt = Date.now();
+    this.isAsked = false;
+    let d: Json = null;
+    try {
+      if (json) d = JSON.parse(json);
+    } catch {
+      return;
+    }
+    this.core.said({ a: 'd', b: { p, d } });
+    this.flushSoon();
   }
 
   private control(message: { t: string; d: Json }, token: string | null): void {
@@ -255,7 +271,7 @@ export class Connection {
     this.socket = null;
     clearTimeout(this.timer);
     clearInterval(this.pulse);
-    socket.onmessage = socket.onclose = socket.onerror = null;
+    socket.onmessage = socket.onvalue = socket.onclose = socket.onerror = null;
     socket.close();
     const wasOpen = this.core.isOpen;
     if (wasOpen) this.core.lost();

@@ -5,3 +5,4 @@ export { find, fromJson, put, toExport, toJson } from './node';
 export { compareKeys } from './order';
 export { Query } from './query';
 export { Window } from './window';
+export { Heard } from './transport';

@@ -3,7 +3,8 @@
  *
  * Of datagrams some are lost, so a value that stays for a while is said once more over the stream, and so is what was last said of all
  * paths before anything else is. In front of it goes a fence that makes the datagrams before it void: one that is late does not undo
- * what the stream said. See docs/protocol.md.
+ * what the stream said. What the server tells in datagrams has a number and a sequence for each path, and an epoch, which changes
+ * where datagrams must not be taken for newer than the stream. See docs/protocol.md.
  */
 
 /** What a connection needs of a WebSocket. */
@@ -13,6 +14,8 @@ export interface Socket {
   onmessage: ((event: any) => unknown) | null;
   onclose: ((event: any) => unknown) | null;
   onerror: ((event: any) => unknown) | null;
+  /** Called with the path of a volatile value and its JSON, empty where nothing stands any more. */
+  onvalue?: ((path: string, json: string) => unknown) | null;
   send(text: string): void;
   close(): void;
 }
@@ -23,6 +26,7 @@ const PATHS_MAX = 1024;
 const PATH_BYTES_MAX = 4096;
 const HEAD_BYTES = 24;
 const GOODBYE_MS = 100;
+const DATAGRAMS_WAITING_MAX = 256;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -50,10 +54,69 @@ export async function findOffer(url: string): Promise<{ url: string; hashes: str
   return typeof offer?.url === 'string' ? offer : null;
 }
 
+/** What the server's numbers mean, and what was heard of them. Whatever the bytes, nothing is thrown. */
+export class Heard {
+  private epoch = 0;
+  private known = new Map<number, { path: string; heard: number }>();
+  private data: Uint8Array = new Uint8Array(0);
+  private at = 0;
+
+  constructor(private readonly told: (path: string, json: string) => void) {}
+
+  /** A binary frame of the stream. */
+  agree(payload: Uint8Array): void {
+    this.data = payload;
+    this.at = 1;
+    switch (payload[0]) {
+      case 1: {
+        const heard = this.number() - 1;
+        this.known.set(this.number(), { path: decoder.decode(payload.subarray(this.at)), heard });
+        break;
+      }
+      case 2: this.epoch = this.number(); break;
+      case 3: this.take(); break;
+      case 4: this.known.clear();
+    }
+  }
+
+  receive(datagram: Uint8Array): void {
+    this.data = datagram;
+    this.at = 0;
+    if (this.number() === this.epoch) this.take();
+  }
+
+  private take(): void {
+    while (this.at < this.data.length) {
+      const known = this.known.get(this.number());
+      const sequence = this.number();
+      const end = this.number() + this.at;
+      if (!(end <= this.data.length)) return;
+      const json = this.data.subarray(this.at, end);
+      this.at = end;
+      if (known && sequence > known.heard) {
+        known.heard = sequence;
+        this.told(known.path, decoder.decode(json));
+      }
+    }
+  }
+
+  /** The next number; NaN where there is none, which equals nothing. */
+  private number(): number {
+    for (let value = 0, unit = 1; this.at < this.data.length; unit *= 128) {
+      const digit = this.data[this.at++]!;
+      value += (digit & 127) * unit;
+      if (digit < 128) return value;
+    }
+    return NaN;
+  }
+}
+
 export class TransportSocket implements Socket {
   onmessage: Socket['onmessage'] = null;
   onclose: Socket['onclose'] = null;
   onerror: Socket['onerror'] = null;
+  onvalue: Socket['onvalue'] = null;
+  private readonly heard = new Heard((path, json) => this.onvalue?.(path, json));
   /** What waits is a value for each path, here. */
   readonly bufferedAmount = 0;
   private readonly transport: WebTransport;
@@ -76,7 +139,7 @@ export class TransportSocket implements Socket {
 
   constructor(offer: { url: string; hashes: string[] }, session: string) {
     const serverCertificateHashes = offer.hashes.map((hash) => ({ algorithm: 'sha-256', value: Uint8Array.from(atob(hash), (c) => c.charCodeAt(0)) }));
-    this.transport = new WebTransport(offer.url + session, serverCertificateHashes.length ? { serverCertificateHashes } : {});
+    this.transport = new WebTransport(`${offer.url}&dg=1${session}`, serverCertificateHashes.length ? { serverCertificateHashes } : {});
     this.open().catch(() => this.over());
     this.transport.closed.catch(() => {}).then(() => this.over());
   }
@@ -88,7 +151,10 @@ export class TransportSocket implements Socket {
     const { datagrams } = this.transport as any;
     this.datagrams = (datagrams.writable ?? datagrams.createWritable()).getWriter();
     this.room = datagrams.maxDatagramSize - HEAD_BYTES;
+    // Browsers keep one that is not read yet, and lose the others.
+    datagrams.incomingHighWaterMark = DATAGRAMS_WAITING_MAX;
     this.frame(BINARY, []);
+    void this.listen(datagrams.readable.getReader());
     const reader = readable.getReader();
     let held = new Uint8Array(0);
     for (;;) {
@@ -103,9 +169,18 @@ export class TransportSocket implements Socket {
         const end = start + (isLong ? (held[at + 2]! << 8) | held[at + 3]! : held[at + 1]!);
         if (end > held.length) break;
         if (held[at] === TEXT) this.onmessage?.({ data: decoder.decode(held.subarray(start, end)) });
+        else if (held[at] === BINARY) this.heard.agree(held.subarray(start, end));
         at = end;
       }
       held = held.subarray(at);
+    }
+  }
+
+  private async listen(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+    try {
+      for (let next; !(next = await reader.read()).done; ) this.heard.receive(next.value);
+    } catch {
+      this.over();
     }
   }
 

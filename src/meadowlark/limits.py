@@ -132,7 +132,10 @@ WEBTRANSPORT_HELD_BYTES_MAX = MESSAGE_BYTES_MAX + QUIC_WINDOW_BYTES
 """Held of what comes while a long message is prepared: as much as another, and what was under way."""
 
 DATAGRAM_PATHS_MAX = 1024
-"""Paths of one connection that have numbers."""
+"""Paths of one connection that have numbers, in each direction."""
+
+NUMBERS_MAX = 8192
+"""Paths of one database whose values are told in datagrams; the values of others go on the streams."""
 
 # REST.
 

@@ -41,7 +41,7 @@ def page_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    with Server(tmp_path / "data", arguments=("--webtransport",)) as running:
+    with Server(tmp_path / "data") as running:
         yield running
 
 
@@ -99,6 +99,37 @@ def test_one_page_writes_volatile_values_and_the_other_sees_them(server: Server,
     wait_until(reader, "seen.at(-1) === null")
 
 
+@pytest.mark.parametrize("lost", [0, 40])
+def test_listeners_are_told_in_datagrams_and_what_is_lost_comes_soon(server: Server, open_page: Open, lost: int) -> None:
+    ns = fresh_name("told")
+    writer = open_page(server, ns, only="websocket")
+    readers = [open_page(server, ns, only="webtransport") for _ in range(2)]
+    for reader in readers:
+        reader.evaluate("(lost) => { window.lose = lost; }", lost)
+        listen(reader, "cursors")
+    writer.evaluate(
+        """async () => {
+            for (let x = 1; x <= 60; x++) {
+                setVolatile(at('cursors/anna'), { x, y: 1 });
+                setVolatile(at('cursors/ben'), x);
+                await new Promise((next) => setTimeout(next, 8));
+            }
+        }"""
+    )
+    for reader in readers:
+        wait_until(reader, "seen.at(-1)?.anna?.x === 60 && seen.at(-1).ben === 60")
+        assert reader.evaluate("heardDatagrams") > 10
+        for key in ("anna?.x", "ben"):
+            shown = reader.evaluate(f"seen.map((value) => value?.{key} ?? 0)")
+            assert shown == sorted(shown), "a value went back"
+    writer.evaluate("set(at('cursors/anna'), 'here to stay')")
+    for reader in readers:
+        wait_until(reader, "seen.at(-1)?.anna === 'here to stay'")
+    writer.close()
+    for reader in readers:
+        wait_until(reader, "seen.at(-1)?.anna === 'here to stay' && !seen.at(-1).ben")
+
+
 def test_what_is_acknowledged_comes_after_the_volatile_values_before_it(server: Server, open_page: Open) -> None:
     ns = fresh_name("mixed")
     writer = open_page(server, ns, only="webtransport")
@@ -140,7 +171,7 @@ def test_where_udp_is_blocked_a_websocket_takes_its_place(server: Server, open_p
 
 
 def test_a_server_that_does_not_offer_it_is_spoken_to_over_a_websocket(tmp_path: Path, open_page: Open) -> None:
-    with Server(tmp_path / "data") as server:
+    with Server(tmp_path / "data", arguments=("--no-webtransport",)) as server:
         assert open_page(server, fresh_name("plain")).evaluate("sockets") == ["WebSocket"]
 
 
@@ -150,7 +181,7 @@ def test_who_wants_websockets_only_gets_them(server: Server, open_page: Open) ->
 
 def test_each_database_is_reached_at_its_own_worker(tmp_path: Path, open_page: Open) -> None:
     names = {owner_of(name, 2): name for name in [fresh_name("one") for _ in range(30)]}
-    with Server(tmp_path / "data", workers=2, arguments=("--webtransport",)) as server:
+    with Server(tmp_path / "data", workers=2) as server:
         for name in names.values():
             page = open_page(server, name, only="webtransport")
             assert page.evaluate("sockets") == ["WebTransport"]

@@ -17,11 +17,12 @@ import uvloop
 from qh3.asyncio.client import connect
 from qh3.asyncio.protocol import QuicConnectionProtocol
 from qh3.h3.connection import H3Connection
-from qh3.h3.events import HeadersReceived
+from qh3.h3.events import DatagramReceived, HeadersReceived
 from qh3.quic.configuration import QuicConfiguration
 from qh3.quic.connection import QuicConnection
 from qh3.quic.events import ConnectionTerminated, StreamDataReceived
 
+from meadowlark.server.metrics import Metrics
 from meadowlark.server.quic import Channel, Endpoint, Guest, _Connection, _Settings, _Tokens, make_certificate
 
 WAIT_SECONDS = 30.0
@@ -33,6 +34,8 @@ class Visitor:
     def __init__(self, channel: Channel, path: str, host: str) -> None:
         self.channel, self.path, self.host = channel, path, host
         self.datagrams: list[bytes] = []
+        self.waiting: list[bytes] = []
+        """To be sent in datagrams."""
         self.has_ended = False
 
     def received(self, data: bytes) -> None:
@@ -40,6 +43,9 @@ class Visitor:
 
     def received_datagram(self, datagram: bytes) -> None:
         self.datagrams.append(datagram)
+
+    def next_datagram(self, room: int) -> bytes | None:
+        return self.waiting.pop(0) if self.waiting else None
 
     def heard(self) -> None: ...
 
@@ -59,6 +65,7 @@ class Client(QuicConnectionProtocol):
         self.http = H3Connection(self._quic, enable_webtransport=True)
         self.statuses: list[bytes] = []
         self.heard: dict[int, bytes] = collections.defaultdict(bytes)
+        self.datagrams: list[bytes] = []
         self.opened: set[int] = set()
         self.is_over = False
 
@@ -68,7 +75,9 @@ class Client(QuicConnectionProtocol):
             self.heard[event.stream_id] += event.data
             return
         for one in self.http.handle_event(event):
-            if isinstance(one, HeadersReceived):
+            if isinstance(one, DatagramReceived):
+                self.datagrams.append(one.data)
+            elif isinstance(one, HeadersReceived):
                 self.statuses.append(dict(one.headers)[b":status"])
 
     def ask(self, path: str = "/.wt?ns=demo", method: str = "CONNECT") -> int:
@@ -98,8 +107,8 @@ async def until(check: Callable[[], object]) -> None:
 
 @contextlib.asynccontextmanager
 async def serving(accept: Callable[[Channel, str, str], Guest]) -> AsyncIterator[Endpoint]:
-    endpoint = Endpoint(accept)
-    await endpoint.open(socket.AF_INET, ("127.0.0.1", 0), make_certificate())
+    endpoint = Endpoint(accept, Metrics())
+    endpoint.open(socket.AF_INET, ("127.0.0.1", 0), make_certificate())
     try:
         yield endpoint
     finally:
@@ -139,6 +148,10 @@ def test_a_session_has_a_stream_and_datagrams() -> None:
             client.transmit()
             await until(lambda: visitors[0].datagrams)
             assert visitors[0].datagrams == [b"quick"]
+            visitors[0].waiting = [b"%d" % number * 300 for number in range(10)]
+            visitors[0].channel.send_soon()
+            await until(lambda: len(client.datagrams) == 10)
+            assert client.datagrams == [b"%d" % number * 300 for number in range(10)]
             visitors[0].channel.finish()
             await until(lambda: client.is_over)
             assert not visitors[0].has_ended, "who ends it knows"

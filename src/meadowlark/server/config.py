@@ -65,8 +65,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     tls_certificate: Annotated[str, Meta(description="PEM file with the certificate chain; empty serves without TLS.")] = ""
     tls_key: Annotated[str, Meta(description="PEM file with the key of the certificate.")] = ""
     webtransport: Annotated[
-        bool, Meta(description="Whether to serve WebTransport too: worker number n, counted from 0, on UDP port `port` + n.")
-    ] = False
+        bool,
+        Meta(
+            description="Whether to serve WebTransport too where there is TLS, and in dev: worker number n, counted from 0, "
+            "on UDP port `port` + n."
+        ),
+    ] = True
     public_host: Annotated[
         str, Meta(description="The host:port that clients are told to come back to; empty means the one they asked for.")
     ] = ""
@@ -256,11 +260,6 @@ def _check_together(config: Config) -> None:
     if bool(config.tls_certificate) != bool(config.tls_key):
         missing = "tls_key" if config.tls_certificate else "tls_certificate"
         raise ConfigInvalid(f"{missing} is empty; expected a file, since TLS needs the certificate and its key")
-    if config.webtransport and config.mode == "serve" and not config.tls_certificate:
-        raise ConfigInvalid(
-            "webtransport is true and tls_certificate is empty; expected a certificate, since QUIC is always encrypted, "
-            "and only in dev is there one that browsers are told to accept"
-        )
     for name in ("tls_certificate", "tls_key"):
         file = getattr(config, name)
         if file and not os.access(file, os.R_OK):

@@ -78,6 +78,26 @@ class Connected(enum.IntEnum):
     LONG_POLL = 3
 
 
+class Way(enum.IntEnum):
+    """Directions of packets."""
+
+    RECEIVED = 0
+    SENT = 1
+
+
+class Fate(enum.IntEnum):
+    """What became of volatile values in datagrams."""
+
+    RECEIVED = 0
+    """A client's, carried out."""
+    DROPPED = 1
+    """A client's that was late, doubled, void, of a number that means nothing, or came while the server did not read."""
+    SENT = 2
+    """Told in a datagram."""
+    REPEATED = 3
+    """Told once more on the stream, since the datagram may have been lost."""
+
+
 class Slow(enum.IntEnum):
     """Why a client that does not take what waits for it is closed."""
 
@@ -157,6 +177,13 @@ FAMILIES: tuple[Family, ...] = (
              "nothing taken for too long, or too much for all", "reason", _names(Slow)),
     _counter("volatile_superseded", "volatile values that a slow client was not told of, because later ones took their place"),
     _counter("volatile_dropped", "volatile writes without an answer that were refused"),
+    _gauge("quic_connections", "open QUIC connections"),
+    _counter("quic_packets", "QUIC packets", "way", _names(Way)),
+    _counter("quic_calls", "system calls that moved them: where packets come or go close together, one moves several", "way",
+             _names(Way)),
+    _counter("quic_bytes", "bytes of them", "way", _names(Way)),
+    _counter("datagrams", "datagrams of volatile values", "way", _names(Way)),
+    _counter("datagram_updates", "volatile values in datagrams, by what became of them", "fate", _names(Fate)),
     _counter("slow_operations", "operations and turns slower than `slow_operation_seconds`"),
     _counter("accepted_connections", "connections accepted"),
     _counter("passed_connections", "connections passed on to the worker that owns their database"),

@@ -16,7 +16,7 @@ from itertools import accumulate
 from meadowlark.errors import Code
 from meadowlark.journal import Counters
 from meadowlark.server.build import BUILD, BUILDS
-from meadowlark.server.families import CELL_COUNT, FAMILIES, Connected, Family, Operation, Slow, Transport
+from meadowlark.server.families import CELL_COUNT, FAMILIES, Connected, Family, Fate, Operation, Slow, Transport, Way
 from meadowlark.server.histogram import Histogram
 
 _CODE_INDEX = {code: index for index, code in enumerate(Code)}
@@ -46,6 +46,12 @@ class Metrics:
         self.slow_closes = [0 for _ in Slow]
         self.volatile_superseded = 0
         self.volatile_dropped = 0
+        self.quic_connections = 0
+        self.quic_packets = [0 for _ in Way]
+        self.quic_calls = [0 for _ in Way]
+        self.quic_bytes = [0 for _ in Way]
+        self.datagrams = [0 for _ in Way]
+        self.datagram_updates = [0 for _ in Fate]
         self.slow_operations = 0
         self.accepted_connections = 0
         self.passed_connections = 0

@@ -233,6 +233,16 @@ class Outbox:
         return self._waiting_bytes
 
     @property
+    def is_paused(self) -> bool:
+        """Whether the client takes nothing for now."""
+        return self._paused
+
+    @property
+    def is_held(self) -> bool:
+        """Whether something waits for its turn, so that what is told later must wait behind it."""
+        return bool(self._behind)
+
+    @property
     def held_bytes(self) -> int:
         """Of the worker's `held_bytes`, those for this client."""
         return self._behind_bytes + (self._waiting_bytes if self._paused else 0)

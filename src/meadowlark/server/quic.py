@@ -5,7 +5,7 @@ bidirectional stream, opened by the client, and datagrams. A `Guest` is told wha
 answered 404 or ends the connection: more than one session or stream of one, requests without end, bytes that nobody asked for.
 
 Addresses are validated by a Retry before anything is kept or computed for a client, so what a forged packet can provoke is one
-answer that is smaller than itself. Batches are sent and received with one system call where the kernel can (GSO, GRO).
+answer that is smaller than itself. Batches are sent and received with one system call where the kernel can (udp.py).
 Invariant: once a connection is over, nothing of it refers to anything; no cycle is left behind (workers run without a collector).
 Does not know: what the stream carries (webtransport.py).
 """
@@ -21,14 +21,13 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from qh3.asyncio._transport import create_optimized_datagram_transport
 from qh3.asyncio.protocol import QuicConnectionProtocol
 from qh3.asyncio.server import QuicServer
 from qh3.h3.connection import H3Connection
@@ -52,6 +51,9 @@ from meadowlark.limits import (
     QUIC_WINDOW_BYTES,
 )
 
+from meadowlark.server.metrics import Metrics
+from meadowlark.server.udp import UdpSocket
+
 log = structlog.get_logger()
 
 STREAMS_MAX = 32
@@ -61,11 +63,15 @@ HIGH_WATER_BYTES = 65_536
 LOW_WATER_BYTES = 16_384
 GOODBYE_SECONDS = 1.0
 """For the last bytes to arrive before a connection is closed."""
-RECEIVE_BUFFER_BYTES = 2 * 1024 * 1024
-"""Of the socket: what comes from all clients while the loop is busy."""
+DATAGRAM_BYTES_MAX = 1100
+"""Of what a guest sends in a datagram: QUIC's smallest packet of 1,200 bytes, less the frames around it."""
 CERTIFICATE_DAYS = 13
 """Browsers accept a certificate by its hash if it is valid for at most 14."""
 
+_PACKET_OVERHEAD_BYTES = 40
+_CONNECTION_ID_BYTES = 8
+_SHORT_HEAD_BYTES = 1 + _CONNECTION_ID_BYTES
+_LONG_HEADER = 0x80
 _SEAL_BYTES = 16
 _TOKEN_HEAD_BYTES = 9
 _NO_ERROR = 0x0100
@@ -87,6 +93,9 @@ class Guest(Protocol):
         """Bytes of the stream."""
 
     def received_datagram(self, datagram: bytes) -> None: ...
+
+    def next_datagram(self, room: int) -> bytes | None:
+        """What is to be sent in a datagram of at most `room` bytes now that one can be; None: nothing."""
 
     def heard(self) -> None:
         """The client is there."""
@@ -176,6 +185,11 @@ class Channel:
     def write(self, data: bytes) -> None:
         if self._connection is not None:
             self._connection.write(data)
+
+    def send_soon(self) -> None:
+        """Asks the guest for datagrams at the end of this turn, and again as the network takes them."""
+        if self._connection is not None:
+            self._connection._transmit_soon()
 
     def ask(self) -> None:
         """Asks whether the client is there; the answer is `heard`."""
@@ -280,21 +294,48 @@ class _Connection(QuicConnectionProtocol):
     def transmit(self) -> None:
         if self._transport is None:
             return  # The connection has been taken apart.
-        super().transmit()
+        if self._guest is not None and self._stream is not None:
+            self._take_datagrams(self._guest)
+        try:
+            super().transmit()
+        except Exception:
+            log.debug("quic connection ended", exc_info=True)
+            self._over()
+            return
         if self._is_waiting and self._unsent_bytes() < LOW_WATER_BYTES:
             self._is_waiting = False
             if self._guest is not None:
                 self._guest.resume()
 
+    def _take_datagrams(self, guest: Guest) -> None:
+        """As many as the network takes now, so that those that come later are of what is newest then."""
+        quic, http = self._quic, self._http
+        assert http is not None
+        assert self._session is not None
+        room = 0 if quic._datagrams_pending else max(1, quic._loss.congestion_window - quic._loss.bytes_in_flight)
+        while room > 0 and (datagram := guest.next_datagram(DATAGRAM_BYTES_MAX)) is not None:
+            http.send_datagram(self._session // 4, datagram)
+            room -= len(datagram) + _PACKET_OVERHEAD_BYTES
+
     def datagram_received(self, data: bytes | str, addr: Any) -> None:
+        assert isinstance(data, bytes)
+        self.datagrams_received([data], addr)
+
+    def datagrams_received(self, data: list[bytes], addr: Any) -> None:
+        """What this causes leaves at the end of the turn, with all that others cause for this client."""
         if self._transport is None:
             return
         try:
-            super().datagram_received(data, addr)
+            now = self._loop.time()
+            for packet in data:
+                self._quic.receive_datagram(packet, addr, now=now)
+            self._process_events()
         except Exception:
             # Whatever a client sends must not reach the loop; that we could not read it is for developers.
             log.debug("quic connection ended", exc_info=True)
             self.end(_GENERAL_ERROR, "")
+            return
+        self._transmit_soon()
 
     def _handle_timer(self) -> None:
         if self._transport is None:
@@ -466,11 +507,18 @@ class _Server(QuicServer):
     def use(self, certificate: Certificate) -> None:
         self._configuration = certificate.configuration
 
-    def datagram_received(self, data: bytes | str, addr: Any) -> None:
-        try:
-            super().datagram_received(data, addr)
-        except Exception:
-            log.debug("packet dropped", exc_info=True)
+    def datagrams_received(self, packets: list[bytes], address: Any) -> None:
+        """Of one peer: most often of one connection, whose number stands in front of each."""
+        first = packets[0]
+        connection = self._protocols.get(first[1:_SHORT_HEAD_BYTES]) if first and not first[0] & _LONG_HEADER else None
+        if connection is not None and all(packet[1:_SHORT_HEAD_BYTES] == first[1:_SHORT_HEAD_BYTES] for packet in packets):
+            connection.datagrams_received(packets, address)
+            return
+        for packet in packets:
+            try:
+                self.datagram_received(packet, address)
+            except Exception:
+                log.debug("packet dropped", exc_info=True)
 
     def _connection_id_issued(self, cid: bytes, protocol: QuicConnectionProtocol) -> None:
         super()._connection_id_issued(cid, protocol)
@@ -487,35 +535,32 @@ class _Server(QuicServer):
         for cid in connection.cids:
             self._protocols.pop(cid, None)
 
-    def error_received(self, error: Exception) -> None:
-        """Of a packet that could not be delivered: as if it had been lost."""
-
 
 class Endpoint:
     """One UDP socket."""
 
-    def __init__(self, accept: Accept) -> None:
+    def __init__(self, accept: Accept, metrics: Metrics) -> None:
         self.accept = accept
+        self._metrics = metrics
         self.connections: set[_Connection] = set()
         self._server: _Server | None = None
-        self._transport: asyncio.DatagramTransport | None = None
+        self._socket: UdpSocket | None = None
         self.port = 0
 
-    async def open(self, family: int, address: Any, certificate: Certificate) -> None:
+    def open(self, family: int, address: Any, certificate: Certificate) -> None:
         """Listens. Raises OSError when the port is taken."""
         listener = socket.socket(family, socket.SOCK_DGRAM)
         try:
             if family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            with contextlib.suppress(OSError):
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
             listener.bind(address)
         except OSError:
             listener.close()
             raise
         self.port = listener.getsockname()[1]
         server = self._server = _Server(self, certificate)
-        self._transport, _ = await create_optimized_datagram_transport(asyncio.get_running_loop(), lambda: server, listener)
+        self._socket = UdpSocket(asyncio.get_running_loop(), listener, server, self._metrics)
+        server.connection_made(cast(Any, self._socket))  # It has what qh3 calls of a transport.
 
     def use(self, certificate: Certificate) -> None:
         """For connections from now on."""
@@ -537,6 +582,6 @@ class Endpoint:
         for connection in list(self.connections):
             connection.end(_NO_ERROR, "the server stops: come back")
             connection._take_apart()
-        if self._transport is not None:
-            self._transport.close()
-        self._transport = self._server = None
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = self._server = None

@@ -54,6 +54,7 @@ from meadowlark.server.slicer import Slicer, Steps
 from meadowlark.server.stopwatch import Stopwatch
 from meadowlark.server.watching import Carried, Told, Watcher
 from meadowlark.tree import Node, encode, encode_slices, pack_tree_slices
+from meadowlark.wire.numbering import Numbering
 
 log = structlog.get_logger()
 
@@ -103,8 +104,8 @@ class Hosted:
     """One database in memory, with what the rim keeps about it."""
 
     __slots__ = (
-        "bury", "clients", "database", "lane", "name", "packing", "snapshot_bytes", "snapshotting", "stopped", "unpacked_bytes",
-        "unsaved_bytes", "used_at", "users", "watchers",
+        "bury", "clients", "database", "lane", "name", "numbering", "packing", "snapshot_bytes", "snapshotting", "stopped",
+        "unpacked_bytes", "unsaved_bytes", "used_at", "users", "watchers",
     )  # fmt: skip
 
     def __init__(self, database: Database, bury: Callable[[Node | None], None] = _forget) -> None:
@@ -114,6 +115,8 @@ class Hosted:
         self.database = database
         self.lane = Lane()
         """Its share of the loop."""
+        self.numbering = Numbering()
+        """Of its paths, for clients that are told in datagrams."""
         self.clients: dict[str, Receiver] = {}
         """Realtime connections by session id, so that a client that comes back can take over its old session."""
         self.users = 0

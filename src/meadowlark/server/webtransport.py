@@ -2,13 +2,14 @@
 
 A client asks `GET /.wt` over HTTP where it may connect, and is told the address of the worker that owns its database: each
 worker has a UDP port of its own, so no packet takes a hop, and a connection that changes its network still reaches its process.
-The first worker's is the server's port number. In dev there is no certificate that a browser would trust, so one is made that is
-valid for some days, and its hash is in the answer.
+The first worker's is the server's port number. It is served wherever there is a certificate. In dev there is none that a browser
+would trust, so one is made when it is first asked for, valid for some days, and its hash is in the answer.
 
 The stream is a WebSocket without its handshake (wire/webtransport.py), so connection, session and outbox are those of the other
 lines. A datagram becomes the message of a volatile write, as if the stream had brought it between two others. While the
 connection does not read, because its database has had its share of the loop, or inside a long message, datagrams are dropped: the
-client says a value that lasts once more over the stream.
+client says a value that lasts once more over the stream. A client that asks for it is told of volatile values in datagrams too
+(datagrams.py).
 Invariant: a closed line refers to no connection and no channel.
 Source: docs/protocol.md "WebTransport".
 """
@@ -26,12 +27,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 from picows import WSCloseCode
 
+from meadowlark.engine import Listen, Push, Revoke, Unlisten
 from meadowlark.errors import Refused
 from meadowlark.ids import check_database_name
 from meadowlark.limits import WEBTRANSPORT_HELD_BYTES_MAX
 from meadowlark.server.config import Config
-from meadowlark.server.realtime import Host, RealtimeConnection, take_over
+from meadowlark.server.datagrams import DatagramOutbox, Settling
+from meadowlark.server.families import Fate, Way
+from meadowlark.server.metrics import Metrics
+from meadowlark.server.realtime import Host, Line, RealtimeConnection, take_over
 from meadowlark.server.routing import database_of_host
+from meadowlark.server.shard import Hosted
 from meadowlark.wire import close_frame
 from meadowlark.wire.assembly import COUNT_LENGTH_MAX, find_count
 from meadowlark.wire.targets import parse_target
@@ -43,6 +49,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 PATH = "/.wt"
+DATAGRAMS = "dg"
+"""The parameter by which a client says that it understands what the server tells in datagrams."""
 CERTIFICATE_SECONDS = 10 * 24 * 3600.0
 """After which a certificate that we make is made anew; its clients have three days to notice."""
 
@@ -55,6 +63,8 @@ class Channel(Protocol):
     def refuse(self, status: int) -> None: ...
 
     def write(self, data: bytes) -> None: ...
+
+    def send_soon(self) -> None: ...
 
     def ask(self) -> None: ...
 
@@ -71,6 +81,57 @@ class Owner(Host, Protocol):
     def owns(self, database: str) -> bool: ...
 
 
+class DatagramConnection(RealtimeConnection):
+    """The connection of a client that takes datagrams."""
+
+    __slots__ = ("_settling", "datagrams")
+
+    def __init__(self, host: Host, hosted: Hosted, session_id: str, host_name: str, settling: Settling) -> None:
+        super().__init__(host, hosted, session_id, host_name)
+        self._settling = settling
+        self.datagrams: DatagramOutbox | None = None
+        """None before the stream is open, and after the end."""
+
+    def opened(self, line: Line) -> None:
+        super().opened(line)
+        assert self._outbox is not None
+        assert self._hosted is not None
+        assert isinstance(line, WebTransportLine)
+        metrics = self._host.turn.stopwatch.metrics
+        self.datagrams = DatagramOutbox(self._hosted.numbering, self._outbox, self._settling, metrics, line.send_soon)
+
+    def deliver(self, push: Push) -> None:
+        datagrams = self.datagrams
+        if datagrams is None or datagrams.put(push):
+            return
+        is_apart = datagrams.before(push)
+        super().deliver(push)
+        if is_apart:
+            datagrams.after()
+
+    def _perform(self, event: Any, hosted: Hosted, read_at: int = 0) -> None:
+        datagrams = self.datagrams
+        if datagrams is None or type(event) not in (Listen, Unlisten):
+            super()._perform(event, hosted, read_at)
+            return
+        # A listen may begin without a value, since its hash is right or nothing stands there: then this keeps datagrams of before
+        # away from it. And of a place that it is not told of any more the client must not be told what stood there once.
+        datagrams.begin()
+        super()._perform(event, hosted, read_at)
+        datagrams.after()
+
+    def revoke(self, effect: Revoke) -> None:
+        if self.datagrams is not None:
+            self.datagrams.settle()
+        super().revoke(effect)
+
+    def closed(self) -> None:
+        datagrams, self.datagrams = self.datagrams, None
+        if datagrams is not None:
+            datagrams.close()
+        super().closed()
+
+
 class WebTransportLine:
     """The stream and the datagrams of one connection."""
 
@@ -82,12 +143,14 @@ class WebTransportLine:
         "_held_bytes",
         "_is_open",
         "_is_reading",
+        "_metrics",
         "_pieces_left",
         "_stream",
     )
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, metrics: Metrics) -> None:
         self._channel: Channel | None = channel
+        self._metrics = metrics
         self._connection: RealtimeConnection | None = None
         """None until the database is there, and after the end."""
         self._is_open = False
@@ -152,13 +215,27 @@ class WebTransportLine:
             self._pieces_left = find_count(payload) or 0
 
     def received_datagram(self, datagram: bytes) -> None:
-        connection = self._connection
+        connection, metrics = self._connection, self._metrics
+        metrics.datagrams[_RECEIVED] += 1
         if connection is None or not self._is_open or not self._is_reading or self._pieces_left or self._frames:
+            metrics.datagram_updates[Fate.DROPPED] += 1
             return
         messages: list[bytes] = []
+        dropped = self._datagrams.dropped
         self._datagrams.receive(datagram, messages)
+        metrics.datagram_updates[Fate.DROPPED] += self._datagrams.dropped - dropped
+        metrics.datagram_updates[Fate.RECEIVED] += len(messages)
         for message in messages:
             connection.received(message)
+
+    def next_datagram(self, room: int) -> bytes | None:
+        connection = self._connection
+        if type(connection) is not DatagramConnection or connection.datagrams is None:
+            return None
+        datagram = connection.datagrams.next(room)
+        if datagram is not None:
+            self._metrics.datagrams[_SENT] += 1
+        return datagram
 
     def heard(self) -> None:
         if self._connection is not None:
@@ -184,6 +261,11 @@ class WebTransportLine:
     def write(self, data: bytes) -> None:
         if self._channel is not None:
             self._channel.write(data)
+
+    def send_soon(self) -> None:
+        """`next_datagram` has something now."""
+        if self._channel is not None:
+            self._channel.send_soon()
 
     def pause_reading(self) -> None:
         self._is_reading = False
@@ -224,25 +306,37 @@ class WebTransports:
         self._config = config
         self._index = index
         self._start = start
+        self._metrics = host.turn.stopwatch.metrics
         self._loop = asyncio.get_running_loop()
+        self._settling = Settling(self._loop)
         self._endpoints: list[Endpoint] = []
         self._certificate: Certificate | None = None
         self._made_at = 0.0
         self._tcp_port = 0
+        self._beside: list[tuple[int, Any]] = []
+        """Families and addresses beside which nobody listens yet."""
 
-    async def open(self, listeners: Sequence[socket.socket]) -> None:
-        """Listens on UDP beside each of `listeners`; where that fails, clients stay with WebSockets."""
+    def open(self, listeners: Sequence[socket.socket]) -> None:
+        """Serves beside each of `listeners`, if that is wanted: with TLS from now on, in dev from when the first client asks."""
         if not self._config.webtransport:
             return
-        from meadowlark.server.quic import Endpoint  # Only who uses it pays for it.
+        self._beside = [(listener.family, listener.getsockname()) for listener in listeners]
+        if self._config.tls_certificate:
+            self._listen()
+        elif self._config.mode != "dev":
+            self._beside = []  # QUIC is always encrypted, and there is no certificate.
 
+    def _listen(self) -> None:
+        """Listens on UDP; where that fails, clients stay with WebSockets."""
+        from meadowlark.server.quic import Endpoint  # Only who uses it pays for it: a tenth of a second.
+
+        beside, self._beside = self._beside, []
         certificate = self._certificate = self._make_certificate()
-        for listener in listeners:
-            host, port, *rest = listener.getsockname()
+        for family, (host, port, *rest) in beside:
             self._tcp_port = port
-            endpoint = Endpoint(self._accept)
+            endpoint = Endpoint(self._accept, self._metrics)
             try:
-                await endpoint.open(listener.family, (host, port + self._index, *rest), certificate)
+                endpoint.open(family, (host, port + self._index, *rest), certificate)
             except (OSError, OverflowError) as error:
                 log.warning("no WebTransport", host=host, udp_port=port + self._index, error=str(error))
                 continue
@@ -260,6 +354,7 @@ class WebTransports:
         """Once a second."""
         for endpoint in self._endpoints:
             endpoint.sweep(now)
+        self._metrics.quic_connections = sum(len(endpoint.connections) for endpoint in self._endpoints)
 
     def close(self) -> None:
         endpoints, self._endpoints = self._endpoints, []
@@ -269,6 +364,8 @@ class WebTransports:
     def offer(self, host: str, database: str) -> dict[str, Any]:
         """Where a client of `database` may connect that called us `host` (`url` is null where it may not), and by which hashes it
         may believe a certificate that nobody signed."""
+        if self._beside:
+            self._listen()
         if not self._endpoints:
             return {"url": None}
         certificate = self._certificate
@@ -283,7 +380,7 @@ class WebTransports:
         }
 
     def _accept(self, channel: Channel, path: str, host: str) -> WebTransportLine:
-        line = WebTransportLine(channel)
+        line = WebTransportLine(channel, self._metrics)
         self._start(self._open(line, channel, path, host))
         return line
 
@@ -307,7 +404,14 @@ class WebTransports:
             return
         take_over(hosted, target.parameters.get("ls"))
         called = self._config.public_host or f"{_host_name(host)}:{self._tcp_port}"
-        line.serve(RealtimeConnection(self._host, hosted, secrets.token_urlsafe(16), called))
+        session = secrets.token_urlsafe(16)
+        if DATAGRAMS in target.parameters:
+            line.serve(DatagramConnection(self._host, hosted, session, called, self._settling))
+        else:
+            line.serve(RealtimeConnection(self._host, hosted, session, called))
+
+
+_RECEIVED, _SENT = int(Way.RECEIVED), int(Way.SENT)
 
 
 def _host_name(host: str) -> str:

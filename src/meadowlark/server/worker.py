@@ -155,7 +155,7 @@ class Worker:
         pass_on = self._pass_untouched if several else None
         await self._look_at_rules()
         self._front = Front(listeners, self._metrics, self.turn.lanes, serve=self._serve, pass_on=pass_on)
-        await self.webtransports.open(listeners)
+        self.webtransports.open(listeners)
         self._start(self.shard.recover(self._interrupted()))
         _freeze_heap()
         self._observer.start()

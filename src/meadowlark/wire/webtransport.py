@@ -116,7 +116,7 @@ class Datagrams:
         """Takes note of a binary frame; why it cannot be, or ""."""
         if not payload:
             return ""  # How a client begins that has nothing to say yet.
-        sequence, at = _number(payload, 1)
+        sequence, at = read_number(payload, 1)
         if sequence is None:
             return "a binary frame is cut short"
         if payload[0] == _FENCE:
@@ -124,7 +124,7 @@ class Datagrams:
             return ""
         if payload[0] != _PATH:
             return "a binary frame is of no known kind"
-        number, at = _number(payload, at)
+        number, at = read_number(payload, at)
         if number is None or number >= DATAGRAM_PATHS_MAX:
             return f"the number of a path is missing, or not below {DATAGRAM_PATHS_MAX}"
         path = payload[at:]
@@ -138,14 +138,14 @@ class Datagrams:
 
     def receive(self, datagram: bytes, messages: list[bytes]) -> None:
         """Appends to `messages` a volatile write, as the session reads it, for each update that counts."""
-        sequence, at = _number(datagram, 0)
+        sequence, at = read_number(datagram, 0)
         if sequence is None:
             return
         while at < len(datagram):
-            number, at = _number(datagram, at)
+            number, at = read_number(datagram, at)
             if number is None:
                 return
-            size, at = _number(datagram, at)
+            size, at = read_number(datagram, at)
             if size is None or at + size > len(datagram):
                 return
             value = datagram[at : at + size]
@@ -185,7 +185,7 @@ def encode_number(number: int) -> bytes:
     return bytes(digits)
 
 
-def _number(data: bytes, at: int) -> tuple[int | None, int]:
+def read_number(data: bytes, at: int) -> tuple[int | None, int]:
     """The number at `at`, and where it ends; None if there is none."""
     number = 0
     for place in range(NUMBER_BYTES_MAX):
