@@ -1,4 +1,4 @@
-"""Volatile values towards clients in datagrams, from a real database to a client's tree, over a network that loses, doubles and shuffles."""
+"""Volatile values towards clients in datagrams, from a real database to a client, over a network that loses and shuffles."""
 
 from __future__ import annotations
 
@@ -51,7 +51,17 @@ class Reader(Client):
     """Both ends of one client: what the server does for it, and the tree that it makes of what arrives."""
 
     __slots__ = (
-        "datagrams", "heard", "is_woken", "leaves", "places", "mirror", "outbox", "seen", "stream", "text_count", "written",
+        "datagrams",
+        "heard",
+        "is_woken",
+        "leaves",
+        "mirror",
+        "outbox",
+        "places",
+        "seen",
+        "stream",
+        "text_count",
+        "written",
     )  # fmt: skip
     is_session = True
 

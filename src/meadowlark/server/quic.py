@@ -50,7 +50,6 @@ from meadowlark.limits import (
     QUIC_OVERHEAD_BYTES_MAX,
     QUIC_WINDOW_BYTES,
 )
-
 from meadowlark.server.metrics import Metrics
 from meadowlark.server.udp import UdpSocket
 

@@ -1,9 +1,9 @@
 """A UDP socket for QUIC: several packets with one system call, where the kernel can.
 
-What one peer sent close together comes as one buffer with the size of its segments (UDP_GRO), and what goes to one peer in one turn
-leaves the same way (UDP_SEGMENT). Where the kernel refuses, each packet has its call. A wake-up drains the socket up to
-RECEIVES_MAX buffers, then others have their turn. What the kernel does not take waits, up to QUEUED_BYTES_MAX, and then is lost, as
-packets are.
+What one peer sent close together comes as one buffer with the size of its segments (UDP_GRO), and what goes to one peer in one
+turn leaves the same way (UDP_SEGMENT). Where the kernel refuses, each packet has its call. A wake-up drains the socket up to
+RECEIVES_MAX buffers, then others have their turn. What the kernel does not take waits, up to QUEUED_BYTES_MAX, and then is lost,
+as packets are.
 
 qh3 has such a transport of its own; it is not used, because what its `recvmmsg` reads at once it takes to be all of one peer.
 Source: udp(7); the kernel's Documentation/networking/segmentation-offloads.

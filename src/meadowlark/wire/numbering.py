@@ -1,4 +1,4 @@
-"""Volatile values towards clients in datagrams: numbers for paths, one encoding for all who listen, and what a client makes of it.
+"""Volatile values towards clients in datagrams: numbers for paths, one encoding for all who listen, and what a client hears.
 
 A path of a database gets a number when the first volatile value is told there to somebody who takes datagrams. It is the same for
 all of them, so an update (number, sequence, length, value) is encoded once, and a datagram of one client is the bytes of updates
