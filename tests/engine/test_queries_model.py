@@ -33,6 +33,7 @@ from meadowlark.engine import (
     Unlisten,
     Update,
     Work,
+    gather,
     queries,
     views,
 )
@@ -40,10 +41,12 @@ from meadowlark.query import index, parse_query
 from meadowlark.tree import Tree, find, node_hash, pack_tree_slices, parse_path, unpacked
 from tests.engine.asking import NOW
 from tests.query.naive import select
-from tests.tree.test_pages_model import small_pages
+from tests.tree.test_pages_model import cool_all, small_pages
 
 __all__ = ["small_pages"]
 
+WIDE_KEYS = [*map(str, range(12)), *(f"k{n:02}" for n in range(44)), "é", "\uffff", "\U0001f600", "01"]
+"""In an order that is not theirs."""
 KEYS = st.sampled_from(["a", "b", "c", "1", "10", "01"])
 PLACES = st.sampled_from([(), ("p",), ("p", "q")])
 PATHS = st.lists(st.sampled_from(["p", "q", "a", "b", "1"]), max_size=4).map(tuple)
@@ -80,6 +83,18 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
     return spec
 
 
+@pytest.fixture
+def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (queries, views):
+        monkeypatch.setattr(module, "INDEX_AT_ONCE_CHILDREN_MAX", 1)
+    for name, most in {"WINDOW_AT_ONCE_CHILDREN_MAX": 1, "TOLD_AT_ONCE_CHILDREN": 1, "TOUCHED_AT_ONCE_MAX": 2}.items():
+        monkeypatch.setattr(views, name, most)
+    monkeypatch.setattr(index, "SLICE_CHILDREN", 1)
+    for name in ("STEP_CHILDREN", "STEP_SCATTERED"):
+        monkeypatch.setattr(gather, name, 1)
+    monkeypatch.setattr(gather, "SHARE", 2)
+
+
 class Watcher(Client):
     """A client that keeps what each of its listens was told; a tag stands for a listen."""
 
@@ -104,6 +119,9 @@ class Queried(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
+        self.make()
+
+    def make(self) -> None:
         self.database = Database("test", Open())
         self.clients = [Watcher(str(number)) for number in range(3)]
         self.specs: dict[tuple[Watcher, int], tuple[tuple[str, ...], dict[str, Any]]] = {}
@@ -213,7 +231,7 @@ class Queried(RuleBasedStateMachine):
             for (place, _), (tag, query) in client.queries.items():
                 ordering = self.database._queries.find(place, query.order)
                 assert ordering is not None
-                if ordering.is_behind:
+                if ordering.index is None or ordering.views[query.identity] in ordering.behind:
                     continue
                 assert tag is not None
                 truth = select(unpacked(self.database.tree.get(place)), self.specs[client, tag][1])
@@ -247,20 +265,83 @@ def _sorted(node: Any) -> Any:
 
 
 class Paged(Queried):
-    """Maps become pages at any time."""
+    """Maps become pages at any time, and go back to bytes; one is wide enough to lie in many."""
+
+    @initialize(count=st.sampled_from([0, 1, 12, 60]), priorities=st.booleans())
+    def begin(self, count: int, priorities: bool) -> None:  # type: ignore[override]
+        self.make()
+        wide = {key: {"a": number % 5, "b": "x" * 20} for number, key in enumerate(WIDE_KEYS[:count])}
+        if priorities:
+            wide = {
+                key: child | {".priority": number % 3} if number % 4 == 0 else child
+                for number, (key, child) in enumerate(wide.items())
+            }
+        self.do(Set(self.clients[0], 1, ("p",), wide))
+        self.pack()
 
     @rule()
     def pack(self) -> None:
         for _ in pack_tree_slices(self.database.tree, lambda node: None):
             pass
 
+    @rule()
+    def cool(self) -> None:
+        cool_all()
+
+    @rule(key=st.sampled_from(WIDE_KEYS), field=st.sampled_from([(), ("a",), (".priority",)]), value=st.one_of(st.none(), LEAVES))
+    def set_in_the_wide_map(self, key: str, field: Any, value: Any) -> None:
+        if field != (".priority",) or type(value) is not bool:
+            self.do(Set(self.clients[0], 1, ("p", key, *field), value))
+
+    @rule(
+        place=st.sampled_from([(), ("p",)]),
+        keys=st.sets(st.sampled_from(WIDE_KEYS), max_size=40),
+        value=st.one_of(st.none(), LEAVES, st.just({"a": 1}), st.just({"a": 2, ".priority": 1})),
+    )
+    def update_many(self, place: Any, keys: set[str], value: Any) -> None:
+        self.do(Update(self.clients[0], 1, place, {"/".join((*("p",)[len(place) :], key)): value for key in sorted(keys)}))
+
+    @rule(wide=st.booleans())
+    def replace(self, wide: bool) -> None:
+        keys = WIDE_KEYS[5:50] if wide else WIDE_KEYS[:3]
+        self.do(Set(self.clients[0], 1, ("p",), {key: {"a": len(key), "b": "y" * 20} for key in keys}))
+
+    @rule(
+        order=st.sampled_from([".key", ".priority", "a"]),
+        key=st.sampled_from(WIDE_KEYS),
+        limit=st.integers(1, 30),
+        end=st.sampled_from("lr"),
+    )
+    def listen_in_the_wide_map(self, order: str, key: str, limit: int, end: str) -> None:
+        spec: dict[str, Any] = {"i": order, "l": limit, "vf": end}
+        if limit % 2:
+            spec["sp" if end == "l" else "ep"] = key if order == ".key" else limit % 5 or None
+        self.listen(1, ("p",), spec, False)
+
+    @rule(order=st.sampled_from([".key", ".priority"]), limit=st.integers(1, 30), end=st.sampled_from("lr"))
+    def get_from_the_wide_map(self, order: str, limit: int, end: str) -> None:
+        self.get(("p",), {"i": order, "l": limit, "vf": end})
+
 
 class TestQueriesOnPages(Paged.TestCase):  # type: ignore[name-defined,misc]
+    """Everything in slices: what may be done at once is next to nothing."""
+
+    settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+    @pytest.fixture(autouse=True)
+    def pages(self, small_pages: None, few_at_once: None) -> None: ...
+
+
+class TestManyQueriesOnPages(Paged.TestCase):  # type: ignore[name-defined,misc]
+    """Windows that are told at once, and kept by who sees what."""
+
     settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
     @pytest.fixture(autouse=True)
     def pages(self, small_pages: None, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(queries, "INDEX_AT_ONCE_CHILDREN_MAX", 1)
+        for module in (queries, views):
+            monkeypatch.setattr(module, "INDEX_AT_ONCE_CHILDREN_MAX", 1)
+        monkeypatch.setattr(views, "SCANNED_VIEWS_MAX", 1)
 
 
 class TestQueries(Queried.TestCase):  # type: ignore[name-defined,misc]
@@ -285,10 +366,4 @@ class TestQueriesInSlices(Queried.TestCase):  # type: ignore[name-defined,misc]
     settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
     @pytest.fixture(autouse=True)
-    def slices(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for module in (queries, views):
-            monkeypatch.setattr(module, "INDEX_AT_ONCE_CHILDREN_MAX", 1)
-        monkeypatch.setattr(index, "SLICE_CHILDREN", 1)
-        monkeypatch.setattr(views, "WINDOW_AT_ONCE_CHILDREN_MAX", 1)
-        monkeypatch.setattr(views, "GATHERED_AT_ONCE", 1)
-        monkeypatch.setattr(views, "GATHERED_SHARE", 2)
+    def slices(self, few_at_once: None) -> None: ...

@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from meadowlark.query import Index, Query, Window, parse_parameters, parse_query, read_by_key
+from meadowlark.query import Index, Query, Window, parse_parameters, parse_query
 from meadowlark.tree import children, find_child, from_json
 from tests.tree.vectors import VECTORS
 
@@ -98,18 +98,6 @@ def test_what_is_told_leads_from_window_to_window(query: Query, data: dict, chan
             assert len(step.left) == len(set(step.left))
             assert len(step.entered) == len(set(step.entered))
         shown = now
-
-
-@settings(max_examples=200, deadline=None)
-@given(specs(), st.dictionaries(st.sampled_from(KEYS), st.integers()))
-def test_reading_by_key_needs_no_index(spec: dict, data: dict):
-    if spec["i"] != ".key":
-        spec = {"i": ".key"} | {name: spec[name] for name in ("l", "vf") if name in spec}
-    query = parse_query(spec)
-    assert query is not None
-    index = index_of(query, data)
-    shown = read_by_key(query, data)
-    assert list(shown or ()) == Window(query, index).keys(index)
 
 
 def test_filling_and_emptying_in_slices():

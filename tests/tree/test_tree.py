@@ -15,28 +15,28 @@ def rooms() -> Tree:
 
 def test_a_set_replaces_what_was_there_and_says_both() -> None:
     tree = rooms()
-    assert tree.set(("rooms", "1", "name"), "uno") == Change(("rooms", "1", "name"), "one", "uno", ("rooms", "1", "name"))
+    assert tree.set(("rooms", "1", "name"), "uno") == Change(("rooms", "1", "name"), "one", "uno", ("rooms", "1", "name"), 3)
     assert tree.root == {"rooms": {"1": {"name": "uno", "n": 1}, "2": {"name": "two"}}, "title": "demo"}
 
 
 def test_a_set_makes_the_maps_on_the_way() -> None:
     tree = Tree()
-    assert tree.set(("a", "b", "c"), 1) == Change(("a", "b", "c"), None, 1, ("a", "b", "c"))
+    assert tree.set(("a", "b", "c"), 1) == Change(("a", "b", "c"), None, 1, ("a", "b", "c"), 0)
     assert tree.root == {"a": {"b": {"c": 1}}}
 
 
 def test_a_set_at_the_root_replaces_everything() -> None:
     tree = rooms()
     before = tree.root
-    assert tree.set((), 5) == Change((), before, 5, ())
-    assert tree.set((), None) == Change((), 5, None, ())
+    assert tree.set((), 5) == Change((), before, 5, (), 0)
+    assert tree.set((), None) == Change((), 5, None, (), 0)
     assert tree.root is None
     assert tree.set((), None) is None
 
 
 def test_a_set_that_changes_nothing_is_still_a_change() -> None:
     tree = Tree({"a": 1})
-    assert tree.set(("a",), 1) == Change(("a",), 1, 1, ("a",))
+    assert tree.set(("a",), 1) == Change(("a",), 1, 1, ("a",), 1)
 
 
 def test_a_set_tells_true_from_one() -> None:
@@ -52,24 +52,24 @@ def test_a_falsy_leaf_is_something(leaf: Any) -> None:
     tree = Tree()
     assert tree.set(("a",), leaf) is not None
     tree.check()
-    assert tree.set(("a",), None) == Change(("a",), leaf, None, ())
+    assert tree.set(("a",), None) == Change(("a",), leaf, None, (), 1)
     assert tree.set((), leaf) is not None
     assert tree.set((), None) == Change((), leaf, None, ())
 
 
 def test_a_removal_says_the_highest_place_that_vanished() -> None:
     tree = Tree({"a": {"b": {"c": {"d": 1}}, "x": 2}})
-    assert tree.set(("a", "b", "c", "d"), None) == Change(("a", "b", "c", "d"), 1, None, ("a", "b"))
+    assert tree.set(("a", "b", "c", "d"), None) == Change(("a", "b", "c", "d"), 1, None, ("a", "b"), 4)
     assert tree.root == {"a": {"x": 2}}
-    assert tree.set(("a", "x"), None) == Change(("a", "x"), 2, None, ())
+    assert tree.set(("a", "x"), None) == Change(("a", "x"), 2, None, (), 2)
     assert tree.root is None
 
 
 def test_a_priority_does_not_keep_a_map_alive() -> None:
     tree = Tree({"a": {"b": 1, ".priority": 3}, "c": 2, ".priority": 4})
-    assert tree.set(("a", "b"), None) == Change(("a", "b"), 1, None, ("a",))
+    assert tree.set(("a", "b"), None) == Change(("a", "b"), 1, None, ("a",), 2)
     assert tree.root == {"c": 2, ".priority": 4}
-    assert tree.set(("c",), None) == Change(("c",), 2, None, ())
+    assert tree.set(("c",), None) == Change(("c",), 2, None, (), 1)
     assert tree.root is None
 
 
@@ -113,7 +113,7 @@ def test_a_set_without_priority_takes_the_priority_away() -> None:
 )
 def test_a_priority_is_written_alone(root: Node, path: Path, priority: Any, expected: Node, before: Any) -> None:
     tree = Tree(root)
-    assert tree.set(path, priority) == Change(path, before, priority, path)
+    assert tree.set(path, priority) == Change(path, before, priority, path, len(path) - 1)
     assert tree.root == expected
     assert tree.get(path) == priority
     tree.check()

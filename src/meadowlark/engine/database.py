@@ -19,12 +19,12 @@ from meadowlark.engine import commands as c
 from meadowlark.engine.access import Access, Declared, NothingDeclared, Volatility
 from meadowlark.engine.client import Client
 from meadowlark.engine.effects import Commit, Effect, Push, Reply, Revoke
+from meadowlark.engine.gather import Gather
 from meadowlark.engine.listeners import Listeners
 from meadowlark.engine.on_disconnect import DisconnectQueue
 from meadowlark.engine.queries import Queries
-from meadowlark.engine.resume import WHOLE, Lacking, Resume
+from meadowlark.engine.resume import HASHED_AT_ONCE_NODES_MAX, WHOLE, Lacking, Resume
 from meadowlark.engine.values import parse_at, unresolved, update_paths
-from meadowlark.engine.views import Gather
 from meadowlark.engine.volatile import VolatileValues
 from meadowlark.engine.writing import Entry, Write, Writing
 from meadowlark.errors import Code, Refused
@@ -260,7 +260,7 @@ class Database:
     ) -> None:
         """What is not indexed is filtered all the same, with the warning; the SDKs take either, and this sends less.
 
-        gather: has what the query shows, if that had to be read in slices."""
+        gather: has what the query shows, if that was read in slices."""
         client, path = command.client, command.path
         place = (path, query.identity)
         if place in client.queries:
@@ -270,10 +270,23 @@ class Database:
         if ordering is None:
             return
         node = self.tree.get(path)
-        view = ordering.view(query)
         assert ordering.index is not None
-        whole = view.whole(ordering.index, node) if gather is None else gather.whole(ordering, node)
-        push = view.begin(client, command.tag, path, command.hash, whole)
+        if gather is None:
+            view = ordering.view(query)
+            whole = view.whole(ordering.index, node)
+            if (
+                command.hash
+                and not view.has_hash
+                and node_count_up_to(whole, HASHED_AT_ONCE_NODES_MAX) > HASHED_AT_ONCE_NODES_MAX
+            ):
+                if not view.listeners:
+                    ordering.end(view)
+                self._queries.gather(ordering, command, out)
+                return
+        else:
+            whole = gather.finish(ordering.index, node)
+            view = ordering.view(query, gather.window)
+        push = view.begin(client, command.tag, path, command.hash, whole, gather)
         client.queries[place] = (command.tag, query)
         if push is not None:
             out.append(push)
@@ -321,19 +334,19 @@ class Database:
         self._queries.release(command.path, command.order, now_ms, out)
 
     def _gathered(self, command: c.Gathered, now_ms: int, out: list[Effect]) -> None:
-        found = self._queries.gathered(command.path, command.query)
+        found = self._queries.gathered(command.path, command.query, out)
         if found is None:
             return
         gather, ordering = found
+        assert ordering.index is not None
         for waiting in gather.waiting:
             if waiting.client.has_left:
                 continue
             try:
                 if isinstance(waiting, c.Get):
                     self.check_query(waiting.client, waiting.path, waiting.query, now_ms)
-                    out.append(
-                        Reply(waiting.client, waiting.request, None, gather.whole(ordering, self.tree.get(waiting.path)), "get")
-                    )
+                    value = gather.finish(ordering.index, self.tree.get(waiting.path))
+                    out.append(Reply(waiting.client, waiting.request, None, value, "get"))
                 else:
                     self._check_read(waiting.client, waiting.path, waiting.query, now_ms)
                     self._listen_to_query(waiting, command.query, now_ms, out, gather)

@@ -11,20 +11,18 @@ Does not know: permissions, who is told how.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 
 from meadowlark.engine.client import Client
 from meadowlark.engine.commands import Gathered, Get, Indexed, Listen
 from meadowlark.engine.effects import Effect, Work
+from meadowlark.engine.gather import Gather
 from meadowlark.engine.listeners import Listeners, Spot
-from meadowlark.engine.views import INDEX_AT_ONCE_CHILDREN_MAX, Gather, Ordering, Room, Write, Writes
+from meadowlark.engine.views import INDEX_AT_ONCE_CHILDREN_MAX, Ordering, Room, Write, Writes
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import INDEX_IDLE_SECONDS, INDEXES_IDLE_MAX, ORDERING_WAITERS_MAX, PLACE_ORDERS_MAX
-from meadowlark.query import KEY, Index, Query, read_by_key
+from meadowlark.query import KEY, AnyIndex, Index, KeyIndex, Query
 from meadowlark.tree import PRIORITY, Node, Path, Tree, child_count, find, is_key_ordered
-
-KEYS_READ_MAX = 1_000
-"""Children up to which reading once by key needs no index, where the map is kept in that order: a millisecond or two."""
 
 
 class Queries:
@@ -48,12 +46,11 @@ class Queries:
         node = self._tree.get(path)
         ordering = self.find(path, query.order)
         if ordering is None:
-            ordering = Ordering(path, query)
-            if child_count(node) <= INDEX_AT_ONCE_CHILDREN_MAX:
-                ordering.make_index(self._tree)
-                return True, ordering.read(query, node)
-            if query.order == KEY and is_key_ordered(node) and (query.limit or KEYS_READ_MAX + 1) <= KEYS_READ_MAX:
-                return True, read_by_key(query, node)
+            ordering = Ordering(path, query, self._tree)
+            if child_count(node) <= INDEX_AT_ONCE_CHILDREN_MAX or (query.order == KEY and is_key_ordered(node)):
+                ordering.make_index()
+                if not ordering.is_wide(query):
+                    return True, ordering.read(query, node)
             self._keep(ordering, out)
         if ordering.index is None:
             self._wait(ordering, command)
@@ -71,16 +68,25 @@ class Queries:
         assert query is not None
         ordering = self.find(path, query.order)
         if ordering is None:
-            ordering = Ordering(path, query)
+            ordering = Ordering(path, query, self._tree)
             self._keep(ordering, out)
         if ordering.index is None:
             self._wait(ordering, command)
             return None
+        _let_go(ordering.lighten(), out)
         if gather is None and ordering.is_wide(query):
             self._gather(ordering, query, command, out)
             return None
+        view = ordering.views.get(query.identity)
+        if view is not None and view in ordering.behind:
+            ordering.tell_view(view, self._tree.get(path), out)  # All who listen to it begin anew from here.
         self._idle.pop(ordering, None)
         return ordering
+
+    def gather(self, ordering: Ordering, command: Listen, out: list[Effect]) -> None:
+        """A window of few children is large: `command` waits until it has been read in slices."""
+        assert command.query is not None
+        self._gather(ordering, command.query, command, out)
 
     def find(self, path: Path, order: str) -> Ordering | None:
         spot = self._listeners.find(path)
@@ -130,43 +136,58 @@ class Queries:
             self._drop(ordering, out)
 
     def indexed(self, path: Path, order: str, out: list[Effect]) -> list[Listen | Get]:
-        """The index of an ordering is there: tells its views what they show, and gives what waited."""
+        """The index of an ordering is there: tells views what they show, and gives what waited. Comes again while views are
+        behind."""
         ordering = self.find(path, order)
         if ordering is None or ordering.index is None:
             return []  # The place was replaced meanwhile: another filling is under way.
-        if ordering.is_behind:
-            ordering.tell_whole(self._tree.get(path), out)
+        self._tell_behind(ordering, out)
         waiting, ordering.waiting = ordering.waiting, []
         return waiting
 
-    def gathered(self, path: Path, query: Query) -> tuple[Gather, Ordering] | None:
-        """A window has been gathered, for those who wait for it."""
+    def gathered(self, path: Path, query: Query, out: list[Effect]) -> tuple[Gather, Ordering] | None:
+        """A window has been gathered, for those who wait for it. None: in vain; they wait on, or are told otherwise."""
         ordering = self.find(path, query.order)
-        if ordering is None:
+        gather = None if ordering is None else ordering.gathers.pop(query.identity, None)
+        if ordering is None or gather is None:
             return None
-        gather = ordering.gathers.get(query.identity)
-        if gather is None or ordering.index is None:
-            # The index is being made again; who waits for the window waits for that then.
-            if gather is not None:
-                ordering.waiting += ordering.gathers.pop(query.identity).waiting
+        if ordering.index is None:
+            ordering.waiting += gather.waiting  # The index is being made again.
             return None
-        del ordering.gathers[query.identity]
+        view = ordering.views.get(query.identity)
+        is_behind = view is not None and view in ordering.behind
+        if gather.is_void:
+            for command in gather.waiting:
+                self._gather(ordering, query, command, out)
+            if is_behind:
+                self._tell_behind(ordering, out)
+            return None
+        if view is not None and is_behind:
+            ordering.tell_view(view, self._tree.get(path), out, gather)
         return gather, ordering
+
+    def _tell_behind(self, ordering: Ordering, out: list[Effect]) -> None:
+        """Tells views that are behind, some now and the others in later steps."""
+        for query in ordering.tell_behind(self._tree.get(ordering.path), out):
+            self._begin_gather(ordering, query, out)
+        if ordering.has_narrow_behind():
+            out.append(Work(_nothing(), Indexed(ordering.path, ordering.order)))
 
     # Writes
 
-    def tell(self, writes: Sequence[Write], out: list[Effect]) -> None:
-        """Tells all views of what one command wrote, which the tree has already."""
-        touched: dict[Spot, tuple[Path, Writes]] = {}
+    def tell(self, writes: Sequence[Write], stood: Sequence[int], out: list[Effect]) -> None:
+        """Tells all views of what one command wrote, which the tree has already. stood: `Change.stood` of each."""
+        touched: dict[Spot, tuple[Path, Writes, dict[str, bool]]] = {}
         replaced: dict[Spot, Path] = {}
-        for write in writes:
+        for write, known in zip(writes, stood, strict=True):
             path = write[0]
             spot: Spot | None = self._listeners.root
             for depth, key in enumerate(path):
                 assert spot is not None
                 if spot.orderings is not None and key != PRIORITY:
-                    place = touched.get(spot) or touched.setdefault(spot, (path[:depth], {}))
+                    place = touched.get(spot) or touched.setdefault(spot, (path[:depth], {}, {}))
                     place[1].setdefault(key, []).append(write)
+                    place[2].setdefault(key, depth < known)
                 spot = spot.children.get(key)
                 if spot is None:
                     break
@@ -178,10 +199,15 @@ class Queries:
                         replaced[lower] = path + relative
         root = self._tree.root
         rooms: dict[Path, Room] = {}
-        for spot, (path, by_child) in touched.items():
+        for spot, (path, by_child, existed) in touched.items():
             node = find(root, path)
             for ordering in _orderings(spot):
-                ordering.tell(node, by_child, rooms, out)
+                if ordering.is_outdated(node, by_child):
+                    self._replace(ordering, node, out)
+                    continue
+                steps = ordering.tell(node, by_child, existed, rooms, out)
+                if steps is not None:
+                    out.append(Work(steps, Indexed(path, ordering.order)))
         for spot, path in replaced.items():
             for ordering in _orderings(spot):
                 self._replace(ordering, find(root, path), out)
@@ -189,12 +215,12 @@ class Queries:
     def _replace(self, ordering: Ordering, node: Node | None, out: list[Effect]) -> None:
         """The place was written as a whole: the index is made anew, and every view told what it shows now."""
         old = ordering.index
-        if old is not None and not len(old) and not child_count(node):
+        if type(old) is Index and not len(old) and not child_count(node):
             return
-        steps = ordering.make_index(self._tree)
+        steps = ordering.make_index()
         _let_go(old, out)
         if steps is None:
-            ordering.tell_whole(node, out)
+            self._tell_behind(ordering, out)
         else:
             out.append(Work(steps, Indexed(ordering.path, ordering.order)))
 
@@ -221,7 +247,7 @@ class Queries:
             spot.orderings = {}
         spot.orderings[ordering.order] = ordering
         self.ordering_count += 1
-        steps = ordering.make_index(self._tree)
+        steps = ordering.make_index()
         if steps is not None:
             out.append(Work(steps, Indexed(ordering.path, ordering.order)))
 
@@ -241,20 +267,25 @@ class Queries:
         ordering.waiting.append(command)
 
     def _gather(self, ordering: Ordering, query: Query, command: Listen | Get, out: list[Effect]) -> None:
-        gather = ordering.gathers.get(query.identity)
-        if gather is None:
-            gather = ordering.gathers[query.identity] = Gather(query)
-            out.append(Work(gather.steps(ordering, self._tree), Gathered(ordering.path, query)))
+        gather = ordering.gathers.get(query.identity) or self._begin_gather(ordering, query, out)
         _check_waiters(gather.waiting)
         self._idle.pop(ordering, None)
         gather.waiting.append(command)
 
+    def _begin_gather(self, ordering: Ordering, query: Query, out: list[Effect]) -> Gather:
+        assert ordering.index is not None
+        gather = ordering.gathers[query.identity] = Gather(query)
+        out.append(Work(gather.steps(ordering.path, ordering.index, self._tree), Gathered(ordering.path, query)))
+        return gather
+
     def _rest(self, ordering: Ordering, now_ms: int, out: list[Effect]) -> None:
-        """Nobody uses `ordering` now. A small index is as soon made as kept."""
+        """Nobody uses `ordering` now. A small index is as soon made as kept, and so is none."""
         self._idle.pop(ordering, None)
         self._idle[ordering] = now_ms
         index = ordering.index
-        if index is not None and len(index) <= INDEX_AT_ONCE_CHILDREN_MAX:
+        if index is not None and (
+            (ordering.order == KEY and type(index) is KeyIndex) or len(index) <= INDEX_AT_ONCE_CHILDREN_MAX
+        ):
             self._drop(ordering, out)
         elif len(self._idle) > INDEXES_IDLE_MAX:
             self._drop(next(iter(self._idle)), out)
@@ -280,7 +311,12 @@ def _orderings(spot: Spot) -> Iterable[Ordering]:
     return () if spot.orderings is None else spot.orderings.values()
 
 
-def _let_go(index: Index | None, out: list[Effect]) -> None:
+def _nothing() -> Generator[None, None, None]:
+    """No steps: for what is to be gone on with in another turn."""
+    yield
+
+
+def _let_go(index: AnyIndex | None, out: list[Effect]) -> None:
     """Frees a large index in slices."""
-    if index is not None and len(index) > INDEX_AT_ONCE_CHILDREN_MAX:
+    if isinstance(index, Index) and len(index) > INDEX_AT_ONCE_CHILDREN_MAX:
         out.append(Work(index.empty(), None))

@@ -38,9 +38,6 @@ HASHED_AT_ONCE_NODES_MAX = 1_000
 MISSED_MAX = 100
 """Writes noted while a hash is found; after more the value is sent whole."""
 
-WINDOW_NODES_MAX = 20_000
-"""A larger window of a query is sent whatever hash the client has."""
-
 
 WHOLE = [Range(None, None, None)]
 """What a client lacks who must be sent everything, whatever it is."""
@@ -167,11 +164,6 @@ class Resume:
     def end(self, path: Path, ranges: Ranges | None) -> Search | None:
         """The search that was for the hash of `path`, or for what differs of its `ranges`."""
         return self._searches.pop((path, ranges), None)
-
-
-def hash_if_small(node: Node) -> str:
-    """The hash of a window; one that no client sends if it is large."""
-    return node_hash(node) if node_count_up_to(node, WINDOW_NODES_MAX) <= WINDOW_NODES_MAX else "?"
 
 
 def _lacking_at_once(node: Node, ranges: Ranges | None) -> Lacking:

@@ -8,22 +8,27 @@ What is told of one command is one message: children that left as nothing, those
 just what was written. Where the place itself was replaced, the whole window is. The place's own priority is no part of it: the
 SDKs drop it from what a query shows, and their hashes are without it.
 
-An index of many children is filled in slices. Until then its listeners and readers wait (`waiting`), and so do the views that
-it had when the place was replaced as a whole; what is written meanwhile is read again at the end. So is a window of many
-children gathered, for those who begin to listen or read once.
+An index of many children is filled in slices. Until then its listeners and readers wait (`waiting`); what is written meanwhile is
+read again at the end. So it is where one command writes many children of a place. Views whose place was replaced, or so many of
+whose children were written, are *behind*: what they show is told later, a few views at a time, and until then nothing is. So is a
+window of many children gathered (gather.py), for those who begin to listen or read once, and for views that are behind.
 Does not know: permissions, how anyone is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from functools import partial
 from typing import Any
+
+from sortedcontainers import SortedList
 
 from meadowlark.engine.client import Client
 from meadowlark.engine.commands import Get, Listen
 from meadowlark.engine.effects import Effect, Push
-from meadowlark.engine.resume import hash_if_small
-from meadowlark.query import Index, Query, Sightings, Step, Touched, Window
+from meadowlark.engine.gather import Gather, shown
+from meadowlark.query import KEY, AnyIndex, Index, KeyIndex, Query, Sightings, Step, Touched, Window
+from meadowlark.query.positions import PRIORITY
 from meadowlark.tree import (
     Node,
     Path,
@@ -32,24 +37,28 @@ from meadowlark.tree import (
     children,
     find,
     find_child,
+    find_present,
+    has_priorities,
+    is_key_ordered,
     is_large,
-    key_order,
     make_map,
+    node_hash,
 )
 
 INDEX_AT_ONCE_CHILDREN_MAX = 500
 """Children of which an index is made in one go: about a millisecond."""
 
+TOUCHED_AT_ONCE_MAX = 100
+"""Children of one place that may be written by one command, for its views to be told at once."""
+
 SCANNED_VIEWS_MAX = 32
 """Views of one ordering that are asked each about every change; with more, it is kept who sees whom. Asking costs 0.3 µs."""
 
-WINDOW_AT_ONCE_CHILDREN_MAX = 500
-"""Children of a window that is read in one go."""
+WINDOW_AT_ONCE_CHILDREN_MAX = 200
+"""Children of a window that is read in one go: about a millisecond where they are scattered."""
 
-GATHERED_AT_ONCE = 20
-"""Children: each may lie in another page, which is half a millisecond then."""
-
-GATHERED_SHARE = 16
+TOLD_AT_ONCE_CHILDREN = 200
+"""Of views that are behind, told in one go."""
 
 FEW_CHILDREN = 50
 
@@ -65,29 +74,33 @@ class View:
 
     __slots__ = ("_hash", "_room", "listeners", "query", "window")
 
-    def __init__(self, query: Query, index: Index) -> None:
+    def __init__(self, query: Query, window: Window) -> None:
         self.query = query
-        self.window = Window(query, index)
+        self.window = window
         self.listeners: dict[int | None, dict[Client, None]] = {}
         self._room: Room | None = None
         self._hash: str | None = None
         """Of the whole window, as is the room, until it changes: many may come at once to listen to the same."""
 
-    def whole(self, index: Index, node: Node | None) -> Node | None:
-        """What the view shows of `node`; few children in their order, many in that of their keys."""
-        keys = self.window.keys(index)
-        if len(keys) > FEW_CHILDREN:
-            # A map of many may be kept in pages of neighbouring keys, of which each is opened once then.
-            keys.sort(key=key_order)
-        return make_map([(key, find_child(node, key)) for key in keys])
+    @property
+    def has_hash(self) -> bool:
+        return self._hash is not None
 
-    def begin(self, client: Client, tag: int | None, path: Path, hash: str | None, whole: Node | None) -> Push | None:
-        """`client` listens from now on. The push that tells it the whole window, unless that is what `hash` says it has."""
+    def whole(self, index: AnyIndex, node: Node | None) -> Node | None:
+        """What the view shows of `node`; few children in their order, many in that of their keys."""
+        return make_map(shown(self.window, index, node, FEW_CHILDREN))
+
+    def begin(
+        self, client: Client, tag: int | None, path: Path, hash: str | None, whole: Node | None, gather: Gather | None = None
+    ) -> Push | None:
+        """`client` listens from now on. The push that tells it the whole window, unless that is what `hash` says it has.
+
+        gather: has found the hash of a large window, if that could be."""
         self.listeners.setdefault(tag, {})[client] = None
         if whole is None:
             if hash == "":
                 return None
-        elif hash and self._whole_hash(whole) == hash:
+        elif hash and (self._whole_hash(whole) if gather is None else gather.hash) == hash:
             return None
         return Push((client,), path, whole, asked=True, tag=tag, room=self._room_for(whole))
 
@@ -98,18 +111,16 @@ class View:
             if not of_tag:
                 del self.listeners[tag]
 
-    def tell_whole(self, path: Path, node: Node | None, index: Index, out: list[Effect]) -> None:
-        """The place is another than before."""
-        self.window.locate(index)
+    def tell_whole(self, path: Path, whole: Node | None, out: list[Effect]) -> None:
+        """It is another than before; `window` is where it is already."""
         self._room = self._hash = None
-        whole = self.whole(index, node)
         self._push(path, whole, out, self._room_for(whole))
 
     def tell(
         self,
         path: Path,
         node: Node | None,
-        index: Index,
+        index: AnyIndex,
         touched: Sequence[Touched],
         writes: Writes,
         rooms: dict[Path, Room],
@@ -145,64 +156,8 @@ class View:
 
     def _whole_hash(self, whole: Node) -> str:
         if self._hash is None:
-            self._hash = hash_if_small(whole)
+            self._hash = node_hash(whole)
         return self._hash
-
-
-class Gather:
-    """A window of many children, read from a frozen view in slices for all who `waiting` ask for it."""
-
-    __slots__ = ("_values", "_whole", "is_void", "missed", "query", "waiting")
-
-    def __init__(self, query: Query) -> None:
-        self.query = query
-        self.waiting: list[Listen | Get] = []
-        self.missed: set[str] = set()
-        """Children that were written meanwhile."""
-        self.is_void = False
-        """Whether the place was replaced meanwhile."""
-        self._values: dict[str, Node] = {}
-        self._whole: Node | None = None
-
-    def steps(self, ordering: Ordering, tree: Tree) -> Generator[None, None, None]:
-        index = ordering.index
-        if index is None:
-            return
-        root = tree.freeze()
-        try:
-            for count, (key, child) in enumerate(self._pairs(index, find(root, ordering.path))):
-                self._values[key] = child
-                if count % GATHERED_AT_ONCE == 0:
-                    yield
-        finally:
-            del root
-            tree.thaw()
-
-    def _pairs(self, index: Index, node: Node | None) -> Iterator[tuple[str, Node]]:
-        """Of most of a place all is read, in the order in which it is kept; of a small part just that."""
-        query = self.query
-        if query.limit is None and (index.rank(query.high) - index.rank(query.low)) * GATHERED_SHARE > child_count(node):
-            return ((key, child) for key, child in children(node) if index.has_between(key, query.low, query.high))
-        return ((key, find_child(node, key)) for key in Window(query, index).keys(index))
-
-    def whole(self, ordering: Ordering, node: Node | None) -> Node | None:
-        """What the query shows of `node` now; to be asked in one turn only."""
-        index, query = ordering.index, self.query
-        assert index is not None
-        if self._whole is None:
-            values = {} if self.is_void else self._values
-            if query.limit is None and not self.is_void:
-                for key in self.missed:
-                    values.pop(key, None)
-                    if index.has_between(key, query.low, query.high):
-                        values[key] = find_child(node, key)
-            else:
-                for key in self.missed:
-                    values.pop(key, None)
-                keys = Window(query, index).keys(index)
-                values = {key: values[key] if key in values else find_child(node, key) for key in keys}
-            self._whole = make_map(values.items())
-        return self._whole
 
 
 class Ordering:
@@ -210,11 +165,13 @@ class Ordering:
 
     __slots__ = (
         "_fill",
-        "_missed",
+        "_late",
+        "_moved",
         "_sightings",
+        "_tree",
+        "behind",
         "gathers",
         "index",
-        "is_behind",
         "order",
         "order_path",
         "path",
@@ -222,24 +179,27 @@ class Ordering:
         "waiting",
     )
 
-    def __init__(self, path: Path, query: Query) -> None:
+    def __init__(self, path: Path, query: Query, tree: Tree) -> None:
         self.path = path
         self.order = query.order
         self.order_path = query.order_path
-        self.index: Index | None = None
-        """None until it has been filled."""
+        self._tree = tree
+        self.index: AnyIndex | None = None
+        """None until it has been filled, or has caught up with many writes."""
         self.views: dict[str, View] = {}
         """By the identity of the query."""
         self._sightings: Sightings[View] | None = None
-        """While there are many views."""
+        """While there are many views. Has those that are not behind."""
         self.waiting: list[Listen | Get] = []
         """What is to be carried out once the index is there."""
         self.gathers: dict[str, Gather] = {}
         """By the identity of the query."""
-        self.is_behind = False
-        """Whether the views have not been told what they show now, because the index is being filled."""
-        self._missed: set[str] = set()
-        """Children that were written while the index was filled."""
+        self.behind: dict[View, bool] = {}
+        """Views that have not been told what they show now; True: whatever it is, False: if `_moved` concerns them."""
+        self._moved: SortedList = SortedList()
+        """Positions of what was written since views fell behind, before and after."""
+        self._late: set[str] = set()
+        """Children that were written while there was no index."""
         self._fill: object = None
         """Stands for the filling that counts; another begins when the place is replaced as a whole."""
 
@@ -252,15 +212,15 @@ class Ordering:
         if query.limit is not None and query.limit <= WINDOW_AT_ONCE_CHILDREN_MAX:
             return False
         assert self.index is not None
-        return self.index.rank(query.high) - self.index.rank(query.low) > WINDOW_AT_ONCE_CHILDREN_MAX
+        return self.index.is_wider(query.low, query.high, WINDOW_AT_ONCE_CHILDREN_MAX)
 
-    def view(self, query: Query) -> View:
-        """The view of `query`, made if there is none; it must get a listener."""
+    def view(self, query: Query, window: Window | None = None) -> View:
+        """The view of `query`, made if there is none, with its `window` if that is known; it must get a listener."""
         index = self.index
         assert index is not None
         view = self.views.get(query.identity)
         if view is None:
-            view = self.views[query.identity] = View(query, index)
+            view = self.views[query.identity] = View(query, window or Window(query, index))
             if self._sightings is not None:
                 self._sightings.add(view, view.window, index)
             elif len(self.views) > SCANNED_VIEWS_MAX:
@@ -270,104 +230,226 @@ class Ordering:
     def end(self, view: View) -> None:
         """Nobody listens to `view` any more."""
         del self.views[view.query.identity]
+        is_behind = self.behind.pop(view, None) is not None
         if self._sightings is not None:
             if len(self.views) <= SCANNED_VIEWS_MAX // 2 or self.index is None:
                 self._sightings = None
-            else:
+            elif not is_behind:
                 self._sightings.remove(view, view.window.keys(self.index))
 
     def read(self, query: Query, node: Node | None) -> Node | None:
         """What `query` shows of `node` now."""
         assert self.index is not None
-        return View(query, self.index).whole(self.index, node)
+        return View(query, Window(query, self.index)).whole(self.index, node)
 
-    def make_index(self, tree: Tree) -> Generator[None, None, None] | None:
-        """Makes the index; None, or the steps that must still be done where that takes long."""
-        node = tree.get(self.path)
-        self._missed.clear()
+    # The index
+
+    def make_index(self) -> Generator[None, None, None] | None:
+        """Makes the index, and all views are behind; None, or the steps that must still be done where that takes long."""
+        node = self._tree.get(self.path)
+        self._late.clear()
+        self._fill = None
         for gather in self.gathers.values():
             gather.is_void = True
+        self._fall_behind(is_new=True)
         if child_count(node) <= INDEX_AT_ONCE_CHILDREN_MAX:
-            self.stop()
             self.index = Index(self.order, self.order_path, children(node))
             return None
+        if self.order == KEY and is_key_ordered(node):
+            self.index = self._key_index()
+            return None
         self.index = None
-        self.is_behind = True
         self._fill = token = object()
-        return self._fill_slices(tree, token)
+        return self._fill_slices(token)
+
+    def lighten(self) -> AnyIndex | None:
+        """Where the map has come to be kept in the order itself, that is used from now on; the index that is needed no more."""
+        index = self.index
+        if self.order != KEY or type(index) is not Index or self.gathers or not is_key_ordered(self._tree.get(self.path)):
+            return None
+        self.index = self._key_index()
+        return index
 
     def stop(self) -> None:
         """Ends a filling that is under way."""
         self._fill = None
 
-    def _fill_slices(self, tree: Tree, token: object) -> Generator[None, None, None]:
-        index = Index(self.order, self.order_path)
+    def _key_index(self) -> KeyIndex:
+        return KeyIndex(self.order, partial(self._tree.get, self.path))
+
+    def _fill_slices(self, token: object) -> Generator[None, None, None]:
+        tree, index = self._tree, Index(self.order, self.order_path)
         root = tree.freeze()
         try:
-            for _ in index.fill(children(find(root, self.path))):
-                if self._fill is not token:
-                    return
-                yield
+            node = find(root, self.path)
+            made: AnyIndex = index
+            if self.order in (KEY, PRIORITY) and is_key_ordered(node) and not (yield from self._needs_index(node)):
+                made = self._key_index()
+            else:
+                for _ in index.fill(children(node)):
+                    if self._fill is not token:
+                        return
+                    yield
         finally:
+            node = None
             del root
             tree.thaw()
-        while self._missed and self._fill is token:
-            node = tree.get(self.path)
-            for _ in range(min(len(self._missed), INDEX_AT_ONCE_CHILDREN_MAX)):
-                key = self._missed.pop()
-                index.touch(key, find_child(node, key))
-            if self._missed:
+        yield from self._catch_up(made, token)
+
+    def _needs_index(self, node: Node | None) -> Generator[None, None, bool]:
+        """Whether the order is another than that of the keys."""
+        return self.order != KEY and (yield from has_priorities(node))
+
+    def _catch_up(self, index: AnyIndex, token: object) -> Generator[None, None, None]:
+        """Tells the index what was written while it was made, or by one command; then it is there."""
+        late = self._late
+        while late and self._fill is token:
+            node = self._tree.get(self.path)
+            some = [late.pop() for _ in range(min(len(late), TOUCHED_AT_ONCE_MAX))]
+            written = [find_child(node, key) for key in some]
+            if isinstance(index, KeyIndex) and not index.serves(written):
+                self._fall_behind(is_new=True)
+                yield from self._fill_slices(token)
+                return
+            touched = [index.touch(key, child) for key, child in zip(some, written, strict=True)]
+            self._note(touched)
+            if late:
                 yield
         if self._fill is token:
             self._fill = None
             self.index = index
 
-    def tell(self, node: Node | None, writes: Writes, rooms: dict[Path, Room], out: list[Effect]) -> None:
-        """Children of the place, which is `node` now, were written."""
+    # Telling
+
+    def tell(
+        self, node: Node | None, writes: Writes, stood: dict[str, bool], rooms: dict[Path, Room], out: list[Effect]
+    ) -> Generator[None, None, None] | None:
+        """Children of the place, which is `node` now, were written. stood: by child, whether there was one before.
+
+        The steps that must be done where that takes long; `is_outdated` is asked before."""
         index = self.index
-        for gather in self.gathers.values():
-            gather.missed.update(writes)
         if index is None:
-            self._missed.update(writes)
-            return
-        touched = [index.touch(key, find_child(node, key)) for key in writes]
-        sightings = self._sightings
+            self._late.update(writes)
+            return None
+        if len(writes) > TOUCHED_AT_ONCE_MAX:
+            self._late.update(writes)
+            self.index = None
+            self._fall_behind(is_new=False)
+            self._fill = token = object()
+            return self._catch_up(index, token)
+        touched = [index.touch(key, find_child(node, key), stood=stood[key]) for key in writes]
+        self._note(touched)
+        behind, sightings = self.behind, self._sightings
         if sightings is None:
             for view in self.views.values():
-                view.tell(self.path, node, index, touched, writes, rooms, out)
+                if view not in behind:
+                    view.tell(self.path, node, index, touched, writes, rooms, out)
         else:
             for view in sightings.near(index, touched):
                 step = view.tell(self.path, node, index, touched, writes, rooms, out)
                 if step is not None:
                     sightings.move(view, step)
+        return None
 
-    def tell_whole(self, node: Node | None, out: list[Effect]) -> None:
-        """The place was replaced, and the index made anew: all views show something else."""
-        assert self.index is not None
-        self.is_behind = False
+    def is_outdated(self, node: Node | None, writes: Writes) -> bool:
+        """Whether those writes, which are few, have left the index without its order."""
+        index = self.index
+        if not isinstance(index, KeyIndex):
+            return False
+        return not index.serves(find_child(node, key) for key in writes) if len(writes) <= TOUCHED_AT_ONCE_MAX else False
+
+    def _note(self, touched: list[Touched]) -> None:
+        for gather in self.gathers.values():
+            gather.note(touched)
+        if self.behind:
+            for _, was, now in touched:
+                if was is not None:
+                    self._moved.add(was)
+                if now is not None and now != was:
+                    self._moved.add(now)
+
+    # Views that are behind
+
+    def _fall_behind(self, *, is_new: bool) -> None:
+        """All views are told later what they show; is_new: whatever was written."""
         for view in self.views.values():
-            view.tell_whole(self.path, node, self.index, out)
+            self.behind[view] = is_new or self.behind.get(view, False)
         self._sightings = None
-        if len(self.views) > SCANNED_VIEWS_MAX:
-            self._look_around(self.index)
 
-    def _look_around(self, index: Index) -> None:
+    def tell_behind(self, node: Node | None, out: list[Effect]) -> Iterable[Query]:
+        """Tells some of the views that are behind what they show now. Those of many children must be gathered: gives their
+        queries. If then others are behind, this must be called again."""
+        index = self.index
+        assert index is not None
+        if self._sightings is None and len(self.views) > SCANNED_VIEWS_MAX:
+            self._look_around(index)
+        budget = TOLD_AT_ONCE_CHILDREN
+        wide: list[Query] = []
+        for view, is_new in list(self.behind.items()):
+            if budget < 0:
+                break
+            budget -= 1
+            if not is_new and not self._is_concerned(view.window):
+                self._has_caught_up(view, index)
+            elif self.is_wide(view.query):
+                if view.query.identity not in self.gathers:
+                    wide.append(view.query)
+            else:
+                budget -= 10 + self.tell_view(view, node, out)
+        return wide
+
+    def has_narrow_behind(self) -> bool:
+        """Whether `tell_behind` has anything to do."""
+        return any(view.query.identity not in self.gathers for view in self.behind)
+
+    def tell_view(self, view: View, node: Node | None, out: list[Effect], gather: Gather | None = None) -> int:
+        """Tells a view that is behind what it shows now, which `gather` has read if it is much; how many children that are."""
+        index = self.index
+        assert index is not None
+        if gather is None:
+            view.window.locate(index)
+            whole = view.whole(index, node)
+        else:
+            view.window = gather.window
+            whole = gather.finish(index, node)
+        self._has_caught_up(view, index)
+        view.tell_whole(self.path, whole, out)
+        return child_count(whole)
+
+    def _has_caught_up(self, view: View, index: AnyIndex) -> None:
+        del self.behind[view]
+        if self._sightings is not None:
+            self._sightings.add(view, view.window, index)
+        if not self.behind:
+            self._moved.clear()
+
+    def _is_concerned(self, window: Window) -> bool:
+        moved = self._moved
+        return bool(moved.bisect_left(window.low) < moved.bisect_left(window.high))
+
+    def _look_around(self, index: AnyIndex) -> None:
         self._sightings = Sightings()
         for view in self.views.values():
-            self._sightings.add(view, view.window, index)
+            if view not in self.behind:
+                self._sightings.add(view, view.window, index)
 
     def check(self, node: Node | None) -> None:
         """Asserts the invariants; for tests."""
+        assert self.behind.keys() <= set(self.views.values()), "a view that has ended is behind"
         if self.index is not None:
             self.index.check(children(node))
             for view in self.views.values():
                 assert view.listeners, "a view has no listeners"
-                fresh = Window(view.query, self.index)
-                assert view.window.keys(self.index) == fresh.keys(self.index), "a window is out of date"
+                if view in self.behind:
+                    continue
+                shows = view.window.keys(self.index)
+                assert shows == Window(view.query, self.index).keys(self.index), "a window is out of date"
+                assert view.query.limit is None or view.window.count == len(shows), "a window has lost count"
             if self._sightings is not None:
                 anew: Sightings[View] = Sightings()
                 for view in self.views.values():
-                    anew.add(view, view.window, self.index)
+                    if view not in self.behind:
+                        anew.add(view, view.window, self.index)
                 assert self._sightings == anew, "what a view sees is out of date"
 
 
@@ -375,7 +457,7 @@ def _told(step: Step, node: Node | None, writes: Writes, depth: int) -> dict[str
     """What a step says, as paths relative to the place."""
     told: dict[str, Node | None] = dict.fromkeys(step.left)
     for key in step.entered:
-        told[key] = find_child(node, key)
+        told[key] = find_present(node, key)
     for key in step.stayed:
         for path, value in writes[key]:
             told["/".join(path[depth:])] = value

@@ -52,7 +52,7 @@ class Writing:
         if spot is not None and spot.children:
             self._push_below(spot, change, out)
         if self._queries.ordering_count:
-            self._queries.tell([(path, node)], out)
+            self._queries.tell([(path, node)], [change.stood], out)
         return ["w", format_path(change.settled), node]
 
     def merge(self, base: Path, writes: list[Write], out: list[Effect], volatile: Container[Path] = ()) -> list[Entry]:
@@ -63,12 +63,14 @@ class Writing:
         below: list[Effect] = []
         entries: list[Entry] = []
         done: list[Write] = []
+        stood: list[int] = []
         for path, node in writes:
             is_volatile = path in volatile
             change = self._put(path, node, is_volatile=is_volatile)
             if change is None:
                 continue
             done.append((path, node))
+            stood.append(change.stood)
             if self._resume.is_active:
                 self._resume.written(path)
             if not is_volatile:
@@ -87,7 +89,7 @@ class Writing:
             out.append(_group_push(spot, group))
         out.extend(below)
         if done and self._queries.ordering_count:
-            self._queries.tell(done, out)
+            self._queries.tell(done, stood, out)
         return entries
 
     # Volatile values

@@ -2,6 +2,7 @@
 
 Beside the sorted positions it keeps each child's position by key, so a change of one child costs one removal and one insertion
 whatever the child held before, and nothing where its position is as it was. About 200 to 300 bytes a child (bench/queries.py).
+Where a map is kept in the order itself there is a `KeyIndex` (key_index.py) instead.
 Does not know: queries, who looks.
 """
 
@@ -57,8 +58,8 @@ class Index:
                 positions.popitem()
             yield
 
-    def touch(self, key: str, child: Node | None) -> Touched:
-        """The child at `key` is now `child`."""
+    def touch(self, key: str, child: Node | None, *, stood: bool = True) -> Touched:
+        """The child at `key` is now `child`. stood: whether there was one before, which this index knows by itself."""
         before = self._positions.get(key)
         after = None if child is None else self._read(key, child)
         if before != after:
@@ -71,12 +72,24 @@ class Index:
                 self._sorted.add(after)
         return Touched(key, before, after)
 
-    def rank(self, cut: Position) -> int:
-        """How many children stand before `cut`."""
-        return self._sorted.bisect_left(cut)  # type: ignore[no-any-return]  # the package has no types
+    def where(self, key: str, child: Node | None) -> Position | None:
+        """Where `child`, which is the one at `key`, stands; None for nowhere."""
+        return self._positions.get(key)
 
-    def at(self, rank: int) -> Position:
-        return self._sorted[rank]  # type: ignore[no-any-return]  # the package has no types
+    def edge(self, low: Position, high: Position, limit: int, *, from_end: bool) -> tuple[int, Position | None]:
+        """How many of at most `limit` children there are between two cuts; the last of them, if there are so many."""
+        first, end = self._sorted.bisect_left(low), self._sorted.bisect_left(high)
+        if end - first < limit:
+            return max(end - first, 0), None
+        return limit, self._sorted[end - limit if from_end else first + limit - 1]
+
+    def is_wider(self, low: Position, high: Position, count: int) -> bool:
+        """Whether there are more than `count` children between two cuts."""
+        return self._sorted.bisect_left(high) - self._sorted.bisect_left(low) > count  # type: ignore[no-any-return]  # untyped
+
+    def walk(self, low: Position, high: Position, *, back: bool = False) -> Iterator[Position]:
+        """Positions of the children between two cuts, in order, or backwards."""
+        return self._sorted.irange(low, high, reverse=back) if low < high else iter(())
 
     def has_between(self, key: str, low: Position, high: Position) -> bool:
         """Whether the child at `key` stands between two cuts."""

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
-from meadowlark.query.index import Index, Touched
+from meadowlark.query.index import Touched
+from meadowlark.query.key_index import AnyIndex
 from meadowlark.query.window import Step, Window
 
 KEYS_SEEN_MAX = 1_000
@@ -34,7 +35,7 @@ class Sightings(Generic[Seer]):
         """How many children each sees, of those whose children are kept."""
         self._loose: dict[Seer, None] = {}
 
-    def add(self, seer: Seer, window: Window, index: Index) -> None:
+    def add(self, seer: Seer, window: Window, index: AnyIndex) -> None:
         """`seer` has that window now; it was not here."""
         if window.query.limit is None or window.query.limit > KEYS_SEEN_MAX:
             self._loose[seer] = None
@@ -62,7 +63,7 @@ class Sightings(Generic[Seer]):
             self._see(seer, key)
         self._count(seer, count + len(step.entered) - len(step.left))
 
-    def near(self, index: Index, touched: Sequence[Touched]) -> list[Seer]:
+    def near(self, index: AnyIndex, touched: Sequence[Touched]) -> list[Seer]:
         """All whose windows `touched`, which the index knows already, may concern."""
         found = dict(self._loose)
         seers = self._seers

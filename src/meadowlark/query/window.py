@@ -2,7 +2,8 @@
 
 Without a limit the cuts are the query's own. With one, the cut on the far side moves to just behind the last child that is
 shown, so whether a child is in the window is two comparisons, and a child outside both before and after a change, as
-most are, costs no more than that. Only where a child was or is within the cuts are they found anew, in O(log n).
+most are, costs no more than that. Only where a child was or is within the cuts does the far one move, past as many children as
+came too many or are missing.
 When children change, those that were touched are looked at one by one; any other that came or went stands between the old and
 the new cut, and there are never more of them than were touched.
 Invariant, where `locate` or `advance` has just run: shown are the children of the index between `low` and `high`.
@@ -12,12 +13,13 @@ Does not know: clients.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import NamedTuple
 
-from meadowlark.query.index import Index, Touched
+from meadowlark.query.index import Touched
+from meadowlark.query.key_index import AnyIndex
 from meadowlark.query.positions import Position, after, before
 from meadowlark.query.query import Query
-from meadowlark.tree import Node, children_in_key_order, key_order, make_map
 
 
 class Step(NamedTuple):
@@ -29,35 +31,42 @@ class Step(NamedTuple):
 
 
 class Window:
-    __slots__ = ("high", "low", "query")
+    __slots__ = ("count", "high", "low", "query")
 
-    def __init__(self, query: Query, index: Index) -> None:
+    def __init__(self, query: Query, index: AnyIndex | None = None) -> None:
+        """index: None if `place` follows."""
         self.query = query
         self.low: Position = query.low
         self.high: Position = query.high
-        self.locate(index)
+        self.count = 0
+        """Of children shown; only where there is a limit."""
+        if index is not None:
+            self.locate(index)
 
-    def locate(self, index: Index) -> None:
+    def locate(self, index: AnyIndex) -> None:
         """Finds the cuts for the index as it is."""
         query = self.query
-        self.low, self.high = query.low, query.high
-        limit = query.limit
-        if limit is None:
-            return
-        first, end = index.rank(query.low), index.rank(query.high)
-        if end - first < limit:
-            return  # There is room: whoever comes into the range comes into the window.
-        if query.from_end:
-            self.low = before(index.at(end - limit))
+        if query.limit is None:
+            self.low, self.high = query.low, query.high
         else:
-            self.high = after(index.at(first + limit - 1))
+            self.place(*index.edge(query.low, query.high, query.limit, from_end=query.from_end))
 
-    def keys(self, index: Index) -> list[str]:
+    def place(self, count: int, edge: Position | None) -> None:
+        """Shown are `count` children, of which `edge` is the last; None: there is room for whoever comes into the range."""
+        query = self.query
+        self.low, self.high, self.count = query.low, query.high, count
+        if edge is not None:
+            if query.from_end:
+                self.low = before(edge)
+            else:
+                self.high = after(edge)
+
+    def keys(self, index: AnyIndex) -> list[str]:
         """What is shown, in order."""
         # A range that ends before it begins shows nothing.
         return list(index.between(self.low, self.high)) if self.low < self.high else []
 
-    def advance(self, index: Index, touched: Sequence[Touched]) -> Step | None:
+    def advance(self, index: AnyIndex, touched: Sequence[Touched]) -> Step | None:
         """What it means that `touched` were touched, which the index knows already; None if nothing for this window."""
         low, high = self.low, self.high
         for _, was, now in touched:
@@ -65,10 +74,10 @@ class Window:
                 return self._advance(index, touched)
         return None
 
-    def _advance(self, index: Index, touched: Sequence[Touched]) -> Step:
+    def _advance(self, index: AnyIndex, touched: Sequence[Touched]) -> Step:
         old_low, old_high = self.low, self.high
-        if self.query.limit is not None and any(was != now for _, was, now in touched):
-            self.locate(index)
+        if self.query.limit is not None:
+            self._move(index, touched, self.query.limit)
         step = Step([], [], [])
         for key, was, now in touched:
             was_in = was is not None and old_low < was < old_high
@@ -83,7 +92,22 @@ class Window:
             self._add_others(index, old_low, old_high, {key for key, _, _ in touched}, step)
         return step
 
-    def _add_others(self, index: Index, old_low: Position, old_high: Position, touched: set[str], step: Step) -> None:
+    def _move(self, index: AnyIndex, touched: Sequence[Touched], limit: int) -> None:
+        """Moves the far cut by as many children as there are too many or too few between the cuts."""
+        query, low, high = self.query, self.low, self.high
+        for _, was, now in touched:
+            if was is not now:
+                self.count += (now is not None and low < now < high) - (was is not None and low < was < high)
+        if self.count > limit:
+            inwards = index.walk(low, high, back=not query.from_end)
+            self.place(limit, next(islice(inwards, self.count - limit, None)))
+        elif self.count < limit:
+            outwards = index.walk(query.low, low, back=True) if query.from_end else index.walk(high, query.high)
+            further = list(islice(outwards, limit - self.count))
+            count = self.count + len(further)
+            self.place(count, further[-1] if count == limit else None)
+
+    def _add_others(self, index: AnyIndex, old_low: Position, old_high: Position, touched: set[str], step: Step) -> None:
         """Those that came or went because others did: they stand between the old cut and the new one."""
         for key in (*_span(index, self.low, old_low), *_span(index, old_high, self.high)):
             if key not in touched:
@@ -93,16 +117,5 @@ class Window:
                 step.left.append(key)
 
 
-def _span(index: Index, low: Position, high: Position) -> list[str]:
+def _span(index: AnyIndex, low: Position, high: Position) -> list[str]:
     return list(index.between(low, high)) if low < high else []
-
-
-def read_by_key(query: Query, node: Node | None) -> Node | None:
-    """What a query by key shows of a map that is kept in that order: its children are taken from there, without an index."""
-    found = []
-    for key, child in children_in_key_order(node, *query.keys, reverse=query.from_end):
-        if query.low < (0, 0, key_order(key), key) < query.high:
-            found.append((key, child))
-            if len(found) == query.limit:
-                break
-    return make_map(reversed(found) if query.from_end else found)

@@ -12,10 +12,14 @@ from meadowlark.tree.node import (
     canonical_number,
     child_count,
     children,
+    children_between,
     children_in_key_order,
+    count_between,
     find,
     find_child,
+    find_present,
     from_json,
+    has_priorities,
     is_key_ordered,
     is_leaf,
     is_map,
@@ -29,7 +33,7 @@ from meadowlark.tree.node import (
     value_of,
     with_priority,
 )
-from meadowlark.tree.order import key_order, priority_order, utf16_order
+from meadowlark.tree.order import AFTER_ALL_KEYS, AFTER_KEY, key_order, priority_order, utf16_order
 from meadowlark.tree.packing import pack_slices, pack_tree_slices
 from meadowlark.tree.paths import PRIORITY, VALUE, Path, check_path, find_key_fault, format_path, parse_path
 from meadowlark.tree.prepare import Prepared, prepare_decoded, prepare_slices
@@ -38,6 +42,8 @@ from meadowlark.tree.tree import Change, Tree
 from meadowlark.tree.weight import is_large
 
 __all__ = [
+    "AFTER_ALL_KEYS",
+    "AFTER_KEY",
     "PRIORITY",
     "VALUE",
     "Change",
@@ -54,7 +60,9 @@ __all__ = [
     "check_path",
     "child_count",
     "children",
+    "children_between",
     "children_in_key_order",
+    "count_between",
     "decode_packed_slices",
     "decode_slices",
     "differing_slices",
@@ -63,8 +71,10 @@ __all__ = [
     "find",
     "find_child",
     "find_key_fault",
+    "find_present",
     "format_path",
     "from_json",
+    "has_priorities",
     "hash_slices",
     "is_key_ordered",
     "is_large",

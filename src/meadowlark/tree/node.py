@@ -16,15 +16,16 @@ Source: docs/semantics.md "Values"; the node model of the official SDKs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import PATH_DEPTH_MAX, STRING_BYTES_MAX
-from meadowlark.tree.order import key_order
-from meadowlark.tree.pages import Pages
+from meadowlark.tree.order import AFTER_ALL_KEYS, AFTER_KEY, key_order
+from meadowlark.tree.pages import Page, Pages
 from meadowlark.tree.paths import PRIORITY, SERVER_VALUE, VALUE, are_plain_keys, find_key_fault
 
 Leaf = bool | int | float | str
@@ -42,6 +43,9 @@ _STRING_LENGTH_SAFE = STRING_BYTES_MAX // 4
 _KNOWN_KEYS_MAX = 8_192
 _KNOWN_KEYS_PER_MAP_MAX = 32
 _KNOWN_KEY_LENGTH_MAX = 32
+
+_LOOK_STEP = 400
+"""Children looked at, or pages passed, between two yields: at most half a millisecond."""
 
 _known_keys: set[str] = set()
 """Keys found good in small maps: the names of fields, which repeat in every record, while wide maps are keyed by ids. One set
@@ -162,20 +166,52 @@ def children_in_key_order(
 ) -> Iterator[tuple[str, Node]]:
     """(key, child) in key order, or backwards, from the key `start` to the key `end`, both included; None: from or to the very
     first or last. Cheap from anywhere in Pages, which must not change meanwhile; a dict is sorted for each call."""
-    low, high = None if start is None else key_order(start), None if end is None else key_order(end)
-    if type(node) is Pages:
-        pairs = node.items_reversed(end) if reverse else node.items() if start is None else node.items_from(start)
-    else:
-        pairs = iter(sorted(children(node), key=lambda pair: key_order(pair[0]), reverse=reverse))
-    if low is None and high is None:
-        yield from pairs
+    low = "" if start is None else key_order(start)
+    high = AFTER_ALL_KEYS if end is None else key_order(end) + AFTER_KEY
+    return children_between(node, low, high, reverse=reverse)
+
+
+def children_between(node: Node | None, low: str, high: str, *, reverse: bool = False) -> Iterator[tuple[str, Node]]:
+    """The same from the order of a key, or what stands for it, `low` to before another, `high`."""
+    if low >= high:
         return
-    for key, child in pairs:
-        order = key_order(key)
-        if (low is None or order >= low) and (high is None or order <= high):
-            yield key, child
-        elif (low is not None and order < low) if reverse else (high is not None and order > high):
+    if type(node) is Pages:
+        if not low and high == AFTER_ALL_KEYS and not reverse:
+            yield from node.items()
             return
+        pairs = node.items_before(high) if reverse else node.items_from(low)
+        for pair in pairs:
+            order = key_order(pair[0])
+            if order < low if reverse else order >= high:
+                return
+            yield pair
+        return
+    found = [(key_order(key), key, child) for key, child in children(node)]
+    found.sort(key=itemgetter(0), reverse=reverse)
+    for order, key, child in found:
+        if low <= order < high:
+            yield key, child
+
+
+def count_between(node: Node | None, low: str, high: str) -> int:
+    """About how many children have keys whose orders are between `low` and `high`, without looking at them."""
+    return node.count_between(low, high) if type(node) is Pages else child_count(node)
+
+
+def has_priorities(node: Node | None) -> Generator[None, None, bool]:
+    """Whether any child has a priority, found in steps. Quick in Pages, where most pages need no look inside."""
+    budget = _LOOK_STEP
+    groups = map(Page.may_have_priorities, node.pages) if type(node) is Pages else iter([[child for _, child in children(node)]])
+    for group in groups:
+        for child in group:
+            budget -= 1
+            if priority_of(child) is not None:
+                return True
+        budget -= 1
+        if budget < 0:
+            budget = _LOOK_STEP
+            yield
+    return False
 
 
 def is_key_ordered(node: Node | None) -> bool:
@@ -227,6 +263,11 @@ def find_child(node: Node | None, key: str) -> Node | None:
     if type(node) is dict:
         return node.get(key) if VALUE not in node else None
     return node.get(key) if type(node) is Pages else None
+
+
+def find_present(node: Node | None, key: str) -> Node | None:
+    """`find_child` for a child that there is: in Pages its neighbours are left alone, so this is for children here and there."""
+    return node.get_present(key) if type(node) is Pages else find_child(node, key)
 
 
 def find(node: Node | None, path: tuple[str, ...]) -> Node | None:

@@ -13,6 +13,11 @@ from typing import Any
 KeyOrder = str
 """Compared as text, which is several times faster than comparing tuples; nothing else may be read from it."""
 
+AFTER_ALL_KEYS = "2"
+"""Behind the order of every key: those begin with 0 or 1."""
+AFTER_KEY = "\0"
+"""Behind the order of a key, gives a place between it and the next: no key has a control character."""
+
 _INTEGER_KEY = re.compile(r"(-?)0*([0-9]{1,10})")
 _INT32_MAX = 2**31 - 1
 _INT32_MIN = -(2**31)

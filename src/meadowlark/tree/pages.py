@@ -20,9 +20,10 @@ Frozen views share pages, not dicts: a page that a view may hold is copied, as b
 from __future__ import annotations
 
 import sys
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from json import JSONDecoder
 from typing import Any
 
 import orjson
@@ -49,8 +50,16 @@ _COMINGS_MAX = 32
 Children = dict[str, Any]
 Owned = set[int] | None
 
+_read_value: Callable[[str, int], tuple[Any, int]] = JSONDecoder().scan_once  # type: ignore[attr-defined]  # not documented
+"""The value that begins at an index of a text, and where it ends."""
+_PEEK_LENGTH = 1_024
+"""Bytes behind a key in which its value mostly ends."""
+
 _hot: deque[Page] = deque()
 """Decoded pages, those looked at longest ago first."""
+
+
+_PRIORITY_NAME = b'"%b"' % PRIORITY.encode()
 
 
 class Page:
@@ -103,6 +112,28 @@ class Page:
             self.children = in_order(self.children)
             self.is_sorted = True
         return self.children
+
+    def peek(self, key: str) -> Any:
+        """The child at `key`, which there is, found in the bytes; None where that is not sure."""
+        data = self.data
+        name = b'"%b":' % key.encode("utf-8", "surrogatepass")
+        assert data is not None, "a page that is not decoded has bytes"
+        at = data.find(name)
+        if at < 0 or data.find(name, at + 1) >= 0 or "\\" in key or '"' in key:
+            return None  # A key deeper down looks the same, and so may some text if JSON writes the key otherwise.
+        start = at + len(name)
+        for end in (start + _PEEK_LENGTH, len(data)):
+            try:
+                return _read_value(data[start:end].decode(), 0)[0]
+            except (ValueError, StopIteration):
+                continue  # Cut off.
+        return None
+
+    def may_have_priorities(self) -> Iterable[Any]:
+        """The children of which some may have a priority; all others have none."""
+        if self.data is None or _PRIORITY_NAME in self.data:
+            return self.view().values()
+        return self.kept.values() if self.kept else ()
 
     def encoded(self) -> bytes:
         """`data`, made anew if need be, with `kept` beside it."""
@@ -207,24 +238,50 @@ class Pages(Weighed):
             return page.kept[key]
         return page.touch().get(key)
 
+    def get_present(self, key: str) -> Any:
+        """The child at `key`, which there is, without decoding the rest of its page; the second time in a row all of it is."""
+        global _peeked
+        page = self.pages[bisect_right(self.starts, key_order(key)) - 1]
+        if page.children is None:
+            if page.kept and key in page.kept:
+                return page.kept[key]
+            if _peeked is not page:
+                _peeked = page
+                child = page.peek(key)
+                if child is not None:
+                    return child
+        return page.touch().get(key)
+
+    def items_from(self, order: str) -> Iterator[tuple[str, Any]]:
+        """(key, child) in key order, from the first whose order is not below `order`. The first page becomes hot: who asks for a
+        place comes back to it."""
+        first = bisect_right(self.starts, order) - 1
+        self.pages[first].touch()
+        items = list(self.pages[first].view().items())
+        yield from items[bisect_left(items, order, key=_order_of) :]
+        for index in range(first + 1, len(self.pages)):
+            yield from self.pages[index].view().items()
+
+    def items_before(self, order: str) -> Iterator[tuple[str, Any]]:
+        """(key, child) in key order backwards, from the last whose order is below `order`."""
+        last = bisect_left(self.starts, order) - 1
+        if last < 0:
+            return
+        self.pages[last].touch()
+        items = list(self.pages[last].view().items())
+        yield from reversed(items[: bisect_left(items, order, key=_order_of)])
+        for index in range(last - 1, -1, -1):
+            yield from reversed(self.pages[index].view().items())
+
+    def count_between(self, low: str, high: str) -> int:
+        """About how many keys have orders between `low` and `high`: as many as pages there are on average, at most."""
+        pages = bisect_left(self.starts, high) - bisect_right(self.starts, low) + 1
+        return max(pages, 0) * self.count // len(self.pages)
+
     def items(self) -> Iterator[tuple[str, Any]]:
         """(key, child) in key order."""
         for page in self.pages:
             yield from page.view().items()
-
-    def items_from(self, start: str) -> Iterator[tuple[str, Any]]:
-        """(key, child) in key order, from `start` on. The first page becomes hot: who asks for a place comes back to it."""
-        first = self._index(start)
-        self.pages[first].touch()
-        for index in range(first, len(self.pages)):
-            yield from self.pages[index].view().items()
-
-    def items_reversed(self, end: str | None = None) -> Iterator[tuple[str, Any]]:
-        """(key, child) in key order backwards, from `end` on."""
-        last = len(self.pages) - 1 if end is None else self._index(end)
-        self.pages[last].touch()
-        for index in range(last, -1, -1):
-            yield from reversed(self.pages[index].view().items())
 
     def last_key(self) -> str:
         return next(reversed(self.pages[-1].view()))
@@ -372,6 +429,14 @@ class Pages(Weighed):
             keys += page.view()
         assert keys == sorted(keys, key=key_order), "the order is wrong"
         assert (self.count, self.other_count) == (len(keys), sum(not is_index(key) for key in keys)), "the counts are wrong"
+
+
+def _order_of(item: tuple[str, Any]) -> str:
+    return key_order(item[0])
+
+
+_peeked: Page | None = None
+"""Of which a child was read last, without the others: of neighbours the second is read with its page."""
 
 
 def _page_of(children: Children, kept: Children | None) -> Page:

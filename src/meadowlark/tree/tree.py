@@ -38,16 +38,20 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     after the last. Where no map has a priority it does so also from any later tree and from any mixture of the trees between.
     With priorities it may not: a map that is emptied on the way only in the replay loses its priority. So a replay starts
     exactly where its snapshot ends (tests/tree/test_journal_property.py has the example)."""
+    stood: int = 0
+    """How many keys of `path` led to something before: all of them, unless something new was put there."""
 
 
 class Tree:
     """One JSON tree. Fields are read freely; only `set` changes it."""
 
-    __slots__ = ("_frozen_count", "_owned", "_watched", "_written", "root")
+    __slots__ = ("_frozen_count", "_opened", "_owned", "_watched", "_written", "root")
 
     def __init__(self, root: Node | None = None) -> None:
         self.root: Node | None = root
         self._frozen_count = 0
+        self._opened = 0
+        """How many keys of the path that was opened last led to something before."""
         self._watched: Path | None = None
         """Where a map is being packed, and the keys of children written there meanwhile."""
         self._written: set[str] = set()
@@ -70,7 +74,7 @@ class Tree:
             self._note(path)
         if not path:
             before, self.root = self.root, node
-            return None if before is None and node is None else Change(path, before, node, path)
+            return None if before is None and node is None else Change(path, before, node, path, 0)
         if path[-1] == PRIORITY:
             return self._set_priority(path, node)
         if node is None:
@@ -82,7 +86,7 @@ class Tree:
             parent[key] = node
         else:
             parent.put(key, node, self._owned)
-        return Change(path, before, node, path)
+        return Change(path, before, node, path, self._opened if before is None else len(path))
 
     def freeze(self) -> Node | None:
         """The root as it is now, for good, until `thaw` is called once for this freeze."""
@@ -149,12 +153,16 @@ class Tree:
                 node = node.get(key)
             else:
                 if type(node) is dict and VALUE not in node:
+                    self._opened = len(path)
                     return node
             node = self.root
+        self._opened = 0 if node is None else len(path)
         if type(node) is not dict or VALUE in node or owned is not None:
             node = self.root = self._writable(node)
-        for key in path:
+        for depth, key in enumerate(path):
             child = node.get(key) if type(node) is dict else node.open(key, owned)
+            if child is None and self._opened > depth:
+                self._opened = depth
             if type(child) is not dict or VALUE in child or owned is not None:
                 made = self._writable(child)
                 if made is not child:
@@ -190,13 +198,13 @@ class Tree:
         keep = self._last_to_keep(path)
         if keep < 0:
             self.root = None
-            return Change(path, before, None, ())
+            return Change(path, before, None, (), len(path))
         parent = self._open_map(path[:keep])
         if type(parent) is Pages:
             parent.remove(path[keep], self._owned)
         else:
             del parent[path[keep]]
-        return Change(path, before, None, path[: keep + 1])
+        return Change(path, before, None, path[: keep + 1], len(path))
 
     def _last_to_keep(self, path: Path) -> int:
         """Depth of the deepest map on `path` that still has other children when `path` goes; -1 if none has."""
@@ -224,4 +232,4 @@ class Tree:
                 opened.pop(PRIORITY, None)
             else:
                 opened[PRIORITY] = priority
-        return Change(path, before, priority, path)
+        return Change(path, before, priority, path, len(target))
