@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from itertools import islice
+from operator import itemgetter
 
 from meadowlark.engine.commands import Get, Listen
 from meadowlark.query import AnyIndex, Index, KeyIndex, Position, Query, Touched, Window
 from meadowlark.query.positions import after
-from meadowlark.tree import Node, Path, Tree, child_count, children, find, find_child, find_present, hash_slices, key_order
+from meadowlark.tree import Node, Path, Tree, child_count, children, find, find_child, find_present, hash_slices
 
 STEP_CHILDREN = 100
 """Read between two yields, where neighbours are read: some pages."""
@@ -86,10 +87,10 @@ class Gather:
             chunk = list(islice(index.walk(low, high), STEP_SCATTERED))
             if not chunk:
                 return
-            for position in chunk:
-                child = find_present(node, position[3])
+            for _, _, order, key in chunk:
+                child = find_present(node, key, order)
                 if child is not None:
-                    values[position[3]] = child
+                    values[key] = child
             low = after(chunk[-1])
             yield
 
@@ -114,7 +115,7 @@ def shown(window: Window, index: AnyIndex, node: Node | None, many: int) -> Iter
     """(key, child) of what `window` shows of `node`: up to `many` in their order, more in that of their keys."""
     if isinstance(index, KeyIndex):
         return index.pairs(window.low, window.high)
-    keys = window.keys(index)
-    if len(keys) > many:
-        keys.sort(key=key_order)  # Neighbours lie in one page, which is decoded once then.
-    return ((key, find_present(node, key)) for key in keys)
+    positions = list(index.walk(window.low, window.high))
+    if len(positions) > many:
+        positions.sort(key=itemgetter(2))  # Neighbours lie in one page, which is decoded once then.
+    return ((key, find_present(node, key, order)) for _, _, order, key in positions)

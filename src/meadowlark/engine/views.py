@@ -57,6 +57,9 @@ SCANNED_VIEWS_MAX = 32
 WINDOW_AT_ONCE_CHILDREN_MAX = 200
 """Children of a window that is read in one go: about a millisecond where they are scattered."""
 
+CAUGHT_UP_AT_ONCE = 20
+"""Children that an index reads again in one go: each may lie in another page."""
+
 TOLD_AT_ONCE_CHILDREN = 200
 """Of views that are behind, told in one go."""
 
@@ -198,7 +201,7 @@ class Ordering:
         """Views that have not been told what they show now; True: whatever it is, False: if `_moved` concerns them."""
         self._moved: SortedList = SortedList()
         """Positions of what was written since views fell behind, before and after."""
-        self._late: set[str] = set()
+        self._late: dict[str, None] = {}
         """Children that were written while there was no index."""
         self._fill: object = None
         """Stands for the filling that counts; another begins when the place is replaced as a whole."""
@@ -305,7 +308,7 @@ class Ordering:
         late = self._late
         while late and self._fill is token:
             node = self._tree.get(self.path)
-            some = [late.pop() for _ in range(min(len(late), TOUCHED_AT_ONCE_MAX))]
+            some = [late.popitem()[0] for _ in range(min(len(late), CAUGHT_UP_AT_ONCE))]
             written = [find_child(node, key) for key in some]
             if isinstance(index, KeyIndex) and not index.serves(written):
                 self._fall_behind(is_new=True)
@@ -329,12 +332,14 @@ class Ordering:
         The steps that must be done where that takes long; `is_outdated` is asked before."""
         index = self.index
         if index is None:
-            self._late.update(writes)
+            self._late.update(dict.fromkeys(writes))
             return None
         if len(writes) > TOUCHED_AT_ONCE_MAX:
-            self._late.update(writes)
+            self._late.update(dict.fromkeys(writes))
             self.index = None
             self._fall_behind(is_new=False)
+            for gather in self.gathers.values():
+                gather.is_void = True
             self._fill = token = object()
             return self._catch_up(index, token)
         touched = [index.touch(key, find_child(node, key), stood=stood[key]) for key in writes]

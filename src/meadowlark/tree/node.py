@@ -265,9 +265,10 @@ def find_child(node: Node | None, key: str) -> Node | None:
     return node.get(key) if type(node) is Pages else None
 
 
-def find_present(node: Node | None, key: str) -> Node | None:
-    """`find_child` for a child that there is: in Pages its neighbours are left alone, so this is for children here and there."""
-    return node.get_present(key) if type(node) is Pages else find_child(node, key)
+def find_present(node: Node | None, key: str, order: str | None = None) -> Node | None:
+    """`find_child` for a child that there is: in Pages its neighbours are left alone, so this is for children here and there.
+    order: of the key, if that is known."""
+    return node.get_present(key, order or key_order(key)) if type(node) is Pages else find_child(node, key)
 
 
 def find(node: Node | None, path: tuple[str, ...]) -> Node | None:

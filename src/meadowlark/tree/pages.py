@@ -52,7 +52,7 @@ Owned = set[int] | None
 
 _read_value: Callable[[str, int], tuple[Any, int]] = JSONDecoder().scan_once  # type: ignore[attr-defined]  # not documented
 """The value that begins at an index of a text, and where it ends."""
-_PEEK_LENGTH = 1_024
+_PEEK_LENGTH = 512
 """Bytes behind a key in which its value mostly ends."""
 
 _hot: deque[Page] = deque()
@@ -238,10 +238,11 @@ class Pages(Weighed):
             return page.kept[key]
         return page.touch().get(key)
 
-    def get_present(self, key: str) -> Any:
-        """The child at `key`, which there is, without decoding the rest of its page; the second time in a row all of it is."""
+    def get_present(self, key: str, order: str) -> Any:
+        """The child at `key`, which there is, without decoding the rest of its page; the second time in a row all of it is.
+        order: of the key."""
         global _peeked
-        page = self.pages[bisect_right(self.starts, key_order(key)) - 1]
+        page = self.pages[bisect_right(self.starts, order) - 1]
         if page.children is None:
             if page.kept and key in page.kept:
                 return page.kept[key]
