@@ -1,4 +1,4 @@
-"""Windows in the order in which a packed map lies, against those of an index; the model (tests/engine/test_queries_model.py) has all else."""
+"""Windows in the order in which a packed map lies, against those of an index; the model has all else."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 
 from meadowlark.query import Index, KeyIndex, Query, Window, parse_query
-from meadowlark.tree import Node, Tree, children, find_child, is_key_ordered, pack_slices
+from meadowlark.tree import Node, Tree, children, find_child, find_present, is_key_ordered, pack_slices
 from tests.query.test_window import specs
-from tests.tree.test_pages_model import finish, small_pages
+from tests.tree.test_pages_model import cool_all, finish, small_pages
 
 __all__ = ["small_pages"]
 
@@ -73,13 +73,9 @@ def test_it_gives_way_where_the_keys_are_not_the_order(small_pages: None) -> Non
 
 @pytest.mark.parametrize("key", ["k", 'quote"', "back\\slash", "é", "\U0001f600", "7"])
 def test_a_child_is_found_in_the_bytes_of_its_page(small_pages: None, key: str) -> None:
-    from meadowlark.tree import find_present
-    from tests.tree.test_pages_model import cool_all
-
     decoy = {"a": 'quote":{"v":9}', "text": "\\", key: {"v": 2}}
-    node = finish(
-        pack_slices({key: {"v": 1, "é": 1.5}, "m": decoy, "n": {"text": "x" * 40}, **{f"o{n}": {"v": n} for n in range(20)}})
-    )
+    wide = {f"o{number}": {"v": number} for number in range(20)}
+    node = finish(pack_slices({key: {"v": 1, "é": 1.5}, "m": decoy, "n": {"text": "x" * 40}, **wide}))
     assert is_key_ordered(node)
     for name, child in list(children(node)):
         cool_all()
