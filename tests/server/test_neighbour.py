@@ -152,26 +152,32 @@ def test_a_neighbour_is_answered_while_a_large_value_is_written_over_a_socket(se
 
 @pytest.mark.slow
 def test_a_neighbour_is_answered_while_many_children_are_queried(server: Server) -> None:
-    """200,000 of them, whose index is made anew when they are written as a whole."""
-    children = json.dumps({f"k{number:06}": {"n": number % 1000} for number in range(200_000)}).encode()
+    """200,000 of them, listened to and got, over a socket, by REST and by a stream; by child, with an index, and by key."""
+    children = json.dumps({f"k{number:06}": {"n": number} for number in range(200_000)}).encode()
     server.rest("PUT", "/many", raw=children, ns="large", query="print=silent")
     query = "&orderBy=%22$key%22&limitToLast=2"
-    last = {"k199998": {"n": 998}, "k199999": {"n": 999}}
-    events: list[tuple[str, Any]] = []
-    streams: list[EventReader] = []
+    last = {"k199998": {"n": 199998}, "k199999": {"n": 199999}}
+    assert server.rest("GET", "/many", ns="large", query=query[1:]).json() == last
+    stream = EventReader(server, "/many", query)
+    large = Socket(server.port, "large")
 
-    def ask() -> None:
-        assert server.rest("GET", "/many", ns="large", query=query[1:]).json() == last
-        streams.append(EventReader(server, "/many", query))
-        events.append(streams[0].event())
+    def listen() -> None:
+        listened = large.ask("q", {"p": "/many", "h": "", "t": 1, "q": {"i": "n", "l": 2, "vf": "r"}})
+        assert listened == {"s": "ok", "d": {"w": ["no_index"]}}
 
-    assert answers_during(server, ask) > ANSWERS_MIN / 10
-    server.write("/many/k199999/n", 0, ns="large")
+    assert answers_during(server, listen) > ANSWERS_MIN / 10
+    assert large.ask("g", {"p": "/many", "q": {"i": ".key", "l": 2, "vf": "r"}}) == {"s": "ok", "d": last}
+    server.write("/many/k199999/n", 200000, ns="large")
     server.write("/many/k200000", {"n": 1}, ns="large")
-    events += [streams[0].event(), streams[0].event()]
-    streams[0].close()
-    assert events == [
+    assert [stream.event() for _ in range(3)] == [
         ("put", {"path": "/", "data": last}),
-        ("put", {"path": "/k199999/n", "data": 0}),
+        ("put", {"path": "/k199999/n", "data": 200000}),
         ("patch", {"path": "/", "data": {"k199998": None, "k200000": {"n": 1}}}),
     ]
+    stream.close()
+    while len(large.pushes) < 2:
+        large.pushes.append(large.receive()["d"])
+    assert [push["b"]["d"] for push in large.pushes] == [last, 200000]
+    answers_during(server, lambda: server.rest("PUT", "/many", raw=children, ns="large", query="print=silent"))
+    assert large.receive()["d"]["b"] == {"p": "many", "d": last, "t": 1}
+    large.close()
