@@ -36,6 +36,25 @@ def test_cancelling_below_a_value_keeps_its_siblings() -> None:
     assert texts(queue) == [("axq", 2), ("ay", 3)]
 
 
+def test_what_was_queued_later_is_still_written_over_what_is_left_of_an_earlier_value() -> None:
+    queue = filled(("a", {"x": 1, "y": {"p": 2, "q": 3}, "z": 4}), ("ay", 5), ("azr", 6), ("b", 7))
+    queue.cancel(tuple("ax"))
+    assert texts(queue) == [("az", 4), ("ay", 5), ("azr", 6), ("b", 7)]
+
+
+def test_what_one_update_queued_is_carried_out_together_as_far_as_it_is_still_queued() -> None:
+    queue = filled(("n", 0))
+    for number, paths in ((queue.new_batch(), ("a", "b", "c")), (queue.new_batch() + 1, ("d", "e"))):
+        for path in paths:
+            queue.set((path,), {"x": 1, "y": 2}, number)
+    queue.set(("e",), 5)
+    queue.cancel(("c",))
+    queue.cancel(("a", "x"))
+    assert queue.new_batch() == 3
+    found = [["".join(path) for path, _ in batch] for batch in queue.batches()]
+    assert found == [["n"], ["ay", "b"], ["d"], ["e"]]
+
+
 def test_cancelling_at_the_root_forgets_all() -> None:
     queue = filled(("a", 1), ("bc", 2))
     queue.cancel(())

@@ -10,6 +10,7 @@ import pytest
 from meadowlark.auth.identity import NOBODY, Identity
 from meadowlark.engine import (
     Access,
+    Database,
     Get,
     Identify,
     Leave,
@@ -118,6 +119,26 @@ def test_on_disconnect_is_checked_when_it_is_queued_and_again_when_it_fires():
     told.do(Set(told.client("admin", admin=True), 1, ("a",), "there now"))
     told.do(Leave(client))
     assert told.database.tree.root == {"a": "there now"}
+
+
+def test_an_update_of_the_end_is_one_write_for_the_rules_that_ask_about_all_of_it():
+    alike = {".write": "newData.val() === newData.parent().child('a').val() && !data.parent().child('closed').exists()"}
+    told = asking({"pair": {"a": alike, "b": alike, ".read": True}, "c": {".write": True}})
+    for is_closed in (False, True):
+        client, other = told.client("leaving"), told.client("listening")
+        told.do(Listen(other, 1, ("pair",)))
+        told.do(OnDisconnectUpdate(client, 1, (), {"pair/a": is_closed, "pair/b": is_closed, "c": is_closed}))
+        if is_closed:
+            told.do(Set(told.client("admin", admin=True), 1, ("pair", "closed"), True))
+        other.take()
+        replayed = Database("again", Open())
+        replayed.restore(told.database.sessions())
+        assert replayed.sessions() == told.database.sessions()
+        told.do(Leave(client))
+        # Both places are told of in one message, or none of the three is written.
+        assert [value for _, _, value in other.take()] == ([] if is_closed else [{"a": False, "b": False}])
+    assert told.database.tree.root == {"pair": {"a": False, "b": False, "closed": True}, "c": False}
+    told.database.check()
 
 
 def test_who_signs_out_hears_no_more():

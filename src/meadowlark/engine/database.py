@@ -26,7 +26,7 @@ from meadowlark.engine.queries import Queries
 from meadowlark.engine.resume import HASHED_AT_ONCE_NODES_MAX, WHOLE, Lacking, Resume
 from meadowlark.engine.values import parse_at, unresolved, update_paths
 from meadowlark.engine.volatile import VolatileValues
-from meadowlark.engine.writing import Entry, Write, Writing
+from meadowlark.engine.writing import Entry, Write, Writing, common_start
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import (
     SESSION_LISTENS_MAX,
@@ -94,15 +94,15 @@ class Database:
     def sessions(self) -> dict[str, list[list[Any]]]:
         """Queued operations as the entries that would rebuild them (`restore`), for a snapshot."""
         return {
-            session: [["o", session, format_path(path), unresolved(node)] for path, node in queue]
+            session: [_queued(session, path, node, queue.batch_of(path)) for path, node in queue]
             for session, queue in self.queues.items()
         }
 
     def restore(self, sessions: dict[str, list[list[Any]]]) -> None:
         """Takes over the queues that a snapshot kept."""
         for entries in sessions.values():
-            for _, session, path, value in entries:
-                self._replay_queued(session, path, value)
+            for _, session, path, value, *batch in entries:
+                self._replay_queued(session, path, value, *batch)
 
     # Writes
 
@@ -409,10 +409,10 @@ class Database:
         if len(queue) + len(queued) > SESSION_ON_DISCONNECTS_MAX:
             raise Refused(Code.TOO_BIG, f"a connection may queue {SESSION_ON_DISCONNECTS_MAX} onDisconnect operations")
         entries: list[Entry] = []
+        batch = queue.new_batch() if len(queued) > 1 else None
         for path, node in queued:
-            queue.set(path, node)
-            # The checked form, not what the client sent: only that is sure to be encodable.
-            entries.append(["o", client.id, format_path(path), unresolved(node)])
+            queue.set(path, node, batch)
+            entries.append(_queued(client.id, path, node, batch))
         if len(queue):
             self.queues[client.id] = queue
         self._commit(entries, Reply(client, request), out)
@@ -439,20 +439,30 @@ class Database:
         if queue is None:
             return
         entries: list[Entry] = []
-        for path, node in queue:
-            node = self._resolve_late(path, node, now_ms)
-            if not self._may_write(client, [(path, node)], now_ms):
-                continue
-            if self.access.volatility(path) is Volatility.DURABLE:
-                entry = self._writing.write(path, node, out)
-                if entry:
-                    entries.append(entry)
-            else:
-                self._make_way([(path, node)], out)
-                self._writing.write_volatile(path, node, out)
-                self._writing.mark(client, path, Volatility.KEPT)  # Its writer goes now, and said this on purpose.
+        for batch in queue.batches():
+            writes = self._as_of_now(batch, now_ms)
+            if self._may_write(client, writes, now_ms):
+                entries += self._carry_out(client, writes, out)
         entries.append(["x", client.id])
         self._commit(entries, None, out)
+
+    def _carry_out(self, client: Client, writes: list[Write], out: list[Effect]) -> list[Entry]:
+        """Does what was queued to be done together; gives what is to be recorded of it."""
+        told_only = [write for write in writes if self.access.volatility(write[0]) is not Volatility.DURABLE]
+        if told_only:
+            self._make_way(told_only, out)
+        if len(writes) > 1:
+            base = common_start([path for path, _ in writes])
+            entries = self._writing.merge(base, writes, out, [path for path, _ in told_only])
+        elif told_only:
+            self._writing.write_volatile(*writes[0], out)
+            entries = []
+        else:
+            entry = self._writing.write(*writes[0], out)
+            entries = [entry] if entry else []
+        for path, _ in told_only:
+            self._writing.mark(client, path, Volatility.KEPT)  # Its writer goes now, and said this on purpose.
+        return entries
 
     def _as_of_now(self, queued: list[Write], now_ms: int) -> list[Write]:
         """What is queued, as it would be written if it were written now."""
@@ -539,10 +549,10 @@ class Database:
         change = self.tree.set(parse_path(path), value)
         return None if change is None else change.before
 
-    def _replay_queued(self, session: str, path: str, value: Any) -> None:
+    def _replay_queued(self, session: str, path: str, value: Any, batch: int | None = None) -> None:
         where = parse_path(path)
         node, _ = parse_at(where, value)
-        self.queues.setdefault(session, DisconnectQueue()).set(where, node)
+        self.queues.setdefault(session, DisconnectQueue()).set(where, node, batch)
 
     def _replay_cancelled(self, session: str, path: str) -> None:
         queue = self.queues[session]
@@ -559,6 +569,11 @@ class Database:
         assert all(len(queue) for queue in self.queues.values()), "an empty queue is kept"
         self._queries.check()
         self.volatile.check(self.tree.root)
+
+
+def _queued(session: str, path: Path, node: Node | None, batch: int | None) -> Entry:
+    """The entry of a queued write: in the checked form, not what the client sent, since only that is sure to be encodable."""
+    return ["o", session, format_path(path), unresolved(node), *([] if batch is None else [batch])]
 
 
 def _below(base: Path, paths: Iterable[Path]) -> list[Path]:

@@ -183,10 +183,11 @@ def _group_push(spot: Spot, group: list[Write]) -> Push:
     if len(group) == 1:
         path, node = group[0]
         return Push(spot.clients, path, node)
-    return _merge_push(spot.clients, _common_start([path for path, _ in group]), group)
+    return _merge_push(spot.clients, common_start([path for path, _ in group]), group)
 
 
-def _common_start(paths: list[Path]) -> Path:
+def common_start(paths: list[Path]) -> Path:
+    """The lowest place that all `paths` are at or below."""
     first, last = min(paths), max(paths)
     depth = 0
     while depth < min(len(first), len(last)) and first[depth] == last[depth]:
