@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from meadowlark.auth.identity import NOBODY
-from meadowlark.engine import Client, Database, Effect, Listen, Locked, Open, Revoke, Ruled, Set
+from meadowlark.engine import Client, Counted, Database, Effect, Listen, Locked, Open, Revoke, Ruled, Set
 from meadowlark.errors import Refused
 from meadowlark.rules import RulesInvalid
 from meadowlark.server.rule_sets import CLIENTS_AT_ONCE, RECHECK_SECONDS, RuleSets
@@ -152,6 +152,33 @@ def test_data_that_a_read_rule_looks_at_revokes_soon_after_it_changed() -> None:
         assert shard.revoked == []
         await rules.look(shard, RECHECK_SECONDS)
         assert shard.revoked == [client]
+
+    run(scenario)
+
+
+def test_coverage_goes_on_when_a_database_comes_back_and_begins_anew_with_new_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    def counts(hosted: Hosted) -> list[int]:
+        assert isinstance(hosted.database.access, Counted)
+        hosted.database.access.may_read(NOBODY, ("a",), None, None, 0)
+        return [count.true for count in hosted.database.access.coverage.counts.values()]
+
+    async def scenario() -> None:
+        shard = Applied()
+        rules = RuleSets(make_store(), "dev")
+        await rules.set(shard, shard.add("rooms"), OPEN, at=1, by="admin")
+        found = [counts(shard.hosted[0])]
+        for _ in range(2):
+            rules.forget("rooms")
+            back = shard.add("rooms")
+            await rules.govern(back)
+            found.append(counts(back))
+        await rules.set(shard, back, OPEN, at=2, by="admin")
+        found.append(counts(back))
+        monkeypatch.setattr("meadowlark.server.rule_sets.COUNTED_MAX", 1)
+        await rules.set(shard, shard.add("other"), OPEN, at=3, by="admin")
+        rules.forget("rooms")
+        await rules.govern(back)
+        assert [*found, counts(back)] == [[1], [2], [3], [1], [1]]
 
     run(scenario)
 

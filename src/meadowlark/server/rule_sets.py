@@ -35,6 +35,8 @@ Made = TypeVar("Made")
 
 RECHECK_SECONDS = 30.0
 """Between two looks at listens whose permission depends on data."""
+COUNTED_MAX = 100
+"""Databases whose coverage is kept when they leave memory, of those that came last."""
 CLIENTS_AT_ONCE = 50
 """Asked about in one turn of the loop: a fraction of a millisecond, unless rules are long."""
 
@@ -72,6 +74,8 @@ class RuleSets:
         self._lost: set[str] = set()
         """The names of those in memory whose own rules could not be read: no default takes their place."""
         self._locks: dict[str, asyncio.Lock] = {}
+        self._counted: dict[str, Counted] = {}
+        """In dev: by name, also of databases that have left memory since; the one that came last is the last."""
         self._rechecked_at = 0.0
 
     # Asked by the shard
@@ -87,7 +91,7 @@ class RuleSets:
         except (OSError, msgspec.DecodeError, RulesInvalid) as error:
             log.critical("rules cannot be used: only admins are let in", database=hosted.name, error=str(error))
             self._lost.add(hosted.name)
-        self._install(hosted)
+        self._install(hosted, comes_back=True)
 
     def forget(self, name: str) -> None:
         """A database leaves memory."""
@@ -237,14 +241,25 @@ class RuleSets:
                 await asyncio.sleep(0)
             shard.apply(hosted, Recheck(tuple(clients[start : start + CLIENTS_AT_ONCE])))
 
-    def _install(self, hosted: Hosted) -> None:
+    def _install(self, hosted: Hosted, *, comes_back: bool = False) -> None:
         rules = self.find(hosted.name)
         if rules is None:
             is_lost = self._is_default_lost or hosted.name in self._lost
             hosted.database.access = Locked() if is_lost else open_or_locked(self._mode)
             hosted.database.indexes = NothingDeclared()
         else:
-            hosted.database.access = hosted.database.indexes = Counted(rules) if self._mode == "dev" else Ruled(rules)
+            ruled = self._counted_by(rules, hosted.name, comes_back) if self._mode == "dev" else Ruled(rules)
+            hosted.database.access = hosted.database.indexes = ruled
+
+    def _counted_by(self, rules: RuleSet, name: str, comes_back: bool) -> Counted:
+        """Goes on counting where a database comes back with the rules with which it left memory."""
+        counted = self._counted.pop(name, None)
+        if counted is None or not comes_back or counted.rules.text != rules.text:
+            counted = Counted(rules)
+        self._counted[name] = counted
+        if len(self._counted) > COUNTED_MAX:
+            del self._counted[next(iter(self._counted))]
+        return counted
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
