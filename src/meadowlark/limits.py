@@ -156,7 +156,11 @@ LARGE_BYTES = 128 * 1024
 """Bytes of JSON from which on it is decoded, checked and encoded in slices: a millisecond or two in one go."""
 
 LARGE_WRITES_BYTES_MAX = 1024 * 1024 * 1024
-"""Bytes of large writes that one worker collects and prepares at a time; further ones are asked to come back."""
+"""Bytes of large writes that one worker collects and prepares at a time; further ones are asked to come back, or those that
+come slowest."""
+
+LARGE_WRITES_DATABASE_BYTES_MAX = LARGE_WRITES_BYTES_MAX // 2
+"""Of them, those for one database: others have room for theirs, whatever its clients send."""
 
 STREAM_KEEPALIVE_SECONDS = 30.0
 """Between keep-alive events of a server-sent event stream."""
@@ -255,7 +259,7 @@ assert MESSAGE_BYTES_MAX <= MESSAGE_FRAMES_MAX * FRAME_BYTES_MAX, "a full messag
 assert STRING_BYTES_MAX < MESSAGE_BYTES_MAX, "the longest string must fit a message"
 assert EVALUATION_CHARACTERS_MAX > STRING_BYTES_MAX, "a rule must be able to look at the longest string"
 assert GROUP_BYTES_MAX + RECORD_BYTES_MAX + SEGMENT_BYTES_MAX < 2**32, "an offset in a segment must fit 32 bits"
-assert LARGE_WRITES_BYTES_MAX >= BODY_BYTES_MAX + MESSAGE_BYTES_MAX, "the largest write must fit"
+assert LARGE_WRITES_DATABASE_BYTES_MAX >= BODY_BYTES_MAX + MESSAGE_BYTES_MAX, "the largest write must fit"
 assert KEYS_MISS_SECONDS <= KEYS_FRESH_SECONDS_MIN, "an unknown key must not wait longer than a refresh"
 assert TOKEN_LENGTH_MAX < HEAD_BYTES_MAX, "the longest credential must fit a request"
 assert BODY_BYTES_MAX * 2 <= RECORD_BYTES_MAX, "the record of the largest write must be readable again"

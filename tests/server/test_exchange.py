@@ -52,7 +52,7 @@ def test_in_serve_a_database_must_be_named() -> None:
 
 
 def test_only_a_socket_may_ask_for_a_socket() -> None:
-    assert look("GET /.ws?ns=x", more="Connection: Upgrade\r\nUpgrade: websocket\r\n").is_socket
+    assert look("GET /.ws?ns=x", more="Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n").is_socket
     assert not look("GET /a.json?ns=x", more="Connection: Upgrade\r\nUpgrade: websocket\r\n").is_socket
     with pytest.raises(Refused) as raised:
         look("GET /.ws?ns=x")

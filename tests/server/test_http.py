@@ -8,7 +8,8 @@ import json
 import pytest
 
 from meadowlark.limits import BODY_BYTES_MAX, HANDSHAKE_SECONDS, HEAD_BYTES_MAX, OUTBOX_STALL_SECONDS
-from meadowlark.server.http import READ_BYTES, HttpConnection
+from meadowlark.server.http import BODY_PROGRESS_BYTES, READ_BYTES, HttpConnection
+from meadowlark.server.patience import PHASE_SECONDS, Phase
 from tests.server.rest_server import Served, serve
 
 GET = b"GET /a.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -18,6 +19,9 @@ LARGE = {f"key{number}": {"n": number, "text": "x" * 200} for number in range(20
 
 def put(target: str, body: bytes) -> bytes:
     return b"PUT %b HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (target.encode(), len(body), body)
+
+
+UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n"
 
 
 def only_connection(served: Served) -> HttpConnection:
@@ -280,6 +284,8 @@ def test_waiting_for_a_client_has_its_limits() -> None:
         connection.sweep(1000.0 + HANDSHAKE_SECONDS)
         assert served.worker.connections, "not yet"
         connection.sweep(1000.1 + HANDSHAKE_SECONDS)
+        status, headers, body = await late.response()
+        assert (status, headers["connection"], b"head was not complete" in body) == (408, "close", True)
         assert await late.is_closed()
 
     serve(test)
@@ -313,19 +319,42 @@ def test_a_silent_connection_gets_as_long_as_a_slow_head_and_an_idle_one_longer(
 def test_a_body_may_be_slow_but_not_stop() -> None:
     async def test(served: Served) -> None:
         peer = await served.connect()
-        peer.send(b"PUT /a.json HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n")
-        for now, digit in ((1000.0, b"1"), (1050.0, b"2")):
-            peer.send(digit)
-            await asyncio.sleep(0.01)
+        body = b'"%b"' % (b"x" * (3 * BODY_PROGRESS_BYTES))
+        peer.send(b"PUT /a.json HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body))
+        for now in (1000.0, 1050.0, 1100.0):
+            part, body = body[:BODY_PROGRESS_BYTES], body[BODY_PROGRESS_BYTES:]
+            peer.send(part)
+            while only_connection(served)._noted_bytes < (now - 950) // 50 * BODY_PROGRESS_BYTES:
+                await asyncio.sleep(0)
             only_connection(served).sweep(now)
-        only_connection(served).sweep(1105.0)
-        peer.send(b"3")
-        assert (await peer.response())[2] == b"123"
+        only_connection(served).sweep(1155.0)
+        peer.send(body)
+        assert (await peer.response())[0] == 200
         peer.send(b"PUT /a.json HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n1")
         await asyncio.sleep(0.01)
         only_connection(served).sweep(2000.0)
         only_connection(served).sweep(2061.0)
+        status, headers, said = await peer.response()
+        assert (status, headers["connection"], b"came too slowly" in said) == (408, "close", True)
         assert await peer.is_closed()
+
+    serve(test)
+
+
+def test_a_body_that_comes_by_the_byte_is_not_waited_for() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        peer.send(b"PUT /a.json HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
+        while not served.worker.connections:
+            await asyncio.sleep(0)
+        connection, second = only_connection(served), 0
+        while connection._find_phase() is not Phase.ENDING:
+            assert second < 2 * PHASE_SECONDS[Phase.BODY]
+            peer.send(b"1")
+            await asyncio.sleep(0)
+            connection.sweep(1000.0 + second)
+            second += 1
+        assert (await peer.response())[0] == 408
 
     serve(test)
 
@@ -409,13 +438,26 @@ def test_a_websocket_is_handed_over_with_all_its_bytes() -> None:
 def test_a_passed_connection_may_become_a_websocket_or_move_on() -> None:
     async def test(served: Served) -> None:
         served.worker.foreign.add("theirs")
-        head = b"GET /.ws?ns=%b HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        head = b"GET /.ws?ns=%b HTTP/1.1\r\nHost: h\r\n" + UPGRADE
         for name in (b"rooms", b"theirs"):
             served.consumed = head % name
             peer = await served.connect()
             assert await peer.is_closed()
         assert [upgraded[2] for upgraded in served.worker.upgraded] == ["rooms"]
         assert [database for _, database in served.worker.passed] == ["theirs"]
+
+    serve(test)
+
+
+@pytest.mark.parametrize("version", [b"Sec-WebSocket-Version: 8\r\n", b"", b"Sec-WebSocket-Version: 13, 8\r\n"])
+def test_another_version_of_the_websocket_protocol_is_told_which_is_spoken(version: bytes) -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        peer.send(b"GET /.ws?ns=rooms HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + version + b"\r\n")
+        status, headers, body = await peer.response()
+        assert (status, headers["sec-websocket-version"], headers["upgrade"]) == (426, "13", "websocket")
+        assert b"speaks version 13" in body
+        assert served.worker.upgraded == []
 
     serve(test)
 
@@ -439,7 +481,7 @@ def test_a_websocket_of_another_worker_s_database_moves_first() -> None:
     async def test(served: Served) -> None:
         served.worker.foreign.add("theirs")
         peer = await served.connect()
-        head = b"GET /.ws?ns=theirs HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        head = b"GET /.ws?ns=theirs HTTP/1.1\r\nHost: h\r\n" + UPGRADE
         peer.send(head)
         await gone(served)
         assert (served.worker.passed, served.worker.upgraded) == ([(head, "theirs")], [])

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from meadowlark.limits import LARGE_BYTES, LARGE_WRITES_BYTES_MAX
+from meadowlark.limits import LARGE_BYTES, LARGE_WRITES_BYTES_MAX, LARGE_WRITES_DATABASE_BYTES_MAX
 from meadowlark.tree import unpacked
 from tests.server.rest_server import Served, serve
 
@@ -133,7 +133,7 @@ def test_others_are_answered_while_a_large_value_is_prepared() -> None:
 @pytest.mark.parametrize("is_chunked", [False, True])
 def test_more_large_bodies_than_there_is_room_for_are_asked_to_come_back(is_chunked: bool) -> None:
     async def test(served: Served) -> None:
-        served.worker.large_writes.hold(LARGE_WRITES_BYTES_MAX - LARGE_BYTES)
+        served.worker.large_writes.uploads.count("other", LARGE_WRITES_BYTES_MAX - LARGE_BYTES)
         peer = await served.connect()
         if is_chunked:
             size = b"transfer-encoding: chunked"
@@ -159,5 +159,24 @@ def test_room_is_given_back_when_a_client_goes_before_its_body_is_there() -> Non
         peer.close()
         while served.worker.large_writes.held_bytes:
             await asyncio.sleep(0)
+
+    serve(test)
+
+
+def test_a_half_sent_body_makes_room_for_another() -> None:
+    async def test(served: Served) -> None:
+        uploads = served.worker.large_writes.uploads
+        slow, other = await served.connect(), await served.connect()
+        slow.send(b"PUT /a.json?ns=demo HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n{" % (2 * LARGE_BYTES))
+        while not uploads.held_bytes:
+            await asyncio.sleep(0)
+        for now in (1000.0, 1001.0, 1002.0):
+            uploads.sweep(now)
+        uploads.count("demo", LARGE_WRITES_DATABASE_BYTES_MAX - 2 * LARGE_BYTES)
+        assert (await other.ask("PUT", "/b.json?ns=demo&print=silent", b'"%b"' % (b"x" * LARGE_BYTES)))[0] == 204
+        status, headers, body = await slow.response()
+        assert (status, headers["retry-after"], headers["connection"]) == (503, "5", "close")
+        assert "this one came slowest" in orjson.loads(body)["error"]
+        assert uploads.held_bytes == LARGE_WRITES_DATABASE_BYTES_MAX - 2 * LARGE_BYTES
 
     serve(test)

@@ -16,7 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, LARGE_BYTES, LARGE_WRITES_BYTES_MAX, OUTBOX_BYTES_MAX
+from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, LARGE_BYTES, LARGE_WRITES_BYTES_MAX, LARGE_WRITES_DATABASE_BYTES_MAX, OUTBOX_BYTES_MAX
 from meadowlark.server.realtime import RealtimeConnection
 from meadowlark.server.routing import owner_of
 from meadowlark.tree import node_hash
@@ -337,12 +337,24 @@ def test_what_comes_of_long_messages_counts_for_the_worker_until_they_are_whole_
             await asyncio.sleep(0)
         assert (writes.held_bytes, line.ended) == (0, (1002, ANY)), "whole, and no JSON"
         connection, line = connect()
-        writes.hold(LARGE_WRITES_BYTES_MAX - 2 * LARGE_BYTES)
+        writes.uploads.count("other", LARGE_WRITES_BYTES_MAX - 2 * LARGE_BYTES)
         for _ in range(20):
             connection.received(piece)
         assert line.ended is not None
         assert (line.ended[0], "busy with large writes" in line.ended[1]) == (1013, True)
         assert writes.held_bytes == LARGE_WRITES_BYTES_MAX - 2 * LARGE_BYTES
+        writes.uploads.count("other", -LARGE_WRITES_BYTES_MAX // 2)
+        connection, line = connect()
+        for _ in range(20):
+            connection.received(piece)
+        for now in (1000.0, 1001.0, 1002.0):
+            writes.uploads.sweep(now)
+        writes.uploads.count("demo", LARGE_WRITES_DATABASE_BYTES_MAX - 20 * len(piece))
+        later, other = connect()
+        for _ in range(20):
+            later.received(piece)
+        assert line.ended is not None
+        assert (line.ended[0], "this one came slowest" in line.ended[1], other.ended) == (1013, True, None)
 
     asyncio.run(asyncio.wait_for(run(), SECONDS))
 

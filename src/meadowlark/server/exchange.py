@@ -20,6 +20,7 @@ DEFAULT_DATABASE = "fake-server"
 
 NO_DATABASE = "the request names no database: add ?ns=NAME, or use a host name whose first label is the database's name"
 NO_SOCKET = "/.ws is for WebSockets: connect with a client of the realtime protocol, or use the REST API"
+NO_VERSION = "this server speaks version 13 of the WebSocket protocol (RFC 6455): expected 'Sec-WebSocket-Version: 13'"
 
 SOCKET = (".ws",)
 POLL = (".lp",)
@@ -100,6 +101,8 @@ class Exchange:
         if segments == SOCKET:
             if head.upgrade != "websocket":
                 raise HttpFault(426, NO_SOCKET)
+            if head.headers.get("sec-websocket-version") != "13":
+                raise HttpFault(426, NO_VERSION)
             if head.method != "GET" or head.body_bytes:
                 # What we took for its first frames, a proxy might take for a body.
                 raise HttpFault(400, "a WebSocket is asked for by a GET without a body")

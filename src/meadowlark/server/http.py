@@ -21,12 +21,13 @@ from typing import Any, Protocol, cast
 import structlog
 
 from meadowlark.errors import Refused
-from meadowlark.limits import LARGE_BYTES
+from meadowlark.limits import HANDSHAKE_SECONDS, LARGE_BYTES
 from meadowlark.server import rest, routes
 from meadowlark.server.exchange import Exchange
 from meadowlark.server.families import Transport
-from meadowlark.server.patience import Patience, Phase
+from meadowlark.server.patience import PHASE_SECONDS, Patience, Phase
 from meadowlark.server.pipe import Pipe
+from meadowlark.server.uploads import Upload
 from meadowlark.server.worker_api import WorkerApi
 from meadowlark.wire.answers import cors_headers, refusal
 from meadowlark.wire.http import CHUNKED, CONTINUE, LAST_CHUNK, HttpFault, RequestReader, Response, chunk, serialize_head
@@ -36,8 +37,17 @@ log = structlog.get_logger()
 READ_BYTES = 65_536
 """Of one read; also the most of a next request that waits while one is answered."""
 
+BODY_PROGRESS_BYTES = 65_536
+"""Of a body, that count as progress: a client that takes Phase.BODY's time for less than so much, a kilobyte a second, is not
+waited for. Counted by the byte, one byte a minute would hold a body's room for ever."""
+
 REFUSED_BODY_BYTES_MAX = READ_BYTES
 """A refused request's body of up to this size is read and dropped, so that the connection can go on; larger ones end it."""
+
+BODY_TOO_SLOW = (
+    f"the body came too slowly: expected {BODY_PROGRESS_BYTES} bytes, or the rest, within {PHASE_SECONDS[Phase.BODY]:.0f} s"
+)
+HEAD_TOO_SLOW = f"the request's head was not complete after {HANDSHAKE_SECONDS:.0f} s"
 
 _read_buffer = memoryview(bytearray(READ_BYTES))
 _tasks: set[asyncio.Task[None]] = set()
@@ -79,8 +89,8 @@ class HttpConnection(asyncio.BufferedProtocol):
     """The protocol of one transport."""
 
     __slots__ = (
-        "_advancing", "_exchange", "_has_answered", "_held_bytes", "_metrics", "_patience", "_reader", "_reading_paused",
-        "_secure", "_state", "_stream", "_transport", "_worker", "pipe", "read_at",
+        "_advancing", "_exchange", "_has_answered", "_metrics", "_noted_bytes", "_patience", "_reader", "_reading_paused",
+        "_secure", "_state", "_stream", "_transport", "_upload", "_worker", "pipe", "read_at",
     )  # fmt: skip
 
     def __init__(self, worker: WorkerApi, *, secure: bool) -> None:
@@ -95,8 +105,10 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._exchange: Exchange | None = None
         """The request being read or answered, from its head on."""
         self._has_answered = False
-        self._held_bytes = 0
-        """Of the body that is coming in, if it is large: as much room is kept for it in the worker."""
+        self._upload: Upload | None = None
+        """The room that is kept for the body that is coming in, if it is large."""
+        self._noted_bytes = 0
+        """Of that body, those that had come at the last progress."""
         self._stream: Stream | None = None
         self._reading_paused = False
         self._patience = Patience()
@@ -166,8 +178,12 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._patience.is_over(phase, now):
             if phase in (Phase.TAKING, Phase.ENDING):
                 self.abort()
+            elif phase is Phase.BODY:
+                self._refuse_and_end(HttpFault(408, BODY_TOO_SLOW))
+            elif phase is Phase.HEAD and not self._reader.is_idle:
+                self._refuse_and_end(HttpFault(408, HEAD_TOO_SLOW))
             else:
-                self.close()
+                self.close()  # Nothing was asked, so there is nothing to answer.
 
     def drain(self) -> None:
         """Ends now if idle or streaming, else with the answer under way."""
@@ -218,13 +234,12 @@ class HttpConnection(asyncio.BufferedProtocol):
             if head is None:
                 return False
             exchange = self._exchange = Exchange(head)
-            self._hold(head.body_bytes)
+            self._noted_bytes = 0
             self._meet(exchange)
             return True
         body = self._reader.read_body()
         if body is None:
-            self._patience.progress()
-            self._hold(self._reader.body_bytes)
+            self._note_body(exchange, self._reader.body_bytes)
             return False
         self._let_go()
         self._state = State.ANSWERING
@@ -251,23 +266,33 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._begin_move()
         elif exchange.is_socket:
             self._upgrade(exchange)
-        elif head.body_bytes and head.headers.get("expect", "").lower() == "100-continue":
-            self._write(CONTINUE)
+        else:
+            self._hold(exchange, 0)
+            if head.body_bytes and head.headers.get("expect", "").lower() == "100-continue":
+                self._write(CONTINUE)
 
-    def _hold(self, size: int) -> None:
-        """Keeps room for a large body of which `size` bytes are announced or there. Raises HttpFault when there is none."""
-        more = size - self._held_bytes
-        if size > LARGE_BYTES and more > 0:
-            try:
-                self._worker.large_writes.hold(more)
-            except Refused as refused:
-                raise HttpFault(refused.http_status, refused.text) from None
-            self._held_bytes = size
+    def _note_body(self, exchange: Exchange, came_bytes: int) -> None:
+        if came_bytes - self._noted_bytes >= BODY_PROGRESS_BYTES:
+            self._noted_bytes = came_bytes
+            self._patience.progress()
+        self._hold(exchange, came_bytes)
+
+    def _hold(self, exchange: Exchange, came_bytes: int) -> None:
+        """Keeps room for a large body, of which so many bytes have come. Raises HttpFault when there is none."""
+        size = max(exchange.head.body_bytes, came_bytes)
+        if size <= LARGE_BYTES:
+            return
+        if self._upload is None:
+            self._upload = Upload(self._worker.large_writes.uploads, exchange.database, self._refuse_and_end)
+        try:
+            self._upload.grow(size, came_bytes)
+        except Refused as refused:
+            raise HttpFault(refused.http_status, refused.text) from None
 
     def _let_go(self) -> None:
-        if self._held_bytes:
-            self._worker.large_writes.let_go(self._held_bytes)
-            self._held_bytes = 0
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            upload.close()
 
     def _pause_reading(self) -> None:
         if not self._reading_paused and self._transport is not None:

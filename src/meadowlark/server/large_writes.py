@@ -1,7 +1,7 @@
 """Large writes on their way in: collected, read and prepared beside everyone else's work, then written in one step.
 
-Their bytes are bounded for the whole worker, since each client alone may send up to BODY_BYTES_MAX and what is being
-prepared takes several times its bytes.
+Their bytes are bounded for the worker and for each database (uploads.py), since each client alone may send up to BODY_BYTES_MAX
+and what is being prepared takes several times its bytes.
 Does not know: connections, what the values mean.
 """
 
@@ -15,12 +15,9 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from meadowlark.engine import Set, Update, prepare_write
-from meadowlark.errors import Code, Refused
-from meadowlark.limits import LARGE_WRITES_BYTES_MAX
 from meadowlark.server.shard import Hosted
 from meadowlark.server.slicer import Slicer
-
-TOO_MANY = f"the server is busy with large writes: more than {LARGE_WRITES_BYTES_MAX} bytes are coming in; try again in a moment"
+from meadowlark.server.uploads import Uploads
 
 JOIN_BYTES_MAX = 1024 * 1024
 """Joined on the loop; what is larger on another thread: from here on bytes.join lets others have the interpreter meanwhile."""
@@ -31,43 +28,39 @@ Asked = TypeVar("Asked")
 class LargeWrites:
     """One a worker."""
 
-    __slots__ = ("_slicer", "held_bytes")
+    __slots__ = ("_slicer", "uploads")
 
     def __init__(self, slicer: Slicer) -> None:
         self._slicer = slicer
-        self.held_bytes = 0
-        """Of large bodies being collected or prepared."""
+        self.uploads = Uploads()
+        """Those coming in; what is prepared counts there too."""
 
-    def hold(self, size: int) -> None:
-        """Room for `size` more bytes, until `let_go`. Raises Refused when there is none."""
-        if self.held_bytes + size > LARGE_WRITES_BYTES_MAX:
-            raise Refused(Code.UNAVAILABLE, TOO_MANY)
-        self.held_bytes += size
+    @property
+    def held_bytes(self) -> int:
+        """Of large writes being collected or prepared."""
+        return self.uploads.held_bytes
 
-    def let_go(self, size: int) -> None:
-        self.held_bytes -= size
-
-    async def read(self, reading: Generator[None, None, Asked], size: int) -> Asked:
-        """What `reading` makes of `size` bytes. Raises what it raises."""
-        self.held_bytes += size
+    async def read(self, reading: Generator[None, None, Asked], database: str, size: int) -> Asked:
+        """What `reading` makes of `size` bytes for `database`. Raises what it raises."""
+        self.uploads.count(database, size)
         try:
             return await self._slicer.run(reading)
         finally:
-            self.held_bytes -= size
+            self.uploads.count(database, -size)
 
     async def prepare(self, hosted: Hosted, command: Set | Update, size: int) -> Set | Update:
         """The command with its values ready, to be applied to `hosted` at once; `command` is used up.
 
         Raises Refused where the write cannot be granted.
         """
-        self.held_bytes += size
+        self.uploads.count(hosted.name, size)
         try:
             check = partial(hosted.database.check_write, command.client)
             steps = prepare_write(command, check, partial(hosted.database.validate_ahead, command.client))
             prepared, pieces = await self._slicer.run(steps)
             return prepared if pieces is None else replace(prepared, record=await _join(pieces))
         finally:
-            self.held_bytes -= size
+            self.uploads.count(hosted.name, -size)
 
 
 async def _join(pieces: list[bytes]) -> bytes:

@@ -19,7 +19,7 @@ class Phase(enum.Enum):
     IDLE = enum.auto()
     """Another request."""
     BODY = enum.auto()
-    """Any more of an announced body."""
+    """Some more of an announced body; the connection says what is enough to be progress."""
     TAKING = enum.auto()
     """The client to take any more of an answer."""
     ENDING = enum.auto()

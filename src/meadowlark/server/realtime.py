@@ -34,6 +34,7 @@ from meadowlark.server.large_writes import LargeWrites
 from meadowlark.server.outbox import Outbox, Place, Turn
 from meadowlark.server.shard import Hosted, Receiver, Shard
 from meadowlark.server.slicer import Slicer
+from meadowlark.server.uploads import Upload
 from meadowlark.tree import is_large
 from meadowlark.wire import (
     REALTIME,
@@ -122,7 +123,7 @@ class RealtimeConnection(Receiver):
 
     __slots__ = (
         "_collected_bytes", "_door_messages", "_ended", "_held_frames", "_host", "_hosted", "_is_gone", "_is_preparing",
-        "_is_reading", "_lane", "_lanes", "_message_bytes", "_outbox", "_reads", "_session", "_silent_sweeps", "line",
+        "_is_reading", "_lane", "_lanes", "_message_bytes", "_outbox", "_reads", "_session", "_silent_sweeps", "_upload", "line",
     )  # fmt: skip
 
     def __init__(self, host: Host, hosted: Hosted, session_id: str, host_name: str) -> None:
@@ -133,7 +134,8 @@ class RealtimeConnection(Receiver):
         self._message_bytes = 0
         """Received of the message that is coming in."""
         self._collected_bytes = 0
-        """Of them, those that count for the worker's bound on large writes."""
+        """Of them, those that count for the bounds on large writes, by `_upload`."""
+        self._upload: Upload | None = None
         self._lanes = host.turn.lanes
         self._lane = self._lanes.door
         """Whose share of the loop its messages take."""
@@ -233,7 +235,7 @@ class RealtimeConnection(Receiver):
         self._message_bytes += size
         if not events:
             if self._message_bytes - self._collected_bytes > LARGE_BYTES:
-                self._collect()
+                self._collect(hosted)
             return
         if self._collected_bytes:
             self._let_go()
@@ -248,21 +250,29 @@ class RealtimeConnection(Receiver):
             if not self._door_messages:
                 self._lane = hosted.lane
 
-    def _collect(self) -> None:
-        """Counts what has come of a long message. If there is no room for more the connection ends: what came last of the message
-        would tell which request to refuse."""
-        more = min(self._message_bytes, MESSAGE_BYTES_MAX) - self._collected_bytes
+    def _collect(self, hosted: Hosted) -> None:
+        """Counts what has come of a long message."""
+        if self._upload is None:
+            self._upload = Upload(self._host.large_writes.uploads, hosted.name, self._end_upload)
+        came_bytes = min(self._message_bytes, MESSAGE_BYTES_MAX)
         try:
-            self._host.large_writes.hold(more)
+            self._upload.grow(came_bytes, came_bytes)
         except Refused as refused:
-            self._host.turn.stopwatch.metrics.refuse(refused.code)
-            self.close(WSCloseCode.TRY_AGAIN_LATER, refused.text)
+            self._end_upload(refused)
             return
-        self._collected_bytes += more
+        self._collected_bytes = came_bytes
+
+    def _end_upload(self, refused: Refused) -> None:
+        """There is no room for the long message. The connection ends: what came last of the message would tell which request to
+        refuse."""
+        self._host.turn.stopwatch.metrics.refuse(refused.code)
+        self.close(WSCloseCode.TRY_AGAIN_LATER, refused.text)
 
     def _let_go(self) -> None:
-        self._host.large_writes.let_go(self._collected_bytes)
         self._collected_bytes = 0
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            upload.close()
 
     def heard(self) -> None:
         self._silent_sweeps = 0
@@ -307,7 +317,7 @@ class RealtimeConnection(Receiver):
         read_at, size = stopwatch.clock(), len(long.text)
         assert self._session is not None
         try:
-            event = await large_writes.read(self._session.read(long), size)
+            event = await large_writes.read(self._session.read(long), hosted.name, size)
             if isinstance(event, Set | Update):
                 event = await self._prepare(event, hosted, size)
         except BaseException:

@@ -90,7 +90,7 @@ async def _read_large(
         hosted.database.check_write(call, request.path)  # Before any work is done; the others' places are not known yet.
     hosted.users += 1
     try:
-        command = await worker.large_writes.read(read_slices(request, call, body, pushed), len(body))
+        command = await worker.large_writes.read(read_slices(request, call, body, pushed), hosted.name, len(body))
         return await worker.large_writes.prepare(hosted, command, len(body))
     finally:
         hosted.users -= 1

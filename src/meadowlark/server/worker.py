@@ -208,6 +208,7 @@ class Worker:
         self.turn.check_stalls(now)
         self.long_polls.sweep(now)
         self.webtransports.sweep(now)
+        self.large_writes.uploads.sweep(now)
         for connection in self._connection_round.next():
             connection.sweep(now)
         self._end_identities()

@@ -56,6 +56,12 @@ _UNSAFE_IN_FILE_NAME = re.compile(r"[^A-Za-z0-9._ ()+-]")
 
 Headers = tuple[tuple[str, str], ...]
 
+_REFUSAL_HEADERS: dict[int, Headers] = {
+    # RFC 9110, 15.5.22: who is told to upgrade is told to what; RFC 6455, 4.4: and to which version.
+    426: (("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")),
+    503: (("Retry-After", str(RETRY_SECONDS)),),
+}
+
 
 def answer(request: RestRequest, reply: Reply, pushed: str = "") -> Response:
     """What `reply` means to who sent `request`. pushed: the key that a POST added."""
@@ -78,8 +84,8 @@ def answer(request: RestRequest, reply: Reply, pushed: str = "") -> Response:
 
 
 def refusal(refused: Refused) -> Response:
-    """`{"error": text}` with the status of the refusal's code; what may be tried again says when."""
-    headers: Headers = (("Retry-After", str(RETRY_SECONDS)),) if refused.http_status == 503 else ()
+    """`{"error": text}` with the status of the refusal's code; what may be tried again says when, or how."""
+    headers = _REFUSAL_HEADERS.get(refused.http_status, ())
     if refused.debug:
         headers += ((DEBUG_HEADER, _header_text(refused.debug)),)
     return Response(refused.http_status, encode({"error": refused.text}), headers=headers)
