@@ -16,7 +16,13 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, LARGE_BYTES, LARGE_WRITES_BYTES_MAX, LARGE_WRITES_DATABASE_BYTES_MAX, OUTBOX_BYTES_MAX
+from meadowlark.limits import (
+    CLIENT_FRAME_BYTES_MAX,
+    LARGE_BYTES,
+    LARGE_WRITES_BYTES_MAX,
+    LARGE_WRITES_DATABASE_BYTES_MAX,
+    OUTBOX_BYTES_MAX,
+)
 from meadowlark.server.realtime import RealtimeConnection
 from meadowlark.server.routing import owner_of
 from meadowlark.tree import node_hash

@@ -74,6 +74,12 @@ class Lanes:
         if not lane.is_over:
             self._hold_back(lane)
 
+    def go_first(self, lane: Lane, go_on: Callable[[], object]) -> None:
+        """`wait`, before all that waits: for what is begun already, and is to be done before anything else of the lane."""
+        lane.waiting.appendleft(go_on)
+        if not lane.is_over:
+            self._hold_back(lane)
+
     async def enter(self, lane: Lane, nanoseconds: int) -> None:
         """Returns when something that will take about so long may be done for `lane`."""
         if lane.is_over:

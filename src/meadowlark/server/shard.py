@@ -47,8 +47,9 @@ from meadowlark.errors import Code, MeadowlarkError, Refused
 from meadowlark.ids import check_database_name
 from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.limits import JOURNAL_BACKLOG_BYTES_MAX, SNAPSHOT_BYTES_MIN
+from meadowlark.server.fan_out import WHOLE_LISTENERS_MAX, FanOuts
 from meadowlark.server.graveyard import Graveyard
-from meadowlark.server.lanes import Lane
+from meadowlark.server.lanes import Lane, Lanes
 from meadowlark.server.loading import PACKED_BYTES_MIN, load
 from meadowlark.server.slicer import Slicer, Steps
 from meadowlark.server.stopwatch import Stopwatch
@@ -105,7 +106,7 @@ class Hosted:
 
     __slots__ = (
         "bury", "clients", "database", "lane", "name", "numbering", "packing", "snapshot_bytes", "snapshotting", "stopped",
-        "unpacked_bytes", "unsaved_bytes", "used_at", "users", "watchers",
+        "telling", "unpacked_bytes", "unsaved_bytes", "used_at", "users", "watchers",
     )  # fmt: skip
 
     def __init__(self, database: Database, bury: Callable[[Node | None], None] = _forget) -> None:
@@ -117,6 +118,8 @@ class Hosted:
         """Its share of the loop."""
         self.numbering = Numbering()
         """Of its paths, for clients that are told in datagrams."""
+        self.telling: FanOuts | None = None
+        """Changes on their way to thousands of listeners; None if there never were so many."""
         self.clients: dict[str, Receiver] = {}
         """Realtime connections by session id, so that a client that comes back can take over its old session."""
         self.users = 0
@@ -163,8 +166,10 @@ class Shard:
         slicer: Slicer | None = None,
         govern: Callable[[Hosted], Awaitable[None]] | None = None,
         forget: Callable[[str], None] = lambda name: None,
+        lanes: Lanes | None = None,
     ) -> None:
         """stopwatch: told what is carried out. slicer: does long work. None: one of its own.
+        lanes: those of the databases; None: however many listen, they are told in one step.
         govern: gives a database that was read its rules; None: `access` holds. forget: told of a database that leaves memory.
         """
         self._journal = journal
@@ -178,6 +183,7 @@ class Shard:
         self._stopwatch = stopwatch or Stopwatch()
         self._metrics = self._stopwatch.metrics
         self._slicer = slicer or Slicer()
+        self._lanes = lanes
         self._graveyard = Graveyard(self._slicer)
         self._relaxed = settings.durability == "relaxed"
         self._hosted: dict[str, Hosted] = {}
@@ -285,6 +291,9 @@ class Shard:
             return
         # What watchers need of before; nothing when there are none.
         before = (self._stopwatch.clock(), hosted.unsaved_bytes) if hosted.watchers else None
+        if hosted.telling is not None:
+            hosted.telling.finish()
+        telling: FanOuts | None = None
         replied: Any = None
         out: list[Effect] = []
         try:
@@ -295,14 +304,23 @@ class Shard:
         for effect in out:
             if type(effect) is Push:
                 self._stopwatch.push_count += 1
-                self._metrics.deliveries += len(effect.listeners)
-                for listener in effect.listeners:
-                    listener.deliver(effect)  # type: ignore[attr-defined]  # the rim's clients are Receivers
+                listeners = effect.listeners
+                count = len(listeners)
+                self._metrics.deliveries += count
+                if count > WHOLE_LISTENERS_MAX:
+                    telling = self._find_telling(hosted)
+                if telling is not None:
+                    telling.begin(effect, getattr(command, "client", None))
+                else:
+                    for listener in listeners:
+                        listener.deliver(effect)  # type: ignore[attr-defined]  # the rim's clients are Receivers
             elif type(effect) is Commit:
                 self._commit(hosted, effect, read_at)
             elif type(effect) is Reply:
                 replied = self._reply(effect)
             elif type(effect) is Revoke:
+                if telling is not None:
+                    telling.finish()
                 effect.client.revoke(effect)  # type: ignore[attr-defined]
             elif type(effect) is Drop:
                 self._graveyard.bury(effect.node)
@@ -310,6 +328,11 @@ class Shard:
                 self._slicer.begin(self._work(hosted, effect))
         if before is not None and not isinstance(command, (Indexed, Gathered, Hashed, Tidy, Recheck)):
             self._show(hosted, command, out, replied, before, read_at)
+
+    def _find_telling(self, hosted: Hosted) -> FanOuts | None:
+        if hosted.telling is None and self._lanes is not None:
+            hosted.telling = FanOuts(self._lanes, hosted.lane, self._stopwatch.clock)
+        return hosted.telling
 
     def _work(self, hosted: Hosted, work: Work) -> Steps:
         """What a database asked to be done in slices, and the command that this was for."""

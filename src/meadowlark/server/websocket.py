@@ -8,6 +8,7 @@ Invariant: once the socket is gone, a line refers neither to its connection nor 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -23,6 +24,8 @@ log = structlog.get_logger()
 
 CLOSE_REASON_BYTES_MAX = 123
 """RFC 6455 section 5.5: a control frame holds 125 bytes, two of them the code."""
+ENDS_PER_TURN_MAX = 256
+"""Clients of whose end their connections hear in one turn: half a millisecond."""
 READ_BUFFER_BYTES = 2048
 """First size of a connection's read buffer; it grows with the frames that come."""
 
@@ -93,11 +96,7 @@ class WebSocketLine(WSListener):
 
     def ends_later(self) -> bool:
         """The client has sent its last byte. Whether the connection will end the line when it is its turn; else it ends now."""
-        if self._connection is None or self._transport is None:
-            return False
-        # TLS has no half: its transport closes whatever it is told.
-        is_secure = self._transport.underlying_transport.get_extra_info("sslcontext") is not None
-        return not is_secure and self._connection.ends_later()
+        return self._connection is not None and self._connection.ends_later()
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
@@ -213,18 +212,61 @@ def _fitting(reason: str) -> bytes:
     return reason.encode()[:CLOSE_REASON_BYTES_MAX].decode(errors="ignore").encode()
 
 
-class _Protocol(WSProtocol):  # type: ignore[misc]  # Any, for want of stubs
-    """picows' protocol, but that a client's end may wait: closing thousands of sockets in one turn would stop everyone else."""
+class _Ends:
+    """Clients that have sent their last byte, in the order in which the loop was told: some are ended in each of its turns.
 
-    __slots__ = ()
+    The loop tells of all in one turn, however many, so being told must take next to nothing: 3.5 microseconds, nearly all the
+    loop's own and the kernel's. It was 6 when each connection was asked at once.
+    """
+
+    __slots__ = ("_waiting", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._waiting: deque[_Protocol] = deque()
+
+    def add(self, protocol: _Protocol) -> None:
+        if not self._waiting:
+            self.loop.call_soon(self._end_some)
+        self._waiting.append(protocol)
+
+    def _end_some(self) -> None:
+        waiting = self._waiting
+        for _ in range(min(len(waiting), ENDS_PER_TURN_MAX)):
+            protocol = waiting.popleft()
+            line, transport = protocol.listener, protocol.transport
+            if not (isinstance(line, WebSocketLine) and line.ends_later()) and transport is not None:
+                transport.underlying_transport.close()
+        if waiting:
+            self.loop.call_soon(self._end_some)
+
+
+_ends: _Ends | None = None
+"""Of the loop that runs."""
+
+
+def _find_ends() -> _Ends:
+    global _ends
+    loop = asyncio.get_running_loop()
+    if _ends is None or _ends.loop is not loop:
+        _ends = _Ends(loop)
+    return _ends
+
+
+class _Protocol(WSProtocol):  # type: ignore[misc]  # Any, for want of stubs
+    """picows' protocol, but that a client's end waits: closing thousands of sockets in one turn would stop everyone else. Not for
+    TLS, which has no half: its transport closes whatever it is told."""
+
+    __slots__ = ("ends",)
 
     def eof_received(self) -> bool:
-        line = self.listener
-        return isinstance(line, WebSocketLine) and line.ends_later()
+        self.ends.add(self)
+        return True
 
 
 def _make_websocket(transport: asyncio.Transport, listener: WSListener, replay: bytes) -> None:
-    protocol = _Protocol(
+    is_secure = transport.get_extra_info("sslcontext") is not None
+    protocol = (WSProtocol if is_secure else _Protocol)(
         None,  # host and path: only a client needs them
         None,
         False,  # is_client_side
@@ -241,6 +283,8 @@ def _make_websocket(transport: asyncio.Transport, listener: WSListener, replay: 
         None,  # extra headers
         READ_BUFFER_BYTES,
     )
+    if not is_secure:
+        protocol.ends = _find_ends()
     transport.set_protocol(protocol)
     protocol.connection_made(transport)
     rest = memoryview(replay)

@@ -121,6 +121,7 @@ class Worker:
             self.slicer,
             govern=self.rules.govern,
             forget=self.rules.forget,
+            lanes=self.turn.lanes,
         )
         self.long_polls = LongPolls(self, config.public_host)
         self.webtransports = WebTransports(self, config, spec.index, self._start)
