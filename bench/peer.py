@@ -49,6 +49,7 @@ class Peer:
     command: Callable[[int, Path], list[str]]
     """What to run, by port and data folder; installs what is needed first."""
     version: Callable[[], str]
+    """Installs it, if need be."""
     keeps: str
     """Where an acknowledged write is."""
     lacks: str
@@ -57,6 +58,10 @@ class Peer:
     credential: str = ""
     prepare: Callable[[int, Path], None] = lambda port, folder: None
     """Once it runs."""
+    synced: bool = False
+    """Whether what it acknowledges survives a power cut."""
+    bar: float = 0
+    """How many times its rate of writes we set out to hold; 0: nothing was said."""
 
     def driver(self) -> tuple[str, ...]:
         """The command of the load generator; empty for load.c."""
@@ -254,6 +259,7 @@ def _pocketbase(port: int, folder: Path) -> list[str]:
 
 def _npm(package: str) -> Callable[[], str]:
     def version() -> str:
+        _install_node()
         text = (FOLDER / "node_modules" / package / "package.json").read_text()
         return str(json.loads(text)["version"])
 
@@ -262,6 +268,7 @@ def _npm(package: str) -> Callable[[], str]:
 
 def _pypi(package: str) -> Callable[[], str]:
     def version() -> str:
+        _install_python()
         pins = dict(line.split("==") for line in (FOLDER / "requirements.txt").read_text().split())
         return pins[package]
 
@@ -279,6 +286,7 @@ PEERS = (
         keeps="memory",
         lacks="nothing on disk, no onDisconnect, no queries, no long poll; deprecated since 2020",
         dialect="whole",
+        bar=5,
     ),
     Peer(
         name="acebase",
@@ -287,6 +295,7 @@ PEERS = (
         version=_npm("acebase-server"),
         keeps="file, not synced",
         lacks="no durability at a power cut, no onDisconnect, no presence, not the Firebase SDKs",
+        bar=5,
     ),
     Peer(
         name="deepstream",
@@ -295,6 +304,7 @@ PEERS = (
         version=_npm("@deepstream/server"),
         keeps="memory",
         lacks="nothing on disk without a plugin, no tree (flat records), no queries, no onDisconnect",
+        bar=5,
     ),
     Peer(
         name="hocuspocus",
@@ -321,6 +331,7 @@ PEERS = (
         keeps="nowhere",
         lacks=MESSAGES_ONLY,
         dialect="socketio",
+        bar=1,
     ),
     Peer(
         name="nats",
@@ -339,6 +350,7 @@ PEERS = (
         keeps="disk, synced at each message",
         lacks="last value per subject but no tree, no queries, no rules by data, no onDisconnect; heard before it is kept",
         dialect="jetstream",
+        synced=True,
         prepare=_make_stream,
     ),
     Peer(
