@@ -7,7 +7,23 @@ from __future__ import annotations
 
 import sys
 
-from bench import chat, churn, crowd, flood, growth, hot_room, idle, memory, neighbour, peers, presence, report, rooms, storm
+from bench import (
+    chat,
+    churn,
+    crowd,
+    flood,
+    growth,
+    hot_room,
+    idle,
+    memory,
+    neighbour,
+    peers,
+    presence,
+    report,
+    rooms,
+    ruled,
+    storm,
+)
 from bench.harness import main
 from bench.script import bench_of
 
@@ -15,6 +31,7 @@ BENCHES = [
     rooms.BENCH,
     hot_room.BENCH,
     chat.BENCH,
+    ruled.BENCH,
     crowd.BENCH,
     peers.BENCH,
     storm.BENCH,

@@ -182,8 +182,8 @@ typedef struct {
 } Dialect;
 
 static struct {
-    const char *host, *auth, *ns;
-    u32 port, databases, connections, room_size, value_bytes, connect_rate, sources, first_source, first_room, process;
+    const char *host, *auth, *ns, **auths;
+    u32 auth_count, port, databases, connections, room_size, value_bytes, connect_rate, sources, first_source, first_room, process;
     double writes_per_second, seconds, warmup, keepalive, drain, away;
     bool idle, pause, buckets, poisson, spin;
     const Workload *workload;
@@ -527,7 +527,7 @@ static const Workload WORKLOADS[] = {
     {"idle", "clients connect and stay", NO_ROOM, become_ready, NULL, NULL, false, NULL, false},
     {"chat", "each client listens to the last fifty messages of its room and adds one now and then", ROOMS_OF_SIZE, listen_to_room,
      write_to_room, NULL, false, ",\"q\":{\"i\":\".key\",\"l\":50,\"vf\":\"r\"},\"t\":1", true},
-    /* Rules: any row, against a database that has some, with --auth. */
+    /* Rules: any row, against a database that has some, with --auth-file: ruled.py. */
 };
 #define WORKLOAD_COUNT (sizeof WORKLOADS / sizeof *WORKLOADS)
 
@@ -705,12 +705,13 @@ static void path_firebase(const Client *client, char *text, size_t room) {
 }
 
 static void greet_firebase(Client *client) {
-    if (!options.auth) {
+    if (!options.auth && !options.auth_count) {
         options.workload->opened(client);
         return;
     }
     client->stage = AUTHENTICATING;
-    request(client, "gauth", "{\"cred\":\"%s\"}", options.auth);
+    if (options.auth_count) request(client, "auth", "{\"cred\":\"%s\"}", options.auths[(u32)(client - clients) % options.auth_count]);
+    else request(client, "gauth", "{\"cred\":\"%s\"}", options.auth);
 }
 
 static void listen_firebase(Client *client) {
@@ -1331,6 +1332,7 @@ static void usage(FILE *out) {
           "  --host ADDRESS --port N         server (IPv4 address; 127.0.0.1:9000)\n"
           "  --ns NAME --databases N         database; with N > 1 the rooms are spread over NAME-0 … NAME-(N-1)\n"
           "  --auth CREDENTIAL               sent as gauth on every connection\n"
+          "  --auth-file FILE                tokens, one a line: each client signs in with the next\n"
           "  --workload NAME                 see below (rooms)\n"
           "  --dialect NAME                  how the server is spoken to, see below (firebase)\n"
           "  --away S                        presence: how long one who vanished stays away (2)\n"
@@ -1372,6 +1374,21 @@ static const Workload *find_workload(const char *name) {
 static bool is_poisson(const char *arrivals) {
     if (strcmp(arrivals, "poisson") && strcmp(arrivals, "even")) fail("--arrivals takes even or poisson, not %s", arrivals);
     return !strcmp(arrivals, "poisson");
+}
+
+static void read_auths(const char *name) {
+    FILE *file = fopen(name, "r");
+    char *line = NULL;
+    size_t room = 0;
+    if (!file) fail("--auth-file %s: %s", name, strerror(errno));
+    for (ssize_t used; (used = getline(&line, &room, file)) > 0; line = NULL, room = 0) {
+        line[strcspn(line, "\r\n")] = 0;
+        options.auths = realloc(options.auths, (options.auth_count + 1) * sizeof *options.auths);
+        if (!options.auths) fail("out of memory for the tokens of %s", name);
+        options.auths[options.auth_count++] = line;
+    }
+    fclose(file);
+    if (!options.auth_count) fail("--auth-file %s has no line", name);
 }
 
 static double number(const char *name, const char *text, double least, double most) {
@@ -1416,6 +1433,7 @@ static const struct {
     {"workload", TEXT, NULL, 0, 0},
     {"dialect", TEXT, NULL, 0, 0},
     {"arrivals", TEXT, NULL, 0, 0},
+    {"auth-file", TEXT, NULL, 0, 0},
     {"help", FLAG, NULL, 0, 0},
 };
 #define OPTION_COUNT (sizeof OPTIONS / sizeof *OPTIONS)
@@ -1427,6 +1445,7 @@ static void take_option(size_t index, const char *text) {
     else if (!strcmp(name, "workload")) options.workload = find_workload(text);
     else if (!strcmp(name, "dialect")) options.dialect = find_dialect(text);
     else if (!strcmp(name, "arrivals")) options.poisson = is_poisson(text);
+    else if (!strcmp(name, "auth-file")) read_auths(text);
     else if (OPTIONS[index].kind == FLAG) *(bool *)kept = true;
     else if (OPTIONS[index].kind == TEXT) *(const char **)kept = text;
     else if (OPTIONS[index].kind == COUNT) *(u32 *)kept = (u32)number(name, text, OPTIONS[index].least, OPTIONS[index].most);

@@ -156,8 +156,8 @@ def _climb(contender: Contender, effort: Effort) -> Climb:
 def _row(contender: Contender, climbs: list[Climb], meadowlark: float) -> Row:
     first = [climb.steps[0] for climb in climbs]
     held = _held(climbs)
-    ratio = round(meadowlark / held, 2) if held and not contender.is_ours else ""
-    bar = f"{contender.bar:g}x: {'yes' if ratio and ratio >= contender.bar else 'no'}" if contender.bar else ""
+    ratio = meadowlark / held if held and not contender.is_ours else 0.0
+    bar = f"{contender.bar:g}x: {'yes' if ratio >= contender.bar else 'no'}" if contender.bar else ""
 
     def median(*names: str) -> float:
         return round(statistics.median(_figure(step, names) for step in first), 2)
@@ -172,7 +172,7 @@ def _row(contender: Contender, climbs: list[Climb], meadowlark: float) -> Row:
         "acked p99": median("acknowledged_ms", "p99") or "",
         "held writes/s": held,
         "of runs": f"{min(climb.held() for climb in climbs):,.0f}-{max(climb.held() for climb in climbs):,.0f}",
-        "x less": ratio,
+        "x less": round(ratio, 2) or "",
         "bar": bar,
         "µs a write": round(statistics.median(_write_microseconds(climb.last_held()) for climb in climbs)),
         "limit": climbs[0].limit(),
