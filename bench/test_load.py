@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,6 +66,8 @@ class Faulty:
         self.writers: list[asyncio.StreamWriter] = []
         self.sending = asyncio.Lock()
         self.pushes = self.keepalives = self.pongs = 0
+        self.tokens: list[str] = []
+        """With which clients signed in."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
@@ -123,6 +126,8 @@ class Faulty:
             # What was in the room before bears a marker too and is no delivery.
             await self.send(writer, frame(b'{"t":"d","d":{"a":"d","b":{"p":"rooms/r0","d":{"c0":{"v":"@%024x"}}}}}' % 7))
             self.listeners.append(writer)
+        elif request["a"] == "auth":
+            self.tokens.append(request["b"]["cred"])
         elif request["a"] == "o":
             self.at_end[writer] = request["b"]
         elif request["a"] == "p" and not self.refuse:
@@ -352,6 +357,13 @@ def test_a_server_that_pushes_the_whole_room_is_understood() -> None:
     report = report_of(Faulty(plain, whole=True), "--dialect", "whole")
     assert faults(report) == {}
     assert report["deliveries"] == 150
+
+
+def test_each_client_signs_in_with_a_token_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("one\ntwo\nthree\n")
+    faulty = Faulty(plain)
+    assert faults(report_of(faulty, "--auth-file", str(tmp_path / "tokens"))) == {}
+    assert sorted(faulty.tokens) == ["one", "three", "two"]
 
 
 def test_the_worst_second_is_at_least_the_p99_of_a_run_of_one_second() -> None:

@@ -21,16 +21,15 @@ TREES = st.recursive(
 ROOTS = st.one_of(st.dictionaries(KEYS, TREES, max_size=6), st.lists(TREES, max_size=5))
 
 
-def written(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def written(parts: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
     """What stands after the updates, arrays as maps."""
     root: dict[str, Any] = {}
-    for part in parts:
-        for path, value in part.items():
-            *above, last = path.split("/")
-            place = root
-            for key in above:
-                place = place.setdefault(key, {})
-            place[last] = as_maps(value)
+    for path, children in parts:
+        place = root
+        for key in path.split("/") if path else ():
+            place = place.setdefault(key, {})
+        for key, value in children.items():
+            place[key] = as_maps(value)
     return root
 
 
@@ -42,29 +41,34 @@ def as_maps(value: Any) -> Any:
     return value
 
 
-def cut_all(text: bytes, **bounds: int) -> list[dict[str, Any]]:
+def cut_all(text: bytes, **bounds: int) -> list[tuple[str, dict[str, Any]]]:
+    """Path and update of each part."""
     parts = list(cut(text, **bounds))
     assert [part.end for part in parts] == sorted(part.end for part in parts)
     assert all(part.end <= len(text) for part in parts)
-    return [json.loads(part.body) for part in parts]
+    return [("/".join(part.path), json.loads(part.body)) for part in parts]
 
 
 def test_small_members_share_a_part_and_large_ones_are_entered():
     text = b'{"a":1, "b":{"c":[true,"}"],"d":"xxxxxxxxxxxxxxxxxxxxxxxx"},\n "e":{}}'
-    assert cut_all(text) == [{"a": 1, "b": {"c": [True, "}"], "d": "x" * 24}, "e": {}}]
-    assert cut_all(text, part_bytes=16) == [{"a": 1, "b/c": [True, "}"]}, {"b/d": "x" * 24}, {"e": {}}]
-    assert cut_all(text, paths_max=1) == [{"a": 1}, {"b": {"c": [True, "}"], "d": "x" * 24}}, {"e": {}}]
-    assert cut_all(b" [ 1 , [2] ] ", part_bytes=1) == [{"0": 1}, {"1/0": 2}]
+    assert cut_all(text) == [("", {"a": 1, "b": {"c": [True, "}"], "d": "x" * 24}, "e": {}})]
+    assert cut_all(text, part_bytes=16) == [
+        ("", {"a": 1}),
+        ("b", {"c": [True, "}"], "d": "x" * 24}),
+        ("", {"e": {}}),
+    ]
+    assert cut_all(text, paths_max=1) == [("", {"a": 1}), ("", {"b": {"c": [True, "}"], "d": "x" * 24}}), ("", {"e": {}})]
+    assert cut_all(b" [ 1 , [2] ] ", part_bytes=1) == [("", {"0": 1}), ("1", {"0": 2})]
     assert cut_all(b"{}") == []
 
 
 def test_a_priority_comes_after_the_children_and_with_its_value():
     text = b'{".priority":1,"a":{".priority":"p","b":"xxxxxxxxxx","c":2},"d":{".value":"yyyyyyyyyyyy",".priority":3}}'
     assert cut_all(text, part_bytes=12) == [
-        {"a/b": "x" * 10},
-        {"a/c": 2, "a/.priority": "p"},
-        {"d": {".value": "y" * 12, ".priority": 3}},
-        {".priority": 1},
+        ("a", {"b": "x" * 10}),
+        ("a", {"c": 2, ".priority": "p"}),
+        ("", {"d": {".value": "y" * 12, ".priority": 3}}),
+        ("", {".priority": 1}),
     ]
 
 

@@ -22,7 +22,7 @@ import orjson
 
 from meadowlark.cli.application import Exit, Failed
 from meadowlark.cli.asking import Server
-from meadowlark.cli.parts import Malformed, Part, cut
+from meadowlark.cli.parts import CUTTING, Malformed, Part, cut
 from meadowlark.cli.progress import Progress
 from meadowlark.limits import BODY_BYTES_MAX
 from meadowlark.tree import Path, format_path
@@ -40,6 +40,7 @@ class State(msgspec.Struct, frozen=True):
     text_bytes: int
     changed_ns: int
     part_bytes: int
+    cutting: int = 1
     done: int = 0
 
 
@@ -81,7 +82,9 @@ class Import:
             found = os.fstat(source.fileno())
             if found.st_size <= BODY_BYTES_MAX and not (resumable or resume or restart):
                 return self._write_whole(source, found.st_size)
-            state = State(self._server.database, format_path(self._path), found.st_size, found.st_mtime_ns, self._part_bytes)
+            state = State(
+                self._server.database, format_path(self._path), found.st_size, found.st_mtime_ns, self._part_bytes, CUTTING
+            )
             return self._write_parts(source, state, resume=resume, restart=restart)
 
     # All or nothing
@@ -110,7 +113,7 @@ class Import:
             try:
                 for number, part in enumerate(cut(text, part_bytes=state.part_bytes), 1):
                     if number > done:
-                        self._send("PATCH", part.body, number - 1, total)
+                        self._send("PATCH", part.path, part.body, number - 1, total)
                         self._keep(msgspec.structs.replace(state, done=number))
                     progress.reach(part.end)
             finally:
@@ -132,7 +135,7 @@ class Import:
                 f"an import of {self._file} stopped after part {kept.done}: go on with --resume, or begin anew with --restart",
             )
         if msgspec.structs.replace(kept, done=0) != state:
-            raise Failed(Exit.USAGE, "cannot resume: the file, the database, the path or the size of parts is not what it was")
+            raise Failed(Exit.USAGE, "cannot resume: the file, the database, the path or the way of cutting is not what it was")
         return kept.done
 
     def _check(self, text: mmap.mmap, state: State) -> int:
@@ -157,18 +160,18 @@ class Import:
 
     def _clear(self, total: int) -> None:
         try:
-            self._send("PUT", b"null", 0, total)
+            self._send("PUT", (), b"null", 0, total)
         except Failed as failed:
             if isinstance(failed.__cause__, Failed) and failed.__cause__.exit_code is Exit.REFUSED:
                 os.unlink(self._state_file)
                 raise failed.__cause__ from None  # Nothing has changed.
             raise
 
-    def _send(self, method: str, body: bytes, done: int, total: int) -> None:
+    def _send(self, method: str, below: Path, body: bytes, done: int, total: int) -> None:
         """One request, again if the server does not answer: what it writes is the same however often it is written."""
         for attempt in range(self._retries + 1):
             try:
-                self._server.ask(method, self._path, parameters={"print": "silent"}, body=body).close()
+                self._server.ask(method, self._path + below, parameters={"print": "silent"}, body=body).close()
                 return
             except Failed as failed:
                 if failed.exit_code is Exit.UNREACHABLE and attempt < self._retries:

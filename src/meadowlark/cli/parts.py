@@ -1,8 +1,9 @@
-"""A JSON text of any size cut into multi-path updates, without reading it into memory.
+"""A JSON text of any size cut into updates, without reading it into memory.
 
-The text is walked once. A member whose text fits a part goes into it as it is, under its path; a larger one is entered. So the
-parts together write what the whole says, in any order but that of priorities, which come after the children they belong to (a
-place where nothing stands has none). Where the text is cut depends on the text and the bounds only: part 7 is the same each time.
+The text is walked once. A container whose text is larger than a part is entered; its members make updates of its place, each
+with as many of them, one after the other as they stand in the text, as a part holds. So the parts together write what the
+whole says, in any order but that of priorities, which come after the children they belong to (a place where nothing stands
+has none). Where the text is cut depends on the text and the bounds only: part 7 is the same each time.
 
 What is between brackets is not judged here beyond finding its end: whoever takes a part decodes it.
 Does not know: servers, files. Source: docs/cli.md "Import"; tests/cli/test_parts.py.
@@ -20,8 +21,10 @@ from meadowlark.tree import Path
 
 PART_BYTES = 4 * 1024 * 1024
 """Of a part, about: some tens of milliseconds of a server's work, in slices."""
-PART_PATHS_MAX = 4096
-"""Paths that one part writes: putting them into the tree is one step of the server."""
+PART_PATHS_MAX = 256
+"""Places that one part writes: putting them into the tree is one step of the server, of 15 µs each where it is packed."""
+CUTTING = 2
+"""Which way of cutting this is: part 7 of another is not the same."""
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _TO_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+[{}\[\]]', re.DOTALL)
@@ -30,6 +33,24 @@ _OTHER = re.compile(rb"[^\s,:\]}\[{\"]+")
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _OPENING = b"{["
 _CLOSING = b"}]"
+_SHALLOW_LEVELS = 4
+
+
+def _shallow(levels: int) -> bytes:
+    """What matches the inside of a container with at most so many levels of containers below it."""
+    inside = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+    if levels:
+        inside = rb"(?:" + inside + rb"|[{\[]" + _shallow(levels - 1) + rb"[}\]])"
+    return rb'[^"{}\[\]]*+(?:' + inside + rb'[^"{}\[\]]*+)*+'
+
+
+_MEMBER = re.compile(
+    rb'[ \t\r\n]*+"(?!\.)([^"\\/\x00-\x1f]++)"[ \t\r\n]*+:[ \t\r\n]*+'
+    rb'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{\[]' + _shallow(_SHALLOW_LEVELS) + rb"[}\]]|[^\s,:\]}\[{\"]++)"
+    rb"[ \t\r\n]*+([,}])",
+    re.DOTALL,
+)
+"""A member of an object as most are, in one step: a plain key, a value of few levels, and what comes behind."""
 
 
 class Text(Protocol):
@@ -50,15 +71,10 @@ class Malformed(ValueError):
 
 
 class Part(NamedTuple):
-    """`body` is an update of the place that is written; `end`: how much of the text it and those before it are."""
+    """`body` is an update of `path` below what is written; `end`: how much of the text it and those before it are."""
 
-    body: bytes
-    end: int
-
-
-class _Item(NamedTuple):
     path: Path
-    text: bytes
+    body: bytes
     end: int
 
 
@@ -67,35 +83,52 @@ def cut(text: Text, *, part_bytes: int = PART_BYTES, paths_max: int = PART_PATHS
     place = _skip(text, 0)
     if _at(text, place) not in _OPENING:
         raise Malformed(place, "expected an object or an array")
-    members: list[bytes] = []
-    size = end = 0
-    walk = _Walk(text, part_bytes)
-    for item in walk.enter(place, ()):
-        members.append(json.dumps("/".join(item.path)).encode() + b":" + item.text)
-        size, end = size + len(members[-1]), item.end
-        if size >= part_bytes or len(members) >= paths_max:
-            yield Part(b"{" + b",".join(members) + b"}", end)
-            members, size = [], 0
+    walk = _Walk(text, part_bytes, paths_max)
+    yield from walk.enter(place, ())
     rest = _skip(text, walk.end)
     if rest != len(text):
         raise Malformed(rest, "expected the end")
-    if members:
-        yield Part(b"{" + b",".join(members) + b"}", len(text))
+
+
+class _Gathered:
+    """Members of one container on their way into a part."""
+
+    __slots__ = ("_path", "_pieces", "count", "size")
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pieces: list[bytes] = []
+        self.count = self.size = 0
+
+    def add(self, piece: bytes, count: int) -> None:
+        """piece: `count` members, with commas between them."""
+        self._pieces.append(piece)
+        self.count += count
+        self.size += len(piece)
+
+    def take(self, end: int) -> Iterator[Part]:
+        """The part of what was added, if anything was."""
+        if self.count:
+            yield Part(self._path, b"{" + b",".join(self._pieces) + b"}", end)
+            self._pieces.clear()
+            self.count = self.size = 0
 
 
 class _Walk:
-    def __init__(self, text: Text, part_bytes: int) -> None:
+    def __init__(self, text: Text, part_bytes: int, paths_max: int) -> None:
         self._text = text
         self._part_bytes = part_bytes
+        self._paths_max = paths_max
         self.end = 0
         """Where the last container that was entered ends."""
 
-    def enter(self, place: int, path: Path) -> Generator[_Item, None, None]:
-        """The members of the container that begins at `place`, or, of those that are too large, theirs."""
+    def enter(self, place: int, path: Path) -> Generator[Part, None, None]:
+        """The parts of the container that begins at `place`, and of those in it that are too large for one."""
         text = self._text
         is_map = text[place] == _OPENING[0]
         closing = _CLOSING[0] if is_map else _CLOSING[1]
         place = _skip(text, place + 1)
+        gathered = _Gathered(path)
         own: dict[str, bytes] = {}
         """Priority and value of the container itself."""
         index = 0
@@ -103,6 +136,12 @@ class _Walk:
             self.end = place + 1
             return
         while True:
+            if is_map:
+                place, is_over = self._take_plain(place, gathered)
+                if self._is_full(gathered):
+                    yield from gathered.take(place)
+                if is_over:
+                    break
             key = str(index)
             if is_map:
                 key, place = _read_key(text, place)
@@ -114,10 +153,11 @@ class _Walk:
             elif end is None and len(path) >= PATH_DEPTH_MAX:
                 raise Malformed(place, f"more than {PATH_DEPTH_MAX} levels")
             elif end is None:
+                yield from gathered.take(place)
                 yield from self.enter(place, (*path, key))
                 end = self.end
             else:
-                yield _Item((*path, key), text[place:end], end)
+                gathered.add(_member(key, text[place:end]), 1)
             place = _skip(text, end)
             if _at(text, place) == closing:
                 break
@@ -125,12 +165,45 @@ class _Walk:
                 raise Malformed(place, f"expected ',' or '{chr(closing)}'")
             place = _skip(text, place + 1)
             index += 1
+            if self._is_full(gathered):
+                yield from gathered.take(place)
         self.end = place + 1
         if ".value" in own:
-            whole = b",".join(json.dumps(key).encode() + b":" + value for key, value in own.items())
-            yield _Item(path, b"{" + whole + b"}", self.end)
-        elif own:
-            yield _Item((*path, ".priority"), own[".priority"], self.end)
+            whole = b",".join(_member(key, value) for key, value in own.items())
+            yield Part(path[:-1], b"{" + _member(path[-1] if path else "", b"{" + whole + b"}") + b"}", self.end)
+            return
+        if own:
+            gathered.add(_member(".priority", own[".priority"]), 1)
+        yield from gathered.take(self.end)
+
+    def _take_plain(self, place: int, gathered: _Gathered) -> tuple[int, bool]:
+        """Gathers members from `place` on as far as they are plain and there is room; where the next begins, and whether the
+        object is over: then it is the place of its bracket."""
+        text = self._text
+        start = end = place
+        count, count_max = 0, self._paths_max - gathered.count
+        stop = place + self._part_bytes - gathered.size
+        is_over = False
+        while count < count_max and place < stop:
+            found = _MEMBER.match(text, place, place + self._part_bytes)  # type: ignore[call-overload]
+            if found is None:
+                break
+            count += 1
+            end = found.start(2)
+            place = found.end()
+            if text[end] != ord(","):
+                place, is_over = end, True
+                break
+        if count:
+            gathered.add(text[start:end], count)
+        return (place if is_over or not count else _skip(text, place)), is_over
+
+    def _is_full(self, gathered: _Gathered) -> bool:
+        return gathered.size >= self._part_bytes or gathered.count >= self._paths_max
+
+
+def _member(key: str, value: bytes) -> bytes:
+    return json.dumps(key).encode() + b":" + value
 
 
 def _at(text: Text, place: int) -> int:

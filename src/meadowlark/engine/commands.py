@@ -43,6 +43,8 @@ class Update(msgspec.Struct, frozen=True, gc=False):
     children: dict[str, Any]
     record: bytes | None = None
     validated: object = None
+    paths: list[Path] | None = None
+    """Those of `children`, in their order, if they are known already."""
 
 
 class Get(msgspec.Struct, frozen=True, gc=False):

@@ -146,7 +146,7 @@ class Database:
 
     def _parse_update(self, command: c.Update, now_ms: int) -> list[Write]:
         """All writes of an update, resolved against the tree as it is; raises Refused unless all may be done together."""
-        paths = update_paths(command.path, command.children)
+        paths = command.paths or update_paths(command.path, command.children)
         for path in paths:
             self.check_write(command.client, path)
         values = command.children.values()

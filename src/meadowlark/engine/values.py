@@ -5,7 +5,7 @@ Does not know: the tree they are written to, who may.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +17,7 @@ from meadowlark.tree import (
     Path,
     Prepared,
     ServerValue,
+    are_plain_keys,
     format_path,
     from_json,
     parse_path,
@@ -24,8 +25,10 @@ from meadowlark.tree import (
 )
 
 
-def update_paths(base: Path, children: Iterable[str]) -> list[Path]:
+def update_paths(base: Path, children: Collection[str]) -> list[Path]:
     """The places of an update, in its order. Raises Refused where they are none, or one is above another."""
+    if len(base) < PATH_DEPTH_MAX and are_plain_keys(children):  # Then they are keys, of which each is there once.
+        return [(*base, key) for key in children]
     paths = []
     for text in children:
         relative = parse_path(text)
