@@ -23,6 +23,7 @@ from bench import (
     rooms,
     ruled,
     storm,
+    volatile,
 )
 from bench.harness import main
 from bench.script import bench_of
@@ -35,6 +36,7 @@ BENCHES = [
     crowd.BENCH,
     peers.BENCH,
     storm.BENCH,
+    volatile.BENCH,
     neighbour.BENCH,
     flood.BENCH,
     presence.BENCH,

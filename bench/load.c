@@ -728,6 +728,12 @@ static int write_firebase(const Client *client, char *text, u32 number, u32 valu
                    client->room + options.first_room, key);
 }
 
+/* A write of our own clients, which nobody answers. */
+static int write_volatile(const Client *client, char *text, u32 number, u32 value_bytes) {
+    (void)number, (void)value_bytes;
+    return sprintf(text, "{\"t\":\"d\",\"d\":{\"a\":\"v\",\"b\":{\"p\":\"/rooms/r%u/c%u\",\"d\":", client->room + options.first_room, client->seat);
+}
+
 /* A relay (relay.c): the path is the room, and what comes in a frame goes to all in it. */
 static void path_relay(const Client *client, char *text, size_t room) {
     snprintf(text, room, "/r%u", client->room + options.first_room);
@@ -785,6 +791,8 @@ static int write_jetstream(const Client *client, char *text, u32 number, u32 val
 static const Dialect DIALECTS[] = {
     {"firebase", "the realtime protocol", .counts = true, .path = path_firebase, .greeted = greet_firebase, .listen = listen_firebase,
      .write_head = write_firebase, .write_tail = "}}}", .judge = judge_firebase},
+    {"volatile", "the same with writes that are volatile and not answered", .counts = true, .silent = true, .path = path_firebase,
+     .greeted = greet_firebase, .listen = listen_firebase, .write_head = write_volatile, .write_tail = "}}}", .judge = judge_firebase},
     {"whole", "the same from a server that pushes the whole room at each write", .counts = true, .whole = true, .path = path_firebase,
      .greeted = greet_firebase, .listen = listen_firebase, .write_head = write_firebase, .write_tail = "}}}", .judge = judge_firebase},
     {"relay", "each frame goes to all of the room that the path names", .silent = true, .path = path_relay, .upgraded = receive_hello,

@@ -23,7 +23,7 @@ from bench import machine
 
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 30.0
-READY = re.compile(r"READY http://([\d.]+):(\d+) pid=(\d+) workers=(\d+) data=(.*)")
+READY = re.compile(r"READY https?://([\d.]+):(\d+) pid=(\d+) workers=(\d+) data=(.*)")
 
 
 class Server:

@@ -26,6 +26,7 @@ export class Core {
   /** Volatile values to be sent, the last for each place. */
   volatile = new Map<string, Json>();
   onAuthRevoked: (text: string) => void = () => {};
+  private volatileRate = 0;
   private lastNumber = 0;
   private readonly requests = new Set<Request>();
   private byNumber = new Map<number, Request>();
@@ -46,6 +47,7 @@ export class Core {
     this.session = hello.s;
     this.isOpen = true;
     if (token !== null) this.authenticate(token, onAuth);
+    if (this.volatileRate) this.setVolatileRate(this.volatileRate);
     for (const view of [...this.mirror.views.values()]) if (!view.isAsked) this.ask(view);
     for (const request of [...this.requests].sort((a, b) => a.rank - b.rank)) if (request.number === null) this.send(request);
     this.tellState();
@@ -91,6 +93,12 @@ export class Core {
 
   unauthenticate(done: Done): void {
     this.askNow('unauth', {}, done);
+  }
+
+  /** How often a second this client wants to be told of volatile values at most, on each link from now on; 0: of each at once. */
+  setVolatileRate(perSecond: number): void {
+    this.volatileRate = perSecond;
+    this.askNow('vr', { d: perSecond }, () => {});
   }
 
   listen(path: Path, query: Query, listener: Listener): View {

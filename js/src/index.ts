@@ -277,6 +277,16 @@ export function setVolatile(reference: DatabaseReference, value: Json): boolean 
   return isSent;
 }
 
+/**
+ * Asks to be told of volatile values at most so often a second, and then of each place the last: for who draws no faster, or has a thin
+ * line. 0 asks for each at once. The server may have a bound of its own.
+ */
+export function setVolatileRate(database: Database, perSecond: number): void {
+  if (!(perSecond === 0 || (perSecond >= 0.1 && perSecond <= 1000))) throw new Error(`A rate is 0, or from 0.1 to 1000 a second, not ${perSecond}.`);
+  database.core.setVolatileRate(perSecond);
+  database.wake();
+}
+
 export function push(parent: DatabaseReference, value?: Json): ThenableReference {
   const made = child(parent, parent.database.makeKey()) as ThenableReference;
   const plain = new DatabaseReference(made.database, made.path);

@@ -69,6 +69,12 @@ SESSION_VOLATILE_VALUES_MAX = 1_000
 VOLATILE_VALUES_MAX = 20_000
 """Volatile values of one database: each costs a snapshot or an export some microseconds to leave out."""
 
+VOLATILE_RATE_MIN = 0.1
+"""Times a second that a client may ask to be told of volatile values; seldomer is for values that last."""
+
+VOLATILE_RATE_MAX = 1_000.0
+"""The same at most; oftener is as good as no bound."""
+
 OUTBOX_BYTES_MAX = 32 * 1024 * 1024
 """Bytes that may wait for one client behind the message being sent, before it is closed as slow."""
 

@@ -227,6 +227,26 @@ def test_volatile_values_are_heard_and_go_with_their_writer(url: str) -> None:
     run(work())
 
 
+def test_a_client_that_wants_to_hear_less_often_still_hears_the_last(url: str) -> None:
+    async def work() -> None:
+        async with Database(url) as writer, Database(url) as reader:
+            with pytest.raises(ValueError, match=r"a rate is 0, or from 0\.1"):
+                reader.set_volatile_rate(2000)
+            reader.set_volatile_rate(2)  # Before there is a connection: said on each.
+            await writer.wait_connected()
+            seen: list[Any] = []
+            with reader.ref("cursor").on_value(lambda snapshot: seen.append(snapshot.value)):
+                await until(lambda: seen == [None])
+                for number in range(50):
+                    assert writer.ref("cursor").set_volatile(number)
+                    await writer.ref("turn").set(number)
+                await until(lambda: seen[-1] == 49)
+                assert len(seen) < 40
+                assert seen[1:] == sorted(seen[1:])
+
+    run(work())
+
+
 def test_presence_runs_when_a_client_goes_offline(url: str) -> None:
     async def work() -> None:
         async with Database(url) as guest, Database(url) as host:

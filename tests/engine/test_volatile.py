@@ -177,6 +177,37 @@ def test_a_priority_of_a_volatile_value_is_volatile(asking: Asking) -> None:
     assert asking.database.tree.root is None
 
 
+def test_a_priority_does_not_outlive_the_volatile_value_that_had_it(asking: Asking) -> None:
+    writer, listener = Session("w"), Session("l")
+    asking.do(Listen(listener, 1, ()))
+    for value in (1, {"x": 1}):
+        asking.do(
+            Set(writer, 2, ("cursors", "ann"), {".priority": 5, **(value if isinstance(value, dict) else {".value": value})})
+        )
+        asking.do(Set(writer, 3, ("cursors", "ann", "name"), "Ann"))
+        on_disk = {"cursors": {"ann": {"name": "Ann"}}}
+        assert durable(asking) == asking.database.durable_part(()) == on_disk
+        assert listener.mirror.root == asking.database.tree.root
+        asking.do(Set(writer, 4, ("cursors",), None))
+    asking.do(Set(writer, 5, ("room", "topic"), "red"))
+    asking.do(Set(writer, 5, ("room", ".priority"), 5))
+    asking.do(Set(writer, 6, ("room", "x"), 1, volatile=True))
+    asking.do(Set(writer, 7, ("room", "topic"), None))
+    asking.do(Update(writer, 8, ("room",), {".priority": 6, "topic": "blue"}))
+    assert durable(asking) == asking.database.durable_part(()) == {"room": {"topic": "blue", ".priority": 6}}
+    assert listener.mirror.root == asking.database.tree.root
+
+
+def test_who_has_all_the_values_that_one_may_have_can_still_move_them(asking: Asking) -> None:
+    writer = Session("w")
+    for number in range(SESSION_VOLATILE_VALUES_MAX):
+        asking.do(Set(writer, None, ("cursors", str(number)), 1))
+    reply = asking.do(Set(writer, None, ("cursors", "7"), 2))
+    assert reply is not None
+    assert reply.refused is None
+    assert "may have" in asking.refusal(Set(writer, None, ("cursors", "more"), 1))
+
+
 def watched(steps: Any, yielded: list[Any]) -> Any:
     """The same steps, counted."""
     while True:
@@ -203,8 +234,17 @@ def test_leaving_out_yields_and_changes_nothing_that_is_frozen() -> None:
 
 KEYS = st.sampled_from(["a", "b", "cursors"])
 PATHS = st.lists(KEYS, min_size=1, max_size=4).map(tuple)
+PRIORITIES = st.sampled_from([{}, {}, {".priority": 1}, {".priority": 2}])
 VALUES = st.recursive(
-    st.one_of(st.none(), st.integers(0, 3)), lambda inner: st.dictionaries(KEYS, inner, max_size=2), max_leaves=3
+    st.one_of(
+        st.none(),
+        st.integers(0, 3),
+        st.builds(lambda leaf, priority: {".value": leaf, **priority}, st.integers(0, 3), PRIORITIES),
+    ),
+    lambda inner: st.builds(
+        lambda members, priority: {**members, **priority}, st.dictionaries(KEYS, inner, max_size=2), PRIORITIES
+    ),
+    max_leaves=3,
 )
 
 
@@ -222,6 +262,10 @@ class Both(RuleBasedStateMachine):
     @rule(number=st.integers(0, 1), path=PATHS, value=VALUES, volatile=st.booleans())
     def set(self, number: int, path: Path, value: Any, volatile: bool) -> None:
         self.asking.do(Set(self.sessions[number], 1, path, value, volatile=volatile))
+
+    @rule(number=st.integers(0, 1), path=PATHS, value=st.sampled_from([None, 3, 4]), volatile=st.booleans())
+    def set_priority(self, number: int, path: Path, value: Any, volatile: bool) -> None:
+        self.asking.do(Set(self.sessions[number], 1, (*path, ".priority"), value, volatile=volatile))
 
     @rule(number=st.integers(0, 1), members=st.dictionaries(PATHS.map("/".join), VALUES, min_size=1, max_size=3))
     def update(self, number: int, members: Any) -> None:

@@ -489,3 +489,28 @@ def test_whatever_the_network_does_values_converge_and_never_go_back(seed: int, 
         for path in reader.places:
             assert plain(reader.mirror.get(path)) == plain(room.database.tree.get(path)), reader.id
     assert room.metrics.datagram_updates[Fate.SENT] > 100
+
+
+def test_a_bound_for_how_often_a_client_is_told_holds_for_datagrams_too() -> None:
+    room = Room()
+    now = 1
+    room.turn.stopwatch.clock = lambda: now
+    reader = room.reader("reader", "c")
+    room.do(volatile("c/anna", 1))
+    deliver(room, reader)
+    reader.outbox.keep_pace(10)
+    room.do(volatile("c/anna", 2))
+    assert reader.is_woken
+    assert len(deliver(room, reader)) == 1, "after a pause at once"
+    reader.is_woken = False
+    for number in range(3, 9):
+        now += 16_000_000
+        room.do(volatile("c/anna", number))
+        assert deliver(room, reader) == []
+    assert not reader.is_woken
+    now += 16_000_000
+    room.loop.tick()
+    assert reader.is_woken
+    [packet] = deliver(room, reader)
+    reader.heard.receive(packet)
+    assert reader.mirror.root == {"c": {"anna": 8}}

@@ -46,6 +46,7 @@ FirebaseProjects = Annotated[str | None, _option("firebase_projects", "PROJECT,â
 FirebaseKeys = Annotated[str | None, _option("firebase_keys", "URL|FILE")]
 IdentityFile = Annotated[str | None, _option("identity_file", "FILE")]
 RulesFile = Annotated[str | None, _option("rules_file", "FILE")]
+VolatileRate = Annotated[str | None, _option("volatile_rate", "N")]
 LogLevel = Annotated[str | None, _option("log_level", "debug|info|warning|error")]
 LogFormat = Annotated[str | None, _option("log_format", "text|json")]
 IdleDatabaseSeconds = Annotated[str | None, _option("idle_database_seconds", "SECONDS")]

@@ -35,6 +35,7 @@ from meadowlark.cli.options import (
     SlowOperationSeconds,
     TlsCertificate,
     TlsKey,
+    VolatileRate,
     WebTransport,
     Workers,
 )
@@ -65,6 +66,7 @@ def _start(mode: settings.Mode) -> Callable[..., None]:
         firebase_keys: FirebaseKeys = None,
         identity_file: IdentityFile = None,
         rules_file: RulesFile = None,
+        volatile_rate: VolatileRate = None,
         log_level: LogLevel = None,
         log_format: LogFormat = None,
         idle_database_seconds: IdleDatabaseSeconds = None,

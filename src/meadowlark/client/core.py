@@ -62,6 +62,7 @@ class Core:
         """Of the last link, so that the server knows who comes back."""
         self.outgoing: list[bytes] = []
         self.on_auth_revoked: Callable[[str], None] = lambda text: None
+        self._volatile_rate = 0.0
         self._last_number = 0
         self._requests: dict[Request, None] = {}
         """All that is not answered, in the order it was asked."""
@@ -79,6 +80,8 @@ class Core:
         self.is_open = True
         if token is not None:
             self.authenticate(token, on_auth)
+        if self._volatile_rate:
+            self.set_volatile_rate(self._volatile_rate)
         for view in list(self.mirror.views.values()):
             if not view.is_asked:
                 self._ask(view)
@@ -120,6 +123,11 @@ class Core:
 
     def unauthenticate(self, done: Done) -> None:
         self._ask_now(Request("unauth", {}, done, LISTEN, survives=False))
+
+    def set_volatile_rate(self, per_second: float) -> None:
+        """Volatile values are told so often a second at most, on each link from now on; 0: each at once."""
+        self._volatile_rate = per_second
+        self._ask_now(Request("vr", {"d": per_second}, _ignore, LISTEN, survives=False))
 
     def listen(self, path: Path, query: Query | None, listener: Listener) -> View:
         """`listener` hears of the view from now on; at once, if it is known already."""

@@ -31,6 +31,7 @@ from meadowlark.client.protocol import Ended, Hello, Moved, Said
 from meadowlark.client.reference import Readable, Reference, Snapshot
 from meadowlark.client.turns import Turns
 from meadowlark.ids import PushIds
+from meadowlark.limits import VOLATILE_RATE_MAX, VOLATILE_RATE_MIN
 from meadowlark.tree import Path, format_path, node_hash, parse_path, plain
 
 RETRY_SECONDS_MIN = 0.2
@@ -109,6 +110,14 @@ class Database:
         return Reference(self, parse_path(path))
 
     # The connection
+
+    def set_volatile_rate(self, per_second: float) -> None:
+        """Asks to be told of volatile values so often a second at most, of each place the last: for who draws no faster, or has a
+        thin line. 0: of each at once, as far as the server allows. Raises ValueError for a rate that no server grants."""
+        if per_second and not VOLATILE_RATE_MIN <= per_second <= VOLATILE_RATE_MAX:
+            raise ValueError(f"a rate is 0, or from {VOLATILE_RATE_MIN:g} to {VOLATILE_RATE_MAX:g} a second, not {per_second}")
+        self._core.set_volatile_rate(per_second)
+        self._flush_soon()
 
     @property
     def is_connected(self) -> bool:

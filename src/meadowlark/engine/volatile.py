@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from meadowlark.engine.client import Client
-from meadowlark.tree import Node, Path, Tree, children, find
+from meadowlark.tree import Node, Path, Tree, children, find, is_leaf, priority_of
 
 _STEP_PATHS = 100
 
@@ -55,15 +55,17 @@ class VolatileValues:
 
     def mark(self, path: Path, owner: Client | None) -> None:
         """All at `path` is volatile from now on. What a mark above covers already goes on belonging to that."""
-        if self.covers(path[:-1]) and path:
-            return
-        self._clear(path)
         spot = self._root
         for key in path:
+            if spot.is_marked:
+                return
             child = spot.children.get(key)
             if child is None:
                 child = spot.children[key] = _Spot()
             spot = child
+        if spot.is_marked and spot.owner is owner:
+            return  # Mostly: a cursor moves.
+        self._clear_below(path, spot)
         spot.is_marked, spot.owner = True, owner
         self._marks[path] = None
         if owner is not None:
@@ -97,6 +99,25 @@ class VolatileValues:
                     self._clear(path[:depth])
                 return
         self._clear(path)
+
+    def stale_priorities(self, path: Path, root: Node | None) -> list[Path]:
+        """Places above `path` whose priority is on no disk, since nothing below them is: in the tree `root`, in which a value
+        that is not volatile is about to be put at `path`. On disk these places begin anew with it."""
+        found: list[Path] = []
+        node, spot, is_covered = root, self._root, False
+        for depth, key in enumerate(path):
+            if node is None:
+                break
+            is_covered = is_covered or spot.is_marked
+            if priority_of(node) is not None and (is_covered or not _has_durable(node, spot)):
+                found.append(path[:depth])
+            if not is_covered:
+                below = spot.children.get(key)
+                if below is None:
+                    break  # No marks from here on: all is durable.
+                spot = below
+            node = find(node, (key,))
+        return found
 
     def count_of(self, owner: Client) -> int:
         return len(self._by_owner.get(owner, ()))
@@ -144,17 +165,21 @@ class VolatileValues:
             if child is None:
                 return
             way.append(child)
-        todo = [(path, way[-1])]
-        while todo:
-            place, spot = todo.pop()
-            if spot.is_marked:
-                self._forget(place, spot)
-            todo += [((*place, key), child) for key, child in spot.children.items()]
-        way[-1].children = {}
+        self._clear_below(path, way[-1])
         for depth in range(len(path), 0, -1):
             if way[depth].children or way[depth].is_marked:
                 return
             del way[depth - 1].children[path[depth - 1]]
+
+    def _clear_below(self, path: Path, spot: _Spot) -> None:
+        """Takes away the marks at and below `spot`, which is at `path`."""
+        todo = [(path, spot)]
+        while todo:
+            place, below = todo.pop()
+            if below.is_marked:
+                self._forget(place, below)
+            todo += [((*place, key), child) for key, child in below.children.items()]
+        spot.children = {}
 
     def _forget(self, path: Path, spot: _Spot) -> None:
         del self._marks[path]
@@ -165,6 +190,19 @@ class VolatileValues:
             del paths[path]
             if not paths:
                 del self._by_owner[owner]
+
+
+def _has_durable(node: Node, spot: _Spot) -> bool:
+    """Whether anything in `node`, whose marks `spot` has, is not volatile."""
+    if spot.is_marked:
+        return False
+    if is_leaf(node) or not spot.children:
+        return True
+    for key, child in children(node):
+        below = spot.children.get(key)
+        if below is None or _has_durable(child, below):
+            return True
+    return False
 
 
 def without(paths: list[Path], root: Node | None) -> Generator[None, None, Node | None]:

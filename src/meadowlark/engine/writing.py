@@ -39,6 +39,8 @@ class Writing:
 
     def write(self, path: Path, node: Node | None, out: list[Effect], *, is_volatile: bool = False) -> Entry | None:
         """Puts `node` at `path`, tells everyone, and gives the entry to record; None if there was nothing to do."""
+        if not is_volatile and self.volatile.count:
+            self._drop_priorities([(path, node)], out)
         change = self._put(path, node, is_volatile=is_volatile)
         if change is None:
             return None
@@ -57,6 +59,10 @@ class Writing:
 
     def merge(self, base: Path, writes: list[Write], out: list[Effect], volatile: Container[Path] = ()) -> list[Entry]:
         """Does all `writes` below `base`; each place hears of them in one message. Gives the entries of those not `volatile`."""
+        if self.volatile.count:
+            # Priorities come last, so that what they are of is there, on disk too.
+            writes = sorted(writes, key=_is_priority)
+            self._drop_priorities([write for write in writes if write[0] not in volatile], out)
         depth = len(base)
         above, base_spot = self._listeners.reaching(base)
         merged: dict[Spot, list[Write]] = {}
@@ -109,9 +115,12 @@ class Writing:
             if size > VOLATILE_BYTES_MAX:
                 text = f"volatile value at {format_path(path)} has {size} bytes, limit is {VOLATILE_BYTES_MAX}"
                 raise Refused(Code.TOO_BIG, text)
-        if self.volatile.count_of(client) + len(writes) > SESSION_VOLATILE_VALUES_MAX:
+        if self.volatile.count + len(writes) <= SESSION_VOLATILE_VALUES_MAX:
+            return  # Mostly: nobody can have too many.
+        further = sum(not self.volatile.covers(path) for path, _ in writes)  # What is overwritten takes no more room.
+        if further and self.volatile.count_of(client) + further > SESSION_VOLATILE_VALUES_MAX:
             raise Refused(Code.TOO_BIG, f"a connection may have {SESSION_VOLATILE_VALUES_MAX} volatile values")
-        if self.volatile.count + len(writes) > VOLATILE_VALUES_MAX:
+        if further and self.volatile.count + further > VOLATILE_VALUES_MAX:
             raise Refused(Code.TOO_BIG, f"a database may have {VOLATILE_VALUES_MAX} volatile values")
 
     def way_entries(self, path: Path, node: Node | None) -> list[Entry]:
@@ -158,6 +167,13 @@ class Writing:
         volatile.remove(path, self._tree.root)
         return change
 
+    def _drop_priorities(self, writes: list[Write], out: list[Effect]) -> None:
+        """Takes priorities away that volatile values have left to places in which durable `writes` are put."""
+        for path, node in writes:
+            if node is not None and path[-1:] != (PRIORITY,):
+                for place in self.volatile.stale_priorities(path, self._tree.root):
+                    self.write_volatile((*place, PRIORITY), None, out)
+
     def _push_below(self, spot: Spot, change: Change, out: list[Effect]) -> None:
         """Tells those who listen below a change what stands at their places now, where that may have changed."""
         for relative, lower in self._listeners.below(spot):
@@ -170,6 +186,10 @@ class Writing:
             if is_same_leaf(before, after):
                 continue
             out.append(Push(lower.clients, change.path + relative, after))
+
+
+def _is_priority(write: Write) -> bool:
+    return write[0][-1:] == (PRIORITY,)
 
 
 def _merge_push(clients: Any, base: Path, writes: list[Write]) -> Push:

@@ -89,6 +89,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     rules_file: Annotated[
         str, Meta(description="File with the security rules of databases without rules of their own; read again when it changes.")
     ] = ""
+    volatile_rate: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1000,
+            description="How often a second one connection is told of volatile values at most; 0 means of each at once.",
+        ),
+    ] = 0.0
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="The least that is logged.")] = "info"
     log_format: Annotated[Literal["text", "json"], Meta(description="Log lines for people, or for programs.")] = "text"
     idle_database_seconds: Annotated[

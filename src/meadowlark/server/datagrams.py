@@ -1,9 +1,10 @@
 """What waits for one client in datagrams: the last volatile value of each path, until the network takes it.
 
-Datagrams are made when QUIC can send them, of what is the newest then: a client whose pipe is free hears at once, one whose pipe
-is not hears the last of each path. A value that has gone in a datagram and stands for SETTLE_SECONDS is said once more on the
-stream, so that what was lost is lost for a moment. So is, before an ordinary message that concerns its path, what has only gone
-in datagrams; around that message stand the frames that keep it and datagrams apart (wire/numbering.py).
+Datagrams are made when QUIC can send them, of what is the newest then: a client whose pipe is free hears at once, one whose
+pipe is not hears the last of each path; so does one that has a bound for how often it is told (pace.py). A value that has gone
+in a datagram and stands for SETTLE_SECONDS is said once more on the stream, so that what was lost is lost for a moment. So is,
+before an ordinary message that concerns its path, what has only gone in datagrams; around that message stand the frames that
+keep it and datagrams apart (wire/numbering.py).
 While something is held in the outbox nothing leaves here either: what comes after it must not overtake it.
 Invariant: what waits or may have been lost here is what stands there now, as far as the client is told of that place at all.
 Does not know: QUIC. Source: docs/protocol.md "WebTransport"; tests/server/test_datagrams.py.
@@ -67,8 +68,8 @@ class DatagramOutbox:
     """One client's."""
 
     __slots__ = (
-        "_epoch", "_fresh", "_given_up_count", "_metrics", "_numbering", "_older", "_outbox", "_settling", "_told", "_unsettled",
-        "_wake",
+        "_epoch", "_fresh", "_given_up_count", "_metrics", "_numbering", "_older", "_outbox", "_settling", "_timer", "_told",
+        "_unsettled", "_wake",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +81,8 @@ class DatagramOutbox:
         self._settling = settling
         self._metrics = metrics
         self._wake: Callable[[], None] | None = wake
+        self._timer: asyncio.TimerHandle | None = None
+        """Until the client's bound lets something leave."""
         self._epoch = 0
         self._told: set[Number] = set()
         """Numbers of which the client knows what they mean."""
@@ -114,8 +117,8 @@ class DatagramOutbox:
         else:
             if number in self._fresh:
                 self._metrics.volatile_superseded += 1
-            elif not self._fresh and self._wake is not None:
-                self._wake()
+            elif not self._fresh:
+                self._wake_in_time()
             self._fresh[number] = update
         return True
 
@@ -159,6 +162,9 @@ class DatagramOutbox:
         fresh = self._fresh
         if not fresh or self._outbox.is_held:
             return None
+        if self._outbox.pace_left():
+            self._wake_in_time()
+            return None
         parts = [encode_number(self._epoch)]
         room -= NUMBER_BYTES_MAX
         sent: list[Number] = []
@@ -174,6 +180,8 @@ class DatagramOutbox:
         for number in sent:
             self._older.pop(number, None)
             self._unsettled[number] = fresh.pop(number)
+        if not fresh:
+            self._outbox.use_pace()
         self._settling.add(self)
         self._metrics.datagram_updates[_SENT] += len(sent)
         return b"".join(parts)
@@ -193,10 +201,25 @@ class DatagramOutbox:
         self._numbering.clients.discard(self)
         self._settling.outboxes.discard(self)
         self._wake = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._told.clear()
         self._forget_updates()
 
     # Inside
+
+    def _wake_in_time(self) -> None:
+        left = self._outbox.pace_left()
+        if not left:
+            self._wake_now()
+        elif self._timer is None:
+            self._timer = self._outbox.call_later(left, self._wake_now)
+
+    def _wake_now(self) -> None:
+        self._timer = None
+        if self._wake is not None:
+            self._wake()
 
     def _tell(self, number: Number) -> None:
         if len(self._told) >= DATAGRAM_PATHS_MAX:

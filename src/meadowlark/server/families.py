@@ -175,7 +175,7 @@ FAMILIES: tuple[Family, ...] = (
     _counter("refused", "requests refused", "code", tuple(code.value for code in Code)),
     _counter("slow_closes", "connections closed because their clients did not take what waited for them: too much for one, "
              "nothing taken for too long, or too much for all", "reason", _names(Slow)),
-    _counter("volatile_superseded", "volatile values that a slow client was not told of, because later ones took their place"),
+    _counter("volatile_superseded", "volatile values that a slow client, or one with a bound, was spared for later ones"),
     _counter("volatile_dropped", "volatile writes without an answer that were refused"),
     _gauge("quic_connections", "open QUIC connections"),
     _counter("quic_packets", "QUIC packets", "way", _names(Way)),

@@ -11,6 +11,8 @@ A reply that waits for the disk may have a place kept for it (`hold`); what is p
 message of a large value (`put_large`), which leaves in parts, some a turn. One that the client asked for is made when its turn
 has come, so that of all it asks for one is held at a time. One that tells of a change is made at once, and counts with its bytes:
 nobody knows how much more will change before a slow client takes it.
+A client may have a bound for how often it is told of volatile values (pace.py): those wait apart, and are let out before
+whatever else is put.
 Invariant: a frame leaves in the order it was put, a held one in the order of its `hold`; nothing is written while the
 transport is paused.
 """
@@ -19,13 +21,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol
 
 from meadowlark.limits import OUTBOX_BYTES_MAX, OUTBOX_STALL_SECONDS, OUTBOXES_BYTES_MAX
 from meadowlark.server.families import Slow
 from meadowlark.server.lanes import Lane, Lanes
+from meadowlark.server.pace import SECOND, Pace
 from meadowlark.server.stopwatch import Begun, Stopwatch
 from meadowlark.tree import Path
 
@@ -50,11 +53,15 @@ class Turn:
 
     __slots__ = (
         "_is_due", "_is_relieving", "_late", "_late_count", "_loop", "_ready", "_unfinished", "held_bytes", "lanes", "stalled",
-        "stopwatch",
+        "stopwatch", "volatile_rate",
     )  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, stopwatch: Stopwatch | None = None) -> None:
-        """stopwatch: stopped when all is written; None: one of its own."""
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, stopwatch: Stopwatch | None = None, *, volatile_rate: float = 0.0
+    ) -> None:
+        """stopwatch: stopped when all is written; None: one of its own. volatile_rate: how often a second each client is told of
+        volatile values at most; 0: as often as there are some."""
+        self.volatile_rate = volatile_rate
         self._loop = loop
         self.lanes = Lanes(loop)
         self._ready: list[Outbox] = []
@@ -72,6 +79,9 @@ class Turn:
         self.held_bytes = 0
         """What waits for them, and what waits behind answers that are not ready: all that is not gone by the end of a turn."""
         self._is_relieving = False
+
+    def call_later(self, nanoseconds: int, callback: Callable[[], object]) -> asyncio.TimerHandle:
+        return self._loop.call_later(nanoseconds / SECOND, callback)
 
     def add(self, outbox: Outbox) -> None:
         if not self._is_due:
@@ -204,8 +214,8 @@ class Outbox:
     """Frames for one client. `overflowed` is called once, with the reason, when the client is too slow."""
 
     __slots__ = (
-        "_behind", "_behind_bytes", "_frames", "_latest", "_overflowed", "_paused", "_superseded_count", "_turn",
-        "_waiting_bytes", "_write", "lane", "stalled_at",
+        "_behind", "_behind_bytes", "_frames", "_latest", "_overflowed", "_pace", "_paused", "_superseded_count", "_timer",
+        "_turn", "_waiting_bytes", "_write", "conflates", "lane", "stalled_at",
     )  # fmt: skip
 
     def __init__(
@@ -225,8 +235,16 @@ class Outbox:
         """From the first place on, in order. Empty when nothing is held."""
         self._behind_bytes = 0
         self._paused = False
+        self._pace: Pace | None = None
+        """None: volatile values leave as they come."""
+        self._timer: asyncio.TimerHandle | None = None
+        """Until what waits for the pace leaves."""
+        self.conflates = False
+        """Whether of volatile values there may be some that need not be told: then they are for `put_volatile`."""
         self.stalled_at: float | None = None
         """Loop time at which the client stopped taking; None while it takes."""
+        if turn.volatile_rate:
+            self.keep_pace(0.0)
 
     @property
     def waiting_bytes(self) -> int:
@@ -249,6 +267,8 @@ class Outbox:
 
     def put(self, frame: bytes) -> None:
         """Queues `frame`; it leaves at the end of this turn, when the client takes again, or after what is held before it."""
+        if self._pace is not None:
+            self._let_out(self._pace)
         if self._behind:
             self._put_behind(frame, len(frame))
         elif self._frames or self._paused:
@@ -263,10 +283,72 @@ class Outbox:
 
     def put_volatile(self, path: Path, frame: bytes) -> None:
         """Queues what tells of a volatile value at `path`. While the client takes nothing, only the last for each path stays, in
-        the place of the last, so that what was told in between comes before it."""
-        if not self._paused or self._behind:
+        the place of the last, so that what was told in between comes before it; also while it waits for the pace."""
+        if self._paused and not self._behind:
+            self._put_latest(path, frame)
+        elif self._pace is None or self._behind:
             self.put(frame)
+        else:
+            pace = self._pace
+            self._turn.stopwatch.metrics.volatile_superseded += pace.add(path, frame)
+            if not pace.is_planned or pace.waiting_bytes > LARGE_TURN_BYTES:
+                self._plan(pace)
+
+    def keep_pace(self, per_second: float) -> None:
+        """Volatile values leave so often a second at most, or as often as the worker says, whichever is less; 0: no bound."""
+        rate = min(filter(None, (per_second, self._turn.volatile_rate)), default=0.0)
+        if self._write is None:
             return
+        if self._pace is not None:
+            self._let_out(self._pace)
+        self._pace = Pace(rate) if rate else None
+        self.conflates = self._paused or self._pace is not None
+
+    def pace_left(self) -> int:
+        """Nanoseconds until volatile values may be told that go another way, in datagrams; 0: now."""
+        return self._pace.left(self._turn.stopwatch.clock()) if self._pace is not None else 0
+
+    def use_pace(self) -> None:
+        """Some were told that way."""
+        if self._pace is not None:
+            self._pace.use(self._turn.stopwatch.clock())
+
+    def call_later(self, nanoseconds: int, callback: Callable[[], object]) -> asyncio.TimerHandle:
+        return self._turn.call_later(nanoseconds, callback)
+
+    def _plan(self, pace: Pace) -> None:
+        """What waits for the pace leaves in this turn, or when it is time. More than is written in one turn never waits."""
+        left = pace.left(self._turn.stopwatch.clock())
+        pace.is_planned = True
+        if left and pace.waiting_bytes <= LARGE_TURN_BYTES:
+            self._timer = self._turn.call_later(left, self._end_wait)
+        elif left:
+            self._let_out(pace)
+        else:
+            pace.leaves_now = True
+            self._turn.add(self)
+
+    def _end_wait(self) -> None:
+        if self._pace is not None:
+            self._let_out(self._pace)
+
+    def _let_out(self, pace: Pace) -> None:
+        """What waits for the pace waits no more: what comes now must not overtake it."""
+        for frame in self._take_paced(pace):
+            if self._behind:
+                self._put_behind(frame, len(frame))
+            else:
+                self._put_now(frame)
+
+    def _take_paced(self, pace: Pace) -> Iterable[bytes]:
+        if not pace.waiting:
+            return ()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return pace.take(self._turn.stopwatch.clock()).values()
+
+    def _put_latest(self, path: Path, frame: bytes) -> None:
         if self._latest is None:
             self._latest = {}
         place = self._latest.get(path)
@@ -301,6 +383,8 @@ class Outbox:
 
     def put_large(self, large: Large, *, at_once: bool) -> None:
         """Queues a large message. at_once: it is made now, even if others are before it; else when it is the next."""
+        if self._pace is not None:
+            self._let_out(self._pace)
         place = Place(large)
         self._put_behind(place, place.counted_bytes)
         if at_once and self._behind and self._behind[-1] is place:
@@ -309,6 +393,8 @@ class Outbox:
 
     def hold(self) -> Place:
         """Keeps a place: what is put from now on leaves after the frame that `release` will bring for it."""
+        if self._pace is not None:
+            self._let_out(self._pace)
         place = Place()
         self._behind.append(place)
         return place
@@ -320,6 +406,10 @@ class Outbox:
 
     def flush(self) -> int:
         """Writes all that waits, in one call, unless the client is paused or gone; how many bytes that were."""
+        if self._pace is not None and self._pace.leaves_now:
+            for paced in self._take_paced(self._pace):
+                self._frames.append(paced)
+                self._waiting_bytes += len(paced)
         write, frames, size = self._write, self._frames, self._waiting_bytes
         if self._paused or write is None:
             return 0
@@ -345,7 +435,9 @@ class Outbox:
 
     def pause(self, now: float) -> None:
         if not self._paused:
-            self._paused = True
+            if self._pace is not None:
+                self._let_out(self._pace)
+            self._paused = self.conflates = True
             self._turn.hold(self._waiting_bytes)
             self._turn.stalled.add(self)
         self.stalled_at = now
@@ -354,6 +446,7 @@ class Outbox:
         """The client took all that was written: what waits follows."""
         if self._paused:
             self._paused = False
+            self.conflates = self._pace is not None
             self._latest = None
             self._superseded_count = 0
             self._turn.hold(-self._waiting_bytes)
@@ -381,7 +474,9 @@ class Outbox:
     def close(self) -> None:
         """Forgets what waits and everyone it knows, so that no cycle outlives the connection."""
         self._turn.hold(-self.held_bytes)
-        self._write = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._write = self._pace = self._timer = None
         self._overflowed = None
         self._frames = []
         self._latest = None

@@ -43,12 +43,14 @@ from meadowlark.wire import (
     Close,
     Long,
     Outcome,
+    Pace,
     Session,
     Switch,
     Unauthenticate,
     encode_auth_revoked,
     encode_debug,
     encode_get_slices,
+    encode_ok,
     encode_push,
     encode_push_slices,
     encode_refusal,
@@ -292,6 +294,11 @@ class RealtimeConnection(Receiver):
             self.close(WSCloseCode(event.code), event.reason)
         elif kind is Long:
             self._begin_long(event, hosted)
+        elif kind is Pace:
+            if self._outbox is not None:
+                self._outbox.keep_pace(event.per_second)
+            self.send_reply(encode_ok(event.request))
+            self._count_answer(None)
         elif kind is Switch:
             if self.line is not None:
                 self.line.switch()
@@ -425,7 +432,7 @@ class RealtimeConnection(Receiver):
             made = push.encoded
             # All but the first find it made, and are spared a call.
             frames = made[REALTIME] if made is not None and REALTIME in made else encode_push(push)
-            if frames and not push.volatile:
+            if frames and not (push.volatile and outbox.conflates):
                 outbox.put(frames)
             elif frames:
                 outbox.put_volatile(push.path, frames)

@@ -101,7 +101,7 @@ class Worker:
         self.identities: Identities = make_identities(config, spec.data, time.time)
         stopwatch = Stopwatch(slow_seconds=config.slow_operation_seconds)
         self._metrics = stopwatch.metrics
-        self.turn = Turn(self._loop, stopwatch)
+        self.turn = Turn(self._loop, stopwatch, volatile_rate=config.volatile_rate)
         self.slicer = Slicer(lambda: self.turn.is_due, overran=self._overran)
         self.large_writes = LargeWrites(self.slicer)
         self.push_ids = PushIds(random.SystemRandom().randrange)

@@ -17,11 +17,11 @@ from msgspec import UNSET
 from meadowlark.engine import commands
 from meadowlark.engine.client import Client
 from meadowlark.errors import Code, Refused
-from meadowlark.limits import KEY_BYTES_MAX, PATH_DEPTH_MAX, RANGES_MAX
+from meadowlark.limits import KEY_BYTES_MAX, PATH_DEPTH_MAX, RANGES_MAX, VOLATILE_RATE_MAX, VOLATILE_RATE_MIN
 from meadowlark.query import Query, parse_query
 from meadowlark.tree import Path, Ranges, encode, make_ranges, parse_path
 from meadowlark.wire.envelope import Body
-from meadowlark.wire.outcomes import Answer, Authenticate, Outcome, Unauthenticate
+from meadowlark.wire.outcomes import Answer, Authenticate, Outcome, Pace, Unauthenticate
 from meadowlark.wire.replies import encode_ok
 
 _PATH_LENGTH_MAX = (PATH_DEPTH_MAX + 2) * (KEY_BYTES_MAX + 1)
@@ -42,6 +42,16 @@ def _set_volatile(client: Client, request: int | None, body: Body) -> Outcome:
     if body.d is UNSET:
         _refuse_missing("d", "a value")
     return commands.Set(client, request, _path(body), body.d, volatile=True)
+
+
+def _pace(client: Client, request: int, body: Body) -> Outcome:
+    """Of our own clients: how often a second they want to hear of volatile values at most."""
+    rate = body.d
+    if type(rate) not in (int, float) or not (rate == 0 or VOLATILE_RATE_MIN <= rate <= VOLATILE_RATE_MAX):
+        raise Refused(
+            Code.INVALID_DATA, f"expected in 'd' how often a second, from {VOLATILE_RATE_MIN:g} to {VOLATILE_RATE_MAX:g}, or 0"
+        )
+    return Pace(request, float(rate))
 
 
 def _update(client: Client, request: int, body: Body) -> Outcome:
@@ -136,6 +146,7 @@ ACTIONS: dict[str, Action] = {
     "om": _on_disconnect_update,
     "oc": _on_disconnect_cancel,
     "v": _set_volatile,
+    "vr": _pace,
     "auth": _auth,
     "gauth": _gauth,
     "unauth": _unauth,

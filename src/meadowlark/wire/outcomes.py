@@ -38,6 +38,13 @@ class Unauthenticate(msgspec.Struct, frozen=True, gc=False):
     request: int
 
 
+class Pace(msgspec.Struct, frozen=True, gc=False):
+    """The client wants to hear of volatile values so often a second at most; 0: of each."""
+
+    request: int
+    per_second: float
+
+
 class Answer(msgspec.Struct, frozen=True, gc=False):
     """Send `frame` as it is, in order with everything else that this client is sent."""
 
@@ -64,4 +71,4 @@ class Switch(msgspec.Struct, frozen=True, gc=False):
     """The client has sent its last message this way; the next ones come on the other connection that it has opened."""
 
 
-Outcome = Command | Authenticate | Unauthenticate | Answer | Close | Long | Switch
+Outcome = Command | Authenticate | Unauthenticate | Pace | Answer | Close | Long | Switch
