@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from meadowlark.client.mirror import Listener, Mirror, View, Write, describe, parse_write
-from meadowlark.client.protocol import Hello, Response, Said, Told, request_frames, unanswered_frames
+from meadowlark.client.protocol import Hello, Response, Said, Told, request_frames, volatile_frames
 from meadowlark.query import Query, parse_query
 from meadowlark.tree import Node, Path, format_path, node_count_up_to, node_hash, parse_path
 
@@ -169,7 +169,7 @@ class Core:
         """A value that only matters now: sent if there is a link, and not answered. Raises Refused for impossible values."""
         parse_write(path, value)
         if self.is_open:
-            self.outgoing += unanswered_frames("v", {"p": format_path(path), "d": value})
+            self.outgoing += volatile_frames(format_path(path), value)
         return self.is_open
 
     def get(self, path: Path, query: Query | None, done: Done) -> None:

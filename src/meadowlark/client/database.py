@@ -16,13 +16,13 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from picows import WSError
 
-from meadowlark.client.connection import Connection, connect, parse_address
+from meadowlark.client.connection import CONNECT_SECONDS, Connection, connect, parse_address
 from meadowlark.client.core import DISCONNECTED, Core, Done
 from meadowlark.client.errors import Closed, Contended, Denied, OutcomeUnknown
 from meadowlark.client.listening import EventQueue, Listening, iterate
@@ -34,6 +34,9 @@ from meadowlark.ids import PushIds
 from meadowlark.limits import VOLATILE_RATE_MAX, VOLATILE_RATE_MIN
 from meadowlark.tree import Path, format_path, node_hash, parse_path, plain
 
+if TYPE_CHECKING:
+    from meadowlark.client.webtransport import TransportConnection
+
 RETRY_SECONDS_MIN = 0.2
 RETRY_SECONDS_MAX = 30.0
 RETRY_FACTOR = 1.5
@@ -42,6 +45,13 @@ CONTENDED_SECONDS_MAX = 0.2
 """A transaction that was overtaken more often waits some part of this, so that many at one place get out of each other's way."""
 HELLO_SECONDS = 10.0
 """From a connection to the server's first word."""
+
+TRANSPORT_SECONDS = 0.6
+"""For a WebTransport to be open, from asking where; then a WebSocket is tried."""
+WITHOUT_TRANSPORT_SECONDS = 300.0
+"""For which nothing else is, then."""
+
+Transport = Literal["webtransport", "websocket"]
 
 Token = str | Callable[[bool], Awaitable[str | None]]
 """A credential, or a function that gives one. It is asked at each connection, with True when the last one was refused."""
@@ -61,9 +71,22 @@ ABORT = Abort()
 class Database:
     """One client of one database. All methods belong to one event loop."""
 
-    def __init__(self, url: str, *, token: Token | None = None, tls: ssl.SSLContext | None = None) -> None:
-        """url: `http(s)://HOST[:PORT]?ns=NAME`. token: the credential. Raises ValueError for what is no such URL."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: Token | None = None,
+        tls: ssl.SSLContext | None = None,
+        transports: Sequence[Transport] = ("websocket",),
+    ) -> None:
+        """url: `http(s)://HOST[:PORT]?ns=NAME`. token: the credential. transports: what may carry the connection; with both, that
+        is a WebTransport where the server has it and UDP comes through. Raises ValueError for what is no such URL."""
         self._address = parse_address(url)
+        self._transports = frozenset(transports)
+        if not self._transports or not self._transports <= {"webtransport", "websocket"}:
+            raise ValueError(f"transports are {list(transports)}; expected webtransport, websocket, or both")
+        self._without_transport_until = 0.0
+        """Until when, by the monotonic clock, only WebSockets are tried, since the other did not come through."""
         self._token = token
         self._tls = tls
         self._host: str | None = None
@@ -71,7 +94,7 @@ class Database:
         self._core.on_auth_revoked = self._auth_revoked
         self._turns = Turns()
         self._push_ids = PushIds(random.SystemRandom().randrange)
-        self._connection: Connection | None = None
+        self._connection: Connection | TransportConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self._over: asyncio.Future[str] | None = None
         self._hello: asyncio.Future[Hello] | None = None
@@ -188,13 +211,14 @@ class Database:
         credential = await self._credential()
         over = self._over = loop.create_future()
         hello = self._hello = loop.create_future()
-        url = self._address.url(self._host, self._core.session)
-        connection = await connect(url, self._tls, self._said, self._break)
+        connection = await self._open()
         try:
             await asyncio.wait([over, hello], timeout=HELLO_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if not hello.done():
                 return
             self._connection = connection
+            if not isinstance(connection, Connection):
+                self._without_transport_until = 0.0
             self._core.opened(hello.result(), credential, self._auth_answered)
             self._flush_soon()
             self._announce(True)
@@ -205,6 +229,33 @@ class Database:
             if self._core.is_open:
                 self._core.lost()
             self._announce(False)
+
+    async def _open(self) -> Connection | TransportConnection:
+        if "webtransport" in self._transports:
+            connection = await self._open_transport()
+            if connection is not None:
+                return connection
+        return await connect(self._address.url(self._host, self._core.session), self._tls, self._said, self._break)
+
+    async def _open_transport(self) -> TransportConnection | None:
+        """None where a WebSocket may do as well, and has to."""
+        from meadowlark.client.webtransport import connect_transport, find_offer  # Only who uses it pays for it.
+
+        may_fall_back = "websocket" in self._transports
+        if may_fall_back and time.monotonic() < self._without_transport_until:
+            return None
+        try:
+            async with asyncio.timeout(TRANSPORT_SECONDS if may_fall_back else CONNECT_SECONDS):
+                offer = await find_offer(self._address, self._tls)
+                if offer is not None:
+                    self._without_transport_until = time.monotonic() + WITHOUT_TRANSPORT_SECONDS  # Unless it comes through.
+                    return await connect_transport(offer, self._core.session, self._tls, self._said, self._break)
+        except (OSError, TimeoutError):
+            if not may_fall_back:
+                raise
+        if not may_fall_back:
+            raise ConnectionError("the server offers no WebTransport")
+        return None
 
     def _said(self, said: Said) -> None:
         if type(said) is Hello:

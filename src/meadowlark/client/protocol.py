@@ -19,6 +19,15 @@ from meadowlark.wire.assembly import COUNT_LENGTH_MAX, find_count
 RECEIVED_BYTES_MAX = 512 * 1024 * 1024
 """Of one message from the server, which may be as large as a database; more is taken for nonsense."""
 
+
+class VolatileFrame(bytes):
+    """The text frame of a volatile write, and what it says, for a transport that has a shorter way."""
+
+    path: str
+    value: bytes
+    """As JSON."""
+
+
 KEEPALIVE = b"0"
 """A text frame that asks for nothing."""
 
@@ -71,6 +80,16 @@ def request_frames(number: int, action: str, body: dict[str, Any]) -> list[bytes
 def unanswered_frames(action: str, body: dict[str, Any]) -> list[bytes]:
     """Those of a request that wants no answer."""
     return _frames({"a": action, "b": body})
+
+
+def volatile_frames(path: str, value: Any) -> list[bytes]:
+    """Those of a volatile write."""
+    frames = unanswered_frames("v", {"p": path, "d": value})
+    if len(frames) > 1:
+        return frames
+    frame = VolatileFrame(frames[0])
+    frame.path, frame.value = path, orjson.dumps(value)
+    return [frame]
 
 
 def _frames(data: dict[str, Any]) -> list[bytes]:

@@ -166,10 +166,10 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _offer_webtransport(worker: WorkerApi, exchange: Exchange) -> Response:
+async def _offer_webtransport(worker: WorkerApi, exchange: Exchange) -> Response:
     """Where the database is served over WebTransport: its owner answers."""
     assert exchange.database is not None
-    return _json(worker.webtransports.offer(exchange.head.headers.get("host", ""), exchange.database))
+    return _json(await worker.webtransports.offer(exchange.head.headers.get("host", ""), exchange.database))
 
 
 def _describe(worker: WorkerApi, exchange: Exchange) -> Response:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import importlib
 import secrets
 import socket
 from collections import deque
@@ -328,9 +329,11 @@ class WebTransports:
 
     def _listen(self) -> None:
         """Listens on UDP; where that fails, clients stay with WebSockets."""
-        from meadowlark.server.quic import Endpoint  # Only who uses it pays for it: a tenth of a second.
-
         beside, self._beside = self._beside, []
+        if not beside:
+            return
+        from meadowlark.server.quic import Endpoint  # Only who uses it pays for it: 15 MB.
+
         certificate = self._certificate = self._make_certificate()
         for family, (host, port, *rest) in beside:
             self._tcp_port = port
@@ -361,10 +364,12 @@ class WebTransports:
         for endpoint in endpoints:
             endpoint.close()
 
-    def offer(self, host: str, database: str) -> dict[str, Any]:
+    async def offer(self, host: str, database: str) -> dict[str, Any]:
         """Where a client of `database` may connect that called us `host` (`url` is null where it may not), and by which hashes it
         may believe a certificate that nobody signed."""
         if self._beside:
+            # A quarter of a second, in which others go on.
+            await self._loop.run_in_executor(None, importlib.import_module, "meadowlark.server.quic")
             self._listen()
         if not self._endpoints:
             return {"url": None}

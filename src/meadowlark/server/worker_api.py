@@ -52,7 +52,7 @@ class LongPolls(Protocol):
 class WebTransports(Protocol):
     """What is asked of server/webtransport.py."""
 
-    def offer(self, host: str, database: str) -> dict[str, Any]: ...
+    async def offer(self, host: str, database: str) -> dict[str, Any]: ...
 
 
 class WorkerApi(Protocol):

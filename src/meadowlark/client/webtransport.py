@@ -1,0 +1,325 @@
+"""One WebTransport of a client, in the place of a WebSocket: the same protocol on a stream, volatile values in datagrams.
+
+The server is asked over HTTP where it may be reached so, and by which hashes its certificate may be believed that nobody signed.
+A dead peer is found by pings, as with WebSockets. Volatile values that come are told as if the stream had brought them.
+Loaded only where it is asked for: it needs qh3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import ipaddress
+import ssl
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import orjson
+from qh3.asyncio.protocol import QuicConnectionProtocol
+from qh3.h3.connection import H3Connection
+from qh3.h3.events import DatagramReceived, HeadersReceived
+from qh3.quic.configuration import QuicConfiguration
+from qh3.quic.connection import QuicConnection
+from qh3.quic.events import ConnectionTerminated, QuicEvent, StreamDataReceived, StreamReset
+
+from meadowlark.client.connection import SILENCE_SECONDS, Address
+from meadowlark.client.datagrams import SETTLE_SECONDS, Saying
+from meadowlark.client.protocol import KEEPALIVE, Ended, Link, Said, Told
+from meadowlark.wire.numbering import Heard
+from meadowlark.wire.webtransport import Frame, StreamFrames
+
+DATAGRAM_BYTES_MAX = 1100
+GOODBYE_SECONDS = 0.1
+IDLE_SECONDS = 60.0
+OFFER_BYTES_MAX = 65_536
+
+
+class Offer:
+    """Where a server may be reached by WebTransport."""
+
+    def __init__(self, url: str, hashes: list[bytes]) -> None:
+        self.url = url
+        self.hashes = hashes
+
+
+async def find_offer(address: Address, tls: ssl.SSLContext | None) -> Offer | None:
+    """What the server at `address` offers; None: nothing. Raises OSError when nobody answers."""
+    parts = urlsplit(f"//{address.host}")
+    context = tls or ssl.create_default_context() if address.is_secure else None
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port or (443 if address.is_secure else 80), ssl=context)
+    try:
+        name = f"&ns={quote(address.database, safe='')}" if address.database else ""
+        writer.write(f"GET /.wt?v=5{name} HTTP/1.1\r\nHost: {address.host}\r\nConnection: close\r\n\r\n".encode())
+        head, _, body = (await reader.read(OFFER_BYTES_MAX)).partition(b"\r\n\r\n")
+        while not body:
+            more = await reader.read(OFFER_BYTES_MAX)
+            if not more:
+                return None
+            body += more
+        offer = orjson.loads(body) if b" 200 " in head.partition(b"\r\n")[0] else {}
+        url = offer.get("url")
+        return Offer(url, [base64.b64decode(one) for one in offer.get("hashes") or ()]) if url else None
+    except (ValueError, AttributeError, TypeError):
+        return None  # Some other server.
+    finally:
+        writer.close()
+
+
+class TransportConnection:
+    """`said` is called with what the server says, `over` once at the end."""
+
+    def __init__(self, said: Callable[[Said], None], over: Callable[[str], None]) -> None:
+        self._said = said
+        self._over: Callable[[str], None] | None = over
+        self._loop = asyncio.get_running_loop()
+        self._link = Link()
+        self._frames = StreamFrames()
+        self.heard = Heard(self._told)
+        self.saying = Saying(self._write)
+        self._quic: _Quic | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._pulse: asyncio.TimerHandle | None = None
+        self._is_silent = self._is_asked = False
+
+    def begin(self, quic: _Quic) -> None:
+        self._quic = quic
+        self.saying.begin()
+        self._pulse = self._loop.call_later(SILENCE_SECONDS, self._check)
+
+    def send(self, frames: list[bytes]) -> None:
+        if self._quic is None:
+            return
+        for frame in frames:
+            self.saying.say(frame)
+        if self._timer is None and not self.saying.is_settled:
+            self._timer = self._loop.call_later(SETTLE_SECONDS, self._tick)
+        self._quic._transmit_soon()
+
+    def keep_alive(self) -> None:
+        self.send([KEEPALIVE])
+
+    def close(self) -> None:
+        """Ends it from our side."""
+        quic = self._quic
+        if quic is not None:
+            self.saying.settle()
+            self._end("the connection was closed")
+            quic.leave()
+
+    # The network's calls
+
+    def received(self, data: bytes) -> None:
+        self._is_silent = self._is_asked = False
+        frames: list[Frame] = []
+        self._frames.receive(data, frames)
+        for frame in frames:
+            if not frame.is_text:
+                self.heard.agree(frame.payload)
+                continue
+            said = self._link.receive(frame.payload)
+            if type(said) is Ended and not said.is_final:
+                self.ended(said.reason)
+                return
+            if said is not None:
+                self._said(said)
+        if self._frames.fault or self._frames.is_closed:
+            self.ended(self._frames.fault or "the server closed the connection")
+
+    def received_datagram(self, datagram: bytes) -> None:
+        self._is_silent = self._is_asked = False
+        self.heard.receive(datagram)
+
+    def ended(self, reason: str) -> None:
+        quic = self._quic
+        self._end(reason)
+        if quic is not None:
+            quic.leave()
+
+    # Inside
+
+    def _told(self, path: str, value: bytes) -> None:
+        with contextlib.suppress(ValueError):
+            self._said(Told("d", {"p": path, "d": orjson.loads(value) if value else None}))
+
+    def _write(self, data: bytes) -> None:
+        if self._quic is not None:
+            self._quic.write(data)
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self._quic is not None:
+            if self.saying.tick():
+                self._timer = self._loop.call_later(SETTLE_SECONDS, self._tick)
+            self._quic._transmit_soon()
+
+    def _check(self) -> None:
+        """A server that is silent is asked; one that stays silent is dead."""
+        if self._quic is None:
+            return
+        if self._is_asked:
+            self.ended("the server is silent")
+            return
+        if self._is_silent:
+            self._is_asked = True
+            self._quic.ask()
+        self._is_silent = True
+        self._pulse = self._loop.call_later(SILENCE_SECONDS, self._check)
+
+    def acknowledged(self) -> None:
+        self._is_silent = self._is_asked = False
+
+    def _end(self, reason: str) -> None:
+        self._quic = None
+        for timer in (self._timer, self._pulse):
+            if timer is not None:
+                timer.cancel()
+        over, self._over = self._over, None
+        if over is not None:
+            over(reason)
+
+
+class _Quic(QuicConnectionProtocol):
+    """QUIC and as much of HTTP/3 as a session takes."""
+
+    def __init__(self, quic: QuicConnection, connection: TransportConnection) -> None:
+        super().__init__(quic)
+        self._connection = connection
+        self._http: H3Connection | None = None
+        self._session = self._stream = -1
+        self.accepted: asyncio.Future[bool] = self._loop.create_future()
+
+    def ask_for(self, authority: str, path: str) -> None:
+        http = self._http = H3Connection(self._quic, enable_webtransport=True)
+        self._session = self._quic.get_next_available_stream_id()
+        headers = {":method": "CONNECT", ":protocol": "webtransport", ":scheme": "https", ":authority": authority, ":path": path}
+        http.send_headers(self._session, [(name.encode(), value.encode()) for name, value in headers.items()])
+        self._transmit_soon()
+
+    def open_stream(self) -> None:
+        assert self._http is not None
+        self._stream = self._http.create_webtransport_stream(self._session)
+        self._connection.begin(self)
+
+    def write(self, data: bytes) -> None:
+        self._quic.send_stream_data(self._stream, data)
+        self._transmit_soon()
+
+    def ask(self) -> None:
+        self._quic.send_ping(1)
+        self._transmit_soon()
+
+    def leave(self) -> None:
+        """Ends the stream, and soon after the connection."""
+        with contextlib.suppress(Exception):  # It was reset meanwhile.
+            self._quic.send_stream_data(self._stream, b"", end_stream=True)
+        self._transmit_soon()
+        self._loop.call_later(GOODBYE_SECONDS, self.abort)
+
+    def abort(self) -> None:
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            self.close()
+            transport.close()
+
+    # qh3's calls
+
+    def transmit(self) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._stream >= 0 and self._http is not None and not self._quic._datagrams_pending:
+            room = max(1, self._quic._loss.congestion_window - self._quic._loss.bytes_in_flight)
+            while room > 0 and (datagram := self._connection.saying.next(DATAGRAM_BYTES_MAX)) is not None:
+                self._http.send_datagram(self._session // 4, datagram)
+                room -= len(datagram)
+        super().transmit()
+
+    def error_received(self, exc: Exception) -> None:
+        """The network says that nobody is there: worth believing only before anybody was."""
+        if not self.accepted.done():
+            self.accepted.set_exception(exc)
+        waiter, self._connected_waiter = self._connected_waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(exc)
+
+    def quic_event_received(self, event: QuicEvent) -> None:
+        connection = self._connection
+        if isinstance(event, StreamDataReceived) and event.stream_id == self._stream:
+            connection.received(event.data)
+            if event.end_stream:
+                connection.ended("the server closed the connection")
+            return
+        if isinstance(event, ConnectionTerminated) or (
+            isinstance(event, StreamReset) and event.stream_id in (self._session, self._stream)
+        ):
+            if not self.accepted.done():
+                self.accepted.set_exception(ConnectionError("the server closed the connection"))
+            connection.ended("the server closed the connection")
+            return
+        connection.acknowledged()
+        if self._http is None:
+            return
+        for one in self._http.handle_event(event):
+            if isinstance(one, DatagramReceived):
+                connection.received_datagram(one.data)
+            elif isinstance(one, HeadersReceived) and one.stream_id == self._session and not self.accepted.done():
+                self.accepted.set_result(dict(one.headers).get(b":status") == b"200")
+
+
+async def connect_transport(
+    offer: Offer, session: str | None, tls: ssl.SSLContext | None, said: Callable[[Said], None], over: Callable[[str], None]
+) -> TransportConnection:
+    """A connection by `offer`. Raises OSError. To be bounded by who calls."""
+    parts = urlsplit(offer.url)
+    host, port = parts.hostname or "", parts.port or 443
+    loop = asyncio.get_running_loop()
+    connection = TransportConnection(said, over)
+    quic = QuicConnection(configuration=_configuration(host, offer, tls))
+    transport, protocol = await loop.create_datagram_endpoint(lambda: _Quic(quic, connection), remote_addr=(host, port))
+    try:
+        protocol.connect(transport.get_extra_info("peername"))
+        await protocol.wait_connected()
+        if offer.hashes and hashlib.sha256(_certificate(quic)).digest() not in offer.hashes:
+            raise ConnectionError("the certificate is not the one that the server told of")
+        last = f"&ls={quote(session, safe='')}" if session else ""
+        protocol.ask_for(parts.netloc, f"{parts.path}?{parts.query}&dg=1{last}")
+        if not await protocol.accepted:
+            raise ConnectionError("the server refuses the session")
+        protocol.open_stream()
+    except BaseException:
+        if protocol.accepted.done() and not protocol.accepted.cancelled():
+            protocol.accepted.exception()  # It is told below, or somebody has gone who would have heard it.
+        protocol.abort()
+        raise
+    return connection
+
+
+def _certificate(quic: Any) -> bytes:
+    certificate = quic.tls.peer_certificate
+    return b"" if certificate is None else bytes(certificate.public_bytes())
+
+
+def _configuration(host: str, offer: Offer, tls: ssl.SSLContext | None) -> QuicConfiguration:
+    believes_all = bool(offer.hashes) or (tls is not None and tls.verify_mode is ssl.CERT_NONE)
+    configuration = QuicConfiguration(
+        is_client=True,
+        alpn_protocols=["h3"],
+        idle_timeout=IDLE_SECONDS,
+        max_datagram_frame_size=65_536,
+        verify_mode=ssl.CERT_NONE if believes_all else ssl.CERT_REQUIRED,
+        server_name=None if _is_address(host) else host,
+    )
+    if tls is not None and not believes_all:
+        trusted = [ssl.DER_cert_to_PEM_cert(one) for one in tls.get_ca_certs(binary_form=True)]
+        configuration.load_verify_locations(cadata="".join(trusted).encode())
+    return configuration
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
