@@ -25,6 +25,7 @@ const CONNECT_MS = 10_000;
 /** For a WebTransport to be open, from asking where; then a WebSocket is tried, and for a while nothing else. */
 const TRANSPORT_MS = 800;
 const WITHOUT_TRANSPORT_MS = 300_000;
+const TRANSPORT_RETRY_MS = 150;
 const RETRY_MS_MIN = 200;
 const RETRY_MS_MAX = 30_000;
 const RETRY_FACTOR = 1.5;
@@ -277,7 +278,8 @@ export class Connection {
     if (wasOpen) this.core.lost();
     else this.host = this.address.host;
     if (!this.isWanted) return;
-    if (socket instanceof TransportSocket && !wasOpen && this.mayWebSocket()) this.retry(0);
+    // Where a WebTransport died another way is found within a second, if there is one.
+    if (socket instanceof TransportSocket && this.mayWebSocket()) this.retry(wasOpen ? Math.random() * TRANSPORT_RETRY_MS : 0);
     else this.later();
   }
 

@@ -229,6 +229,8 @@ class Database:
             if self._core.is_open:
                 self._core.lost()
             self._announce(False)
+            if self._final is not None and not isinstance(connection, Connection):
+                await connection.wait_closed()
 
     async def _open(self) -> Connection | TransportConnection:
         if "webtransport" in self._transports:

@@ -34,6 +34,7 @@ from meadowlark.wire.webtransport import Frame, StreamFrames
 DATAGRAM_BYTES_MAX = 1100
 GOODBYE_SECONDS = 0.1
 IDLE_SECONDS = 60.0
+SUSPECT_SECONDS = 1.0
 OFFER_BYTES_MAX = 65_536
 
 
@@ -80,12 +81,15 @@ class TransportConnection:
         self.heard = Heard(self._told)
         self.saying = Saying(self._write)
         self._quic: _Quic | None = None
+        """None at the end."""
+        self._last: _Quic | None = None
+        """That one, then too."""
         self._timer: asyncio.TimerHandle | None = None
         self._pulse: asyncio.TimerHandle | None = None
         self._is_silent = self._is_asked = False
 
     def begin(self, quic: _Quic) -> None:
-        self._quic = quic
+        self._quic = self._last = quic
         self.saying.begin()
         self._pulse = self._loop.call_later(SILENCE_SECONDS, self._check)
 
@@ -108,6 +112,11 @@ class TransportConnection:
             self.saying.settle()
             self._end("the connection was closed")
             quic.leave()
+
+    async def wait_closed(self) -> None:
+        """Returns when the socket is closed too, a moment after the end."""
+        if self._last is not None:
+            await self._last.lost.wait()
 
     # The network's calls
 
@@ -168,6 +177,14 @@ class TransportConnection:
         self._is_silent = True
         self._pulse = self._loop.call_later(SILENCE_SECONDS, self._check)
 
+    def suspect(self) -> None:
+        """The server may be dead: it is asked, and has less time than usual to answer."""
+        if self._quic is not None and self._pulse is not None and not self._is_asked:
+            self._is_asked = True
+            self._quic.ask()
+            self._pulse.cancel()
+            self._pulse = self._loop.call_later(SUSPECT_SECONDS, self._check)
+
     def acknowledged(self) -> None:
         self._is_silent = self._is_asked = False
 
@@ -190,6 +207,8 @@ class _Quic(QuicConnectionProtocol):
         self._http: H3Connection | None = None
         self._session = self._stream = -1
         self.accepted: asyncio.Future[bool] = self._loop.create_future()
+        self.lost = asyncio.Event()
+        """Set when the socket is closed."""
 
     def ask_for(self, authority: str, path: str) -> None:
         http = self._http = H3Connection(self._quic, enable_webtransport=True)
@@ -226,6 +245,11 @@ class _Quic(QuicConnectionProtocol):
 
     # qh3's calls
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self.lost.set()
+
     def transmit(self) -> None:
         if self._transport is None or self._transport.is_closing():
             return
@@ -237,7 +261,8 @@ class _Quic(QuicConnectionProtocol):
         super().transmit()
 
     def error_received(self, exc: Exception) -> None:
-        """The network says that nobody is there: worth believing only before anybody was."""
+        """The network says that nobody is there: to be believed before anybody was, and to be looked into later."""
+        self._connection.suspect()
         if not self.accepted.done():
             self.accepted.set_exception(exc)
         waiter, self._connected_waiter = self._connected_waiter, None

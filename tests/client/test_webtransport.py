@@ -1,0 +1,313 @@
+"""The Python client over WebTransport against a real server, through a network that loses, doubles, shuffles and dies."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from meadowlark.client import Database, webtransport
+from meadowlark.client.connection import Address
+from meadowlark.client.database import Database as Connecting
+from meadowlark.client.webtransport import Offer, TransportConnection, find_offer
+from tests.harness import Proxy, Server, fresh_name
+
+SECONDS = 60.0
+
+
+class Network(asyncio.DatagramProtocol):
+    """Between clients and one UDP port, with a chance for each packet."""
+
+    def __init__(self, port: int, seed: int, *, lost: float = 0.0) -> None:
+        self.target = ("127.0.0.1", port)
+        self.chance = random.Random(seed)
+        self.lost = lost
+        self.is_cut = False
+        self.counts = {"passed": 0, "lost": 0, "doubled": 0, "late": 0}
+        self.ways: dict[Any, asyncio.DatagramTransport] = {}
+        self.opening: dict[Any, list[bytes]] = {}
+        self.front: asyncio.DatagramTransport | None = None
+
+    async def open(self) -> None:
+        self.front, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", 0))
+
+    @property
+    def port(self) -> int:
+        assert self.front is not None
+        port: int = self.front.get_extra_info("sockname")[1]
+        return port
+
+    def close(self) -> None:
+        assert self.front is not None
+        for way in [self.front, *self.ways.values()]:
+            way.close()
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        if addr in self.ways:
+            self.carry(self.ways[addr].sendto, data)
+        elif addr in self.opening:
+            self.opening[addr].append(data)
+        else:
+            self.opening[addr] = [data]
+            task = asyncio.ensure_future(self.begin(addr))
+            task.add_done_callback(lambda done: done.exception())
+
+    async def begin(self, client: Any) -> None:
+        network = self
+
+        class Back(asyncio.DatagramProtocol):
+            def datagram_received(self, data: bytes, addr: Any) -> None:
+                assert network.front is not None
+                network.carry(lambda packet: network.front and network.front.sendto(packet, client), data)
+
+        way, _ = await asyncio.get_running_loop().create_datagram_endpoint(Back, remote_addr=self.target)
+        self.ways[client] = way
+        for data in self.opening.pop(client):
+            self.carry(way.sendto, data)
+
+    def carry(self, send: Callable[[bytes], Any], data: bytes) -> None:
+        what = self.chance.random()
+        if self.is_cut or what < self.lost:
+            self.counts["lost"] += 1
+            return
+        self.counts["passed"] += 1
+        if what < 1.5 * self.lost:
+            self.counts["doubled"] += 1
+            send(data)
+        if what < 3 * self.lost:
+            self.counts["late"] += 1
+            asyncio.get_running_loop().call_later(self.chance.random() * 0.03, send, data)
+        else:
+            send(data)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("data")) as running:
+        yield running
+
+
+@asynccontextmanager
+async def network(server: Server, monkeypatch: pytest.MonkeyPatch, seed: int = 0, lost: float = 0.0) -> AsyncIterator[Network]:
+    """All clients' packets go through it from now on."""
+    # A server imports what QUIC takes when it is asked first, which may take longer than a client waits.
+    address = Address(f"127.0.0.1:{server.port}", fresh_name("first"), False)
+    async with asyncio.timeout(SECONDS):
+        offer = await find_offer(address, None)
+    assert offer is not None
+    between = Network(urlsplit(offer.url).port or 0, seed, lost=lost)
+    await between.open()
+
+    async def find(*given: Any) -> Offer | None:
+        found = await find_offer(*given)
+        if found is not None:
+            parts = urlsplit(found.url)
+            found.url = f"https://127.0.0.1:{between.port}{parts.path}?{parts.query}"
+        return found
+
+    monkeypatch.setattr(webtransport, "find_offer", find)
+    monkeypatch.setattr("meadowlark.client.database.TRANSPORT_SECONDS", 10.0)
+    try:
+        yield between
+    finally:
+        between.close()
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(SECONDS):
+            await work
+
+    asyncio.run(bounded())
+
+
+async def until(check: Callable[[], object]) -> None:
+    while not check():
+        await asyncio.sleep(0.005)
+
+
+def connecting(server: Server, ns: str, *transports: Any) -> Connecting:
+    return Database(f"http://127.0.0.1:{server.port}?ns={ns}", transports=transports or ("webtransport",))
+
+
+def transport_of(database: Connecting) -> TransportConnection:
+    connection = database._connection
+    assert isinstance(connection, TransportConnection)
+    return connection
+
+
+@pytest.mark.parametrize(("seed", "lost"), [(0, 0.0), (1, 0.1), (2, 0.2), (3, 0.3)])
+def test_values_converge_and_never_go_back(server: Server, monkeypatch: pytest.MonkeyPatch, seed: int, lost: float) -> None:
+    async def work() -> None:
+        ns = fresh_name("lossy")
+        async with (
+            network(server, monkeypatch, seed, lost) as between,
+            connecting(server, ns) as writer,
+            connecting(server, ns) as reader,
+        ):
+            shown: list[dict[str, int]] = []
+            reader.ref("c").on_value(lambda snapshot: shown.append(snapshot.value or {}))
+            await writer.wait_connected()
+            await until(lambda: shown)
+            for number in range(1, 121):
+                for name in ("a", "b"):
+                    writer.ref(f"c/{name}").set_volatile({"x": number})
+                if number % 40 == 0:
+                    await writer.ref("c/a").set({"x": number})
+                await asyncio.sleep(0.005)
+            last = {"a": {"x": 120}, "b": {"x": 120}}
+            await until(lambda: shown[-1] == last)
+            heard = transport_of(reader).heard
+            for name in ("a", "b"):
+                numbers = [value.get(name, {"x": 0})["x"] for value in shown]  # type: ignore[call-overload]
+                assert numbers == sorted(numbers), "a value went back"
+            assert heard._known, "values came by their numbers"
+            if lost:
+                assert min(between.counts.values()) > 0
+            assert (await writer.ref("c").get()).value == last
+
+    run(work())
+
+
+def test_a_writer_that_dies_takes_its_values_along(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        ns = fresh_name("dies")
+        async with (
+            network(server, monkeypatch, 5, 0.1),
+            connecting(server, ns) as writer,
+            connecting(server, ns) as reader,
+        ):
+            shown: list[Any] = []
+            reader.ref("c").on_value(lambda snapshot: shown.append(snapshot.value))
+            await writer.wait_connected()
+            for number in range(20):
+                writer.ref("c/a").set_volatile(number)
+                await asyncio.sleep(0.005)
+            await until(lambda: shown and shown[-1] == {"a": 19})
+            writer._wants_connection.clear()
+            quic = transport_of(writer)._quic
+            assert quic is not None
+            quic.abort()
+            await until(lambda: shown[-1] is None)
+
+    run(work())
+
+
+def test_where_udp_dies_a_websocket_goes_on_and_later_it_is_as_before(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webtransport, "SILENCE_SECONDS", 0.2)
+
+    async def work() -> None:
+        ns = fresh_name("switch")
+        async with network(server, monkeypatch) as between, connecting(server, ns, "webtransport", "websocket") as client:
+            shown: list[Any] = []
+            client.ref("p").on_value(lambda snapshot: shown.append(snapshot.value))
+            await client.wait_connected()
+            first = transport_of(client)
+            await client.ref("p").set("over UDP")
+            monkeypatch.setattr("meadowlark.client.database.TRANSPORT_SECONDS", 0.6)
+            between.is_cut = True
+            await until(lambda: client._connection is not first)
+            await client.ref("p").set("over TCP")
+            assert not isinstance(client._connection, TransportConnection)
+            assert shown[-1] == "over TCP"
+            client.ref("v").set_volatile(1)
+            between.is_cut = False
+            monkeypatch.setattr("meadowlark.client.database.TRANSPORT_SECONDS", 10.0)
+            client._without_transport_until = 0.0
+            second = client._connection
+            assert second is not None
+            second.close()
+            await until(lambda: client._connection not in (second, None))
+            transport_of(client)
+            await client.ref("p").set("over UDP again")
+            assert shown[-1] == "over UDP again"
+
+    run(work())
+
+
+def test_where_udp_never_comes_through_it_is_a_websocket(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        async with network(server, monkeypatch) as between:
+            between.is_cut = True
+            monkeypatch.setattr("meadowlark.client.database.TRANSPORT_SECONDS", 0.6)
+            async with connecting(server, fresh_name("blocked"), "webtransport", "websocket") as client:
+                await client.ref("p").set(1)
+                assert not isinstance(client._connection, TransportConnection)
+                assert client._without_transport_until > 0
+
+    run(work())
+
+
+def test_a_server_that_dies_is_found_again(tmp_path: Path) -> None:
+    async def work(server: Server) -> None:
+        async with connecting(server, fresh_name("again")) as client:
+            await client.ref("p").set(1)
+            server.kill_worker()
+            await client.ref("p").set(2)
+            assert (await client.ref("p").get()).value == 2
+
+    with Server(tmp_path / "data") as server:
+        run(work(server))
+
+
+def test_a_server_that_is_not_there_is_looked_for_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        with Proxy(server.port) as proxy:
+            proxy.refuse()
+            url = f"http://127.0.0.1:{proxy.port}?ns={fresh_name('later')}"
+            async with Database(url, transports=("webtransport", "websocket")) as client:
+                await asyncio.sleep(0.1)
+                assert not client.is_connected
+                assert client._without_transport_until == 0, "nobody was there to say no"
+                proxy.allow()
+                await client.ref("p").set(1)
+
+    run(work())
+
+
+def test_a_server_without_it_is_spoken_to_over_a_websocket_or_not_at_all(tmp_path: Path) -> None:
+    async def work(server: Server) -> None:
+        ns = fresh_name("without")
+        async with connecting(server, ns, "webtransport", "websocket") as client:
+            await client.ref("p").set(1)
+            assert not isinstance(client._connection, TransportConnection)
+        async with connecting(server, ns) as client:
+            await asyncio.sleep(0.1)
+            assert not client.is_connected
+
+    with Server(tmp_path / "data", arguments=("--no-webtransport",)) as server:
+        run(work(server))
+
+
+def test_datagrams_that_mean_nothing_hurt_nobody(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(7)
+
+    async def work() -> None:
+        async with connecting(server, fresh_name("fuzz")) as client:
+            shown: list[Any] = []
+            client.ref("c").on_value(lambda snapshot: shown.append(snapshot.value))
+            await client.ref("c/a").set(1)
+            client.ref("c/b").set_volatile(2)
+            quic = transport_of(client)._quic
+            assert quic is not None
+            assert quic._http is not None
+            for _ in range(300):
+                quic._http.send_datagram(quic._session // 4, chance.randbytes(chance.randrange(60)))
+                transport_of(client).received_datagram(chance.randbytes(chance.randrange(60)))
+            quic._transmit_soon()
+            await client.ref("c/d").set(3)
+            await until(lambda: shown[-1] == {"a": 1, "b": 2, "d": 3})
+
+    run(work())
+
+
+@pytest.mark.parametrize("wrong", [(), ("quic",), ("websocket", "carrier pigeon")])
+def test_transports_that_are_none_are_refused(wrong: Any) -> None:
+    with pytest.raises(ValueError, match="expected webtransport, websocket, or both"):
+        Database("http://127.0.0.1:1?ns=a", transports=wrong)
