@@ -6,13 +6,27 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from meadowlark.auth.identity import NOBODY, Identity
-from meadowlark.engine import Client, Commit, Drop, Listen, OnDisconnectSet, Ruled, Set, Update, prepare_write, record_pieces
-from meadowlark.errors import Code, Refused
+from meadowlark.engine import (
+    Client,
+    Commit,
+    Counted,
+    Drop,
+    Listen,
+    OnDisconnectSet,
+    Ruled,
+    Set,
+    Update,
+    decided_record,
+    prepare_write,
+    record_pieces,
+)
+from meadowlark.errors import Code
 from meadowlark.rules import parse_rules
 from meadowlark.tree import Path, Prepared, parse_path, prepare_slices
-from tests.engine.asking import Asking
+from tests.engine.asking import NOW, Asking
 
 path = parse_path
 
@@ -109,23 +123,28 @@ def test_replaying_gives_what_was_replaced() -> None:
     assert asking.database.replay(2, [["w", "/a/b", 2], ["w", "/a", None], ["o", "s", "/c", 1]]) == [1, {"b": 2}, None]
 
 
-STRICT = '{"rules": {".write": true, "$k": {".validate": "newData.isNumber() && auth != null"}}}'
+STRICT = """{"rules": {".write": true, "$k": {".validate":
+    "newData.isNumber() && auth != null && (newData.val() <= now) && root.child('max').val() !== 0 && data.val() !== 'kept'"}}}"""
 ANNA = Identity(auth={"uid": "anna"})
 
 
-def ready(asking: Asking, command: Set | Update) -> Set | Update:
-    """The command, prepared as the server prepares a large one."""
-    database = asking.database
-    steps = prepare_write(
-        command,
-        lambda place: database.check_write(command.client, place),
-        lambda writes: database.validate_ahead(command.client, writes),
-    )
+def finished(steps: Any) -> Any:
+    """What the generator returns."""
     while True:
         try:
             next(steps)
         except StopIteration as stop:
-            return stop.value[0]  # type: ignore[no-any-return]  # what the generator returns
+            return stop.value
+
+
+def ready(asking: Asking, command: Set | Update, now_ms: int = NOW) -> Set | Update:
+    """The command, prepared and decided as the server does it with a large one."""
+    database = asking.database
+    prepared, pieces = finished(prepare_write(command, lambda place: database.check_write(command.client, place)))
+    decision = finished(database.decide_ahead(prepared, now_ms))
+    if pieces is None and decision is not None:
+        pieces = decided_record(decision)
+    return replace(prepared, decision=decision, record=None if pieces is None else b"".join(pieces))  # type: ignore[no-any-return]
 
 
 def refusal(asking: Asking, command: Set | Update) -> Code | None:
@@ -141,30 +160,91 @@ def ruled() -> tuple[Asking, Client]:
     return asking, client
 
 
-def test_a_value_that_rules_deny_is_refused_while_it_is_prepared() -> None:
-    asking, client = ruled()
-    for command in (Set(client, 1, (), {"a": 1, "b": "text"}), Update(client, 1, (), {"a": 1, "b": "text"})):
-        with pytest.raises(Refused) as raised:
-            ready(asking, command)
-        assert raised.value.code is Code.PERMISSION_DENIED
-
-
-@pytest.mark.parametrize("whole", [True, False])
-def test_what_was_validated_counts_for_the_rules_and_the_asker_that_it_was_asked_for(whole: bool) -> None:
-    for change in ("nothing", "rules", "asker"):
+@pytest.mark.parametrize("is_set", [True, False])
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ({"a": 1, "b": 2}, None),
+        ({"a": 1, "b": "text"}, Code.PERMISSION_DENIED),
+        ({"a": 1, "b": NOW + 1}, Code.PERMISSION_DENIED),
+        ({"a": {".sv": "timestamp"}, "b": {".sv": {"increment": 2}}}, None),
+        ({"a": {".sv": "timestamp"}, "b": {".sv": {"increment": NOW}}}, Code.PERMISSION_DENIED),
+        ({"max": 0, "b": 1}, None),
+    ],
+)
+def test_what_is_decided_ahead_is_what_would_be_decided(raw: dict[str, Any], expected: Code | None, is_set: bool) -> None:
+    trees = []
+    for is_ahead in (True, False):
         asking, client = ruled()
-        values: dict[str, Any] = {"a": 1, "b": 2}
-        command = ready(asking, Set(client, 1, (), values) if whole else Update(client, 1, (), values))
-        assert command.validated is not None
-        if change == "rules":
-            asking.database.access = Ruled(parse_rules(STRICT.replace("isNumber", "isString")))
-        if change == "asker":
-            client.identity = NOBODY
-        expected = None if change == "nothing" else Code.PERMISSION_DENIED
-        assert refusal(asking, command) is expected, change
+        asking.do(Set(asking.client("admin", admin=True), 1, (), {"b": 7}))
+        copied = orjson.loads(orjson.dumps(raw))
+        command: Set | Update = Set(client, 1, (), copied) if is_set else Update(client, 1, (), copied)
+        assert refusal(asking, ready(asking, command) if is_ahead else command) is expected
+        trees.append((asking.database.tree.root, [commit.record or orjson.dumps(commit.entries) for commit in asking.commits]))
+        assert not asking.database._writing.decisions.waiting or is_ahead
+    assert trees[0] == trees[1]
 
 
-def test_server_values_and_transactions_are_validated_when_they_are_written() -> None:
+@pytest.mark.parametrize("is_set", [True, False])
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("nothing", None),
+        ("rules", Code.UNAVAILABLE),
+        ("asker", Code.UNAVAILABLE),
+        ("max", Code.UNAVAILABLE),
+        ("max/below", Code.UNAVAILABLE),
+        ("a", Code.UNAVAILABLE),
+        ("", Code.UNAVAILABLE),
+        ("elsewhere", None),
+    ],
+)
+def test_a_decision_holds_until_something_is_written_that_it_hangs_on(change: str, expected: Code | None, is_set: bool) -> None:
     asking, client = ruled()
-    assert ready(asking, Set(client, 1, (), {"a": {".sv": "timestamp"}})).validated is None
-    assert ready(asking, Set(client, 1, (), {"a": "text"}, expected="hash")).validated is None
+    values: dict[str, Any] = {"a": 1, "b": 2}
+    command = ready(asking, Set(client, 1, ("w",), 1) if is_set else Update(client, 1, (), values))
+    assert command.decision is not None
+    assert len(asking.database._writing.decisions.waiting) == 1
+    if change == "rules":
+        asking.database.access = Ruled(parse_rules(STRICT.replace("isNumber", "isString")))
+    elif change == "asker":
+        client.identity = NOBODY
+    elif change != "nothing":
+        where = path(change.replace("a", "w") if is_set and change == "a" else change)
+        asking.do(Set(asking.client("admin", admin=True), 1, where, 5))
+    assert refusal(asking, command) is expected, change
+    del command
+    asking.out.clear()
+    assert not asking.database._writing.decisions.waiting
+
+
+def test_deciding_ends_when_it_is_known_that_it_is_for_nothing() -> None:
+    asking, client = ruled()
+    command = finished(prepare_write(Set(client, 1, (), {f"k{n}": n for n in range(5000)}), lambda place: None))[0]
+    steps = asking.database.decide_ahead(command, NOW)
+    next(steps)
+    asking.do(Set(asking.client("admin", admin=True), 1, ("max",), 1))
+    assert next(steps, "ended") == "ended"
+
+
+def test_stale_comes_before_denied_and_an_admin_needs_no_decision() -> None:
+    asking, client = ruled()
+    asking.database.access = Ruled(parse_rules(STRICT.replace('".write"', '".read": true, ".write"')))
+    command = ready(asking, Set(client, 1, (), {"a": "text"}, expected="hash"))
+    assert command.decision is not None
+    assert not command.decision.allowed
+    assert refusal(asking, command) is Code.STALE
+    admin = asking.client("admin", admin=True)
+    assert ready(asking, Set(admin, 1, (), {"a": 1})).decision is None
+    timed = ready(asking, Set(admin, 1, (), {"a": {".sv": "timestamp"}}), NOW - 5)
+    assert refusal(asking, timed) is None
+    assert asking.database.tree.root == {"a": NOW - 5}
+    assert asking.commits[-1].record == b'[["w","/",{"a":%d}]]' % (NOW - 5)
+
+
+def test_in_dev_what_is_decided_ahead_is_counted() -> None:
+    asking, client = ruled()
+    access = Counted(parse_rules(STRICT))
+    asking.database.access = access
+    assert refusal(asking, ready(asking, Set(client, 1, (), {"a": 1, "b": 2}))) is None
+    assert [(count.true, count.false) for count in access.coverage.counts.values()] == [(1, 0), (2, 0)]

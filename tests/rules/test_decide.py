@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from meadowlark.errors import Refused
-from meadowlark.rules import may_read, may_write, parse_rules, validate_ahead
-from meadowlark.rules.decide import AHEAD_STEPS, Writing
+from meadowlark.rules import may_read, may_write, parse_rules
+from meadowlark.rules.decide import SLICE_STEPS, Writing, decide_slices, places_looked_at
 from meadowlark.tree import from_json, parse_path
 
 NOW = 1_700_000_000_000
@@ -201,7 +201,7 @@ def test_what_is_at_hand_and_what_is_asked_from_the_root_are_the_same() -> None:
     assert not may_write(rules, None, [(("m", "a"), {"x": {".value": 1, ".priority": 5}, "y": 2})], root, 0)
 
 
-AHEAD = {
+SLICED = {
     "m": {
         ".write": "auth != null",
         "$k": {
@@ -213,61 +213,59 @@ AHEAD = {
 }
 
 
-def ahead(rules: Any, path: str, value: Any, auth: Any = ANNA) -> tuple[bool, int]:
-    """What is said beforehand, and in how many steps."""
-    steps, count = validate_ahead(rules, auth, parse_path(path), node(value)), 1
+def in_slices(rules: Any, writes: list[tuple[str, Any]], auth: Any = ANNA, root: Any = None) -> tuple[bool, int]:
+    """What is decided, and in how many steps."""
+    parsed = [(parse_path(path), node(value)) for path, value in writes]
+    steps, count = decide_slices(rules, Writing(auth, parsed, root, NOW), lambda: root), 1
     while True:
         try:
             next(steps)
         except StopIteration as stopped:
-            return stopped.value, count
+            outcome = bool(stopped.value)
+            break
         count += 1
+    assert outcome is may_write(rules, auth, parsed, root, NOW)
+    return outcome, count
 
 
-def test_large_values_are_validated_ahead_in_steps() -> None:
-    rules = parse_rules(json.dumps({"rules": AHEAD}))
+def test_large_writes_are_decided_in_steps() -> None:
+    rules = parse_rules(json.dumps({"rules": SLICED}))
     many = {f"k{number}": {"x": number} for number in range(1000)}
-    valid, steps = ahead(rules, "/m", many)
-    assert valid
-    assert steps > 1000 / AHEAD_STEPS
-    for path, value, auth, expected in (
-        ("/m", {**many, "bad": {"x": 1}}, ANNA, False),
-        ("/m", {**many, "k5": {"x": "text"}}, ANNA, False),
-        ("/m", many, {"uid": "bert"}, False),
-        ("/m", {"a": {"x": 1, "y": 2}}, ANNA, True),  # Only the moment of the write can tell.
-        ("/m/a/x", "text", ANNA, False),
-        ("/m/a/x", 1, ANNA, True),
-        ("/elsewhere", "text", ANNA, True),
-    ):
-        assert ahead(rules, path, value, auth)[0] is expected, path
-
-
-def test_what_is_validated_ahead_is_not_asked_again_and_the_rest_is() -> None:
-    rules = parse_rules(json.dumps({"rules": AHEAD}))
-    written = [(("m",), node({"a": {"x": "no number", "y": 1}}))]
-    assert not may_write(rules, ANNA, written, None, NOW)
-    assert not may_write(rules, ANNA, written, None, NOW, is_validated=True)  # y is not what x was.
-    assert may_write(rules, ANNA, written, node({"m": {"a": {"x": 1}}}), NOW, is_validated=True)
-    assert not may_write(rules, None, written, node({"m": {"a": {"x": 1}}}), NOW, is_validated=True)
+    for writes in ([("/m", many)], [(f"/m/{key}", value) for key, value in many.items()]):
+        allowed, steps = in_slices(rules, writes)
+        assert allowed
+        assert steps > 1000 / SLICE_STEPS
+        for path, value, auth, expected in (
+            ("/m/bad", {"x": 1}, ANNA, False),
+            ("/m/k1000", {"x": "text"}, ANNA, False),
+            ("/m/k1000", {"x": 1}, {"uid": "bert"}, False),
+            ("/m/k1000", {"x": 1, "y": 2}, ANNA, False),
+            ("/m/k1000", {"x": 1, "y": 7}, ANNA, True),
+            ("/elsewhere", "text", ANNA, False),
+        ):
+            asked = [*writes, (path, value)] if len(writes) > 1 else [(path, value)]
+            assert in_slices(rules, asked, auth, {"m": {"k1000": {"x": 7}}})[0] is expected, path
 
 
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [
-        ("newData.child('a/b').val() == auth.uid && $k.length > 2 && newData.hasChildren(['a', 'b'])", True),
-        ("newData.val().matches(/a/) ? newData.isString() : newData.hasChild('x')", True),
-        ("newData.val() == now", False),
-        ("newData.val() != data.val()", False),
-        ("root.exists()", False),
-        ("newData.parent().exists()", False),
-        ("newData.getPriority() == 1", False),
-        ("newData.child(auth.uid).exists()", False),
-        ("newData.child('a').hasChild($k)", False),
-        ("(auth == null ? newData : newData.child('a')).exists()", False),
+        ("newData.child('a/b').val() == auth.uid && $k.length > 2 && newData.hasChildren(['a', 'b'])", []),
+        ("newData.val() == now && newData.getPriority() == 1 && newData.child(auth.uid).exists()", []),
+        ("newData.val() != data.val()", ["/w/k"]),
+        ("data.child('a').hasChild($k) || data.child('b').exists()", ["/w/k/a", "/w/k/b"]),
+        ("root.exists()", ["/"]),
+        ("root.child('x/y').child(auth.uid).child('z').exists()", ["/x/y"]),
+        ("root.child('x/y').child(auth.uid).parent().exists()", ["/x"]),
+        ("newData.parent().child('n').exists()", ["/w/n"]),
+        ("(auth == null ? data.parent().parent() : newData.child('a')).child('c').exists()", ["/c"]),
+        ("newData.child(data.val()).parent().parent().exists()", ["/", "/w/k"]),
     ],
 )
-def test_which_rules_look_at_nothing_but_what_is_written(rule: str, expected: bool) -> None:
-    level = parse_rules(json.dumps({"rules": {"$k": {".validate": rule}}})).root.capture
-    assert level is not None
-    assert level.validate is not None
-    assert level.validate.is_local is expected
+def test_which_places_a_decision_hangs_on(rule: str, expected: list[str]) -> None:
+    rules = parse_rules(json.dumps({"rules": {"w": {"$k": {".write": True, ".validate": rule}}}}))
+    assert places_looked_at(rules, ("w", "k"), 1) == {parse_path(path) for path in expected}
+    # Of what is written below a place it may be anywhere in it.
+    above = places_looked_at(rules, ("w",), {"k": 1})
+    if "newData" not in rule:
+        assert all(any(parse_path(path)[: len(place)] == place for place in above) for path in expected)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from itertools import product
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 
 from meadowlark.engine.values import update_paths
 from meadowlark.errors import Refused
-from meadowlark.rules import Coverage, RulesInvalid, may_read, may_write, parse_rules, validate_ahead
-from meadowlark.tree import find, from_json, resolve
+from meadowlark.rules import Coverage, RulesInvalid, Writing, decide_slices, may_read, may_write, parse_rules, places_looked_at
+from meadowlark.tree import Tree, find, from_json, resolve
 from tests.rules import naive
 
 NOW = 1_700_000_000_000
@@ -127,19 +130,16 @@ def parsed(rules: Any) -> Any:
         return None
 
 
-def decided_ahead(rules: Any, auth: Any, writes: Any, root: Any) -> bool:
-    """As large writes are decided: what can be is asked beforehand."""
-    for path, written in writes:
-        if written is not None and path[-1:] != (".priority",):
-            steps = validate_ahead(rules, auth, path, written)
+def decided_in_slices(rules: Any, auth: Any, writes: Any, root: Any) -> bool:
+    """As large writes are decided."""
+    steps = decide_slices(rules, Writing(auth, writes, root, NOW), lambda: root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("meadowlark.rules.decide.SLICE_STEPS", 1)
+        while True:
             try:
-                while True:
-                    next(steps)
+                next(steps)
             except StopIteration as stopped:
-                event(f"valid ahead: {stopped.value}")
-                if not stopped.value:
-                    return False
-    return may_write(rules, auth, writes, root, NOW, is_validated=True)
+                return bool(stopped.value)
 
 
 many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -187,5 +187,17 @@ def test_writing_is_decided_alike(rules, auth, changes, value):
     event(f"allowed: {verdict}")
     assert verdict is naive.may_write(rules, auth, writes, root, NOW)
     assert verdict is Coverage(compiled).decide_write(auth, writes, root, NOW)
-    assert verdict is decided_ahead(compiled, auth, writes, root)
+    assert verdict is decided_in_slices(compiled, auth, writes, root)
     assert repr(root) == before
+    places = set().union(*[places_looked_at(compiled, path, node) for path, node in writes])
+    for place, other in product(places_around(places), (None, "b", {"c": 5})):
+        tree = Tree(copy.deepcopy(root))
+        tree.set(place, other)
+        event("something that is not looked at has changed")
+        assert verdict is may_write(compiled, auth, writes, tree.root, NOW), (place, other)
+
+
+def places_around(places: set[Any]) -> list[Any]:
+    """Some that are neither above nor below any of `places`."""
+    found = [("a",), ("b",), ("a", "a"), ("a", "b"), ("b", "b"), ("c", "a"), ("a", "b", "c")]
+    return [one for one in found if not any(one[: len(place)] == place or place[: len(one)] == one for place in places)]

@@ -133,7 +133,7 @@ class MemoryWorker:
         self.rules = RuleSets(RuleStore(files, "data"), mode)
         self.turn = Turn(asyncio.get_running_loop())
         self.slicer = Slicer()
-        self.large_writes = LargeWrites(self.slicer)
+        self.large_writes = LargeWrites(self.slicer, self.now_ms)
         self.push_ids = PushIds(lambda bound: 0)
         self.expiries: Expiries[Any] = Expiries()
         self.connections: set[Any] = set()

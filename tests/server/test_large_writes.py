@@ -9,7 +9,13 @@ from typing import Any
 import orjson
 import pytest
 
+from meadowlark.auth.identity import ADMIN
+from meadowlark.engine import Client, Database, Reply, Ruled, Set
+from meadowlark.errors import Code
 from meadowlark.limits import LARGE_BYTES, LARGE_WRITES_BYTES_MAX, LARGE_WRITES_DATABASE_BYTES_MAX
+from meadowlark.rules import parse_rules
+from meadowlark.server.large_writes import LargeWrites
+from meadowlark.server.shard import Hosted
 from meadowlark.tree import unpacked
 from tests.server.rest_server import Served, serve
 
@@ -180,3 +186,36 @@ def test_a_half_sent_body_makes_room_for_another() -> None:
         assert uploads.held_bytes == LARGE_WRITES_DATABASE_BYTES_MAX - 2 * LARGE_BYTES
 
     serve(test)
+
+
+@pytest.mark.parametrize(("disturbances", "asked", "code"), [(0, 1, None), (2, 3, None), (3, 3, Code.UNAVAILABLE)])
+def test_a_write_is_decided_again_when_what_it_hangs_on_has_changed(disturbances: int, asked: int, code: Code | None) -> None:
+    database = Database("rooms", Ruled(parse_rules('{"rules": {".write": "root.child(\'open\').val() !== false"}}')))
+    decisions: list[Any] = []
+
+    class Disturbed:
+        """Does all steps at once; then somebody writes what the rules look at."""
+
+        async def run(self, steps: Any) -> Any:
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as stop:
+                    made = stop.value
+                    break
+            if steps.__name__ == "decide_ahead":
+                decisions.append(made)
+                if len(decisions) <= disturbances:
+                    database.apply(Set(Client("admin", ADMIN), 1, ("open",), len(decisions)), 1, [])
+            return made
+
+    async def scenario() -> None:
+        writes = LargeWrites(Disturbed(), lambda: 1)  # type: ignore[arg-type]  # all that it needs of one
+        command = await writes.prepare(Hosted(database), Set(Client("one"), 1, ("a",), {"b": 1}), 10)
+        out: list[Any] = []
+        database.apply(command, 1, out)
+        reply = out[-1] if isinstance(out[-1], Reply) else out[-1].reply
+        assert (len(decisions), reply.refused and reply.refused.code) == (asked, code)
+        assert writes.held_bytes == 0
+
+    asyncio.run(scenario())

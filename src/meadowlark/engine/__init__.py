@@ -24,7 +24,7 @@ from meadowlark.engine.commands import (
 )
 from meadowlark.engine.database import Database
 from meadowlark.engine.effects import Commit, Drop, Effect, Push, Reply, Revoke, Work
-from meadowlark.engine.preparing import prepare_write, record_pieces
+from meadowlark.engine.preparing import decided_record, prepare_write, record_pieces
 from meadowlark.engine.values import update_paths
 from meadowlark.engine.volatile import without
 
@@ -63,6 +63,7 @@ __all__ = [
     "Unlisten",
     "Update",
     "Work",
+    "decided_record",
     "prepare_write",
     "record_pieces",
     "update_paths",

@@ -8,7 +8,7 @@ Source: docs/rules.md "Reading and writing".
 from __future__ import annotations
 
 import enum
-from collections.abc import Generator
+from collections.abc import Callable, Collection, Generator
 from typing import Any, Protocol
 
 import msgspec
@@ -21,19 +21,20 @@ from meadowlark.rules import (
     Explanation,
     RuleSet,
     Write,
+    Writing,
+    decide_slices,
     explain_read,
     explain_write,
     may_read,
-    may_write,
+    places_looked_at,
     query_values,
-    validate_ahead,
 )
 from meadowlark.tree import Node, Path
 
 DENIED = "Permission denied"
 
 AHEAD_STEPS = 100
-"""Values of an update that are validated ahead between two yields, at least."""
+"""Places of an update whose rules are found between two yields."""
 
 
 class Volatility(enum.Enum):
@@ -47,14 +48,14 @@ class Access(Protocol):
     def may_read(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> bool:
         """Whether `identity` may read, or listen to, `path`. query: which of its children, in which order."""
 
-    def may_write(
-        self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int, validated: object = None
-    ) -> bool:
-        """Whether `identity` may do all `writes`, of which none is above another. validated: what `validate_ahead` gave."""
+    def may_write(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> bool:
+        """Whether `identity` may do all `writes`, of which none is above another."""
 
-    def validate_ahead(self, identity: Identity, writes: list[Write]) -> Generator[None, None, object]:
-        """Asks in slices what can be asked about large values before they are written. Gives None if nothing was asked, False
-        if one may not be written, else what `may_write` wants to be told."""
+    def decide_slices(
+        self, identity: Identity, writes: list[Write], look: Callable[[], Node | None], now_ms: int
+    ) -> Generator[Collection[Path], None, bool]:
+        """The same, a slice at a time. Yields between slices the places of the tree that it hangs on, those that were not
+        named yet, each before it is looked at; `look` gives the tree."""
 
     def could_write(self, identity: Identity, path: Path) -> bool:
         """False where no write of any value could be allowed; asked before a large value is prepared."""
@@ -71,9 +72,14 @@ class Access(Protocol):
 class _Silent:
     """Says no more than that it was denied."""
 
-    def validate_ahead(self, identity: Identity, writes: list[Write]) -> Generator[None, None, object]:
+    def may_write(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> bool:
+        raise NotImplementedError
+
+    def decide_slices(
+        self, identity: Identity, writes: list[Write], look: Callable[[], Node | None], now_ms: int
+    ) -> Generator[Collection[Path], None, bool]:
         yield from ()
-        return None
+        return self.may_write(identity, writes, look(), now_ms)
 
     def volatility(self, path: Path) -> Volatility:
         return Volatility.DURABLE
@@ -91,9 +97,7 @@ class Open(_Silent):
     def may_read(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> bool:
         return True
 
-    def may_write(
-        self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int, validated: object = None
-    ) -> bool:
+    def may_write(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> bool:
         return True
 
     def could_write(self, identity: Identity, path: Path) -> bool:
@@ -106,9 +110,7 @@ class Locked(_Silent):
     def may_read(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> bool:
         return False
 
-    def may_write(
-        self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int, validated: object = None
-    ) -> bool:
+    def may_write(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> bool:
         return False
 
     def could_write(self, identity: Identity, path: Path) -> bool:
@@ -130,16 +132,6 @@ class NothingDeclared:
         return False
 
 
-class Validated:
-    """That every value of a write is valid by `rules` and for `auth`, as far as that can be said before it is written."""
-
-    __slots__ = ("auth", "rules")
-
-    def __init__(self, rules: RuleSet, auth: dict[str, Any] | None) -> None:
-        self.rules = rules
-        self.auth = auth
-
-
 class Ruled:
     """As a rule set decides, and declares. `explains`: whoever is denied is told which rules said no: for developers only."""
 
@@ -150,20 +142,29 @@ class Ruled:
     def may_read(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> bool:
         return may_read(self.rules, identity.auth, path, root, now_ms, self.seen(query))
 
-    def may_write(
-        self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int, validated: object = None
-    ) -> bool:
-        is_validated = type(validated) is Validated and validated.rules is self.rules and validated.auth is identity.auth
-        return may_write(self.rules, identity.auth, writes, root, now_ms, is_validated=is_validated)
+    def may_write(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> bool:
+        return self._writing(identity, writes, root, now_ms).decide(self.rules)
 
-    def validate_ahead(self, identity: Identity, writes: list[Write]) -> Generator[None, None, object]:
-        rules, auth = self.rules, identity.auth
+    def decide_slices(
+        self, identity: Identity, writes: list[Write], look: Callable[[], Node | None], now_ms: int
+    ) -> Generator[Collection[Path], None, bool]:
+        places: set[Path] = set()
         for index, (path, node) in enumerate(writes):
+            places |= places_looked_at(self.rules, path, node)
             if index % AHEAD_STEPS == AHEAD_STEPS - 1:
-                yield
-            if node is not None and not (yield from validate_ahead(rules, auth, path, node)):
-                return False
-        return Validated(rules, auth)
+                yield places
+                places = set()
+        yield places
+        steps = decide_slices(self.rules, self._writing(identity, writes, look(), now_ms), look)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                return bool(stop.value)
+            yield ()
+
+    def _writing(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> Writing:
+        return Writing(identity.auth, writes, root, now_ms)
 
     def could_write(self, identity: Identity, path: Path) -> bool:
         return self.rules.could_write(path)
@@ -211,12 +212,5 @@ class Counted(Ruled):
     def may_read(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> bool:
         return self.coverage.decide_read(identity.auth, path, root, now_ms, self.seen(query))
 
-    def may_write(
-        self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int, validated: object = None
-    ) -> bool:
-        return self.coverage.decide_write(identity.auth, writes, root, now_ms)
-
-    def validate_ahead(self, identity: Identity, writes: list[Write]) -> Generator[None, None, object]:
-        """Nothing: what is asked ahead would not be counted."""
-        yield from ()
-        return None
+    def _writing(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> Writing:
+        return self.coverage.writing(identity.auth, writes, root, now_ms)

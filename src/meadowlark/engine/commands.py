@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from meadowlark.auth.identity import Identity
+from meadowlark.engine.ahead import Decision
 from meadowlark.engine.client import Client
 from meadowlark.query import Query
 from meadowlark.tree import Path, Ranges
@@ -28,8 +29,8 @@ class Set(msgspec.Struct, frozen=True, gc=False):
     expected: str | None = None
     record: bytes | None = None
     """The record that this write makes (preparing.py), where it was prepared too."""
-    validated: object = None
-    """What was found out about the value ahead (`Access.validate_ahead`)."""
+    decision: Decision | None = None
+    """Whether it may be done, where that was decided ahead (`Database.decide_ahead`)."""
     volatile: bool = False
     """Whether the client asks that it be never on disk; rules may say so anyway."""
 
@@ -42,7 +43,7 @@ class Update(msgspec.Struct, frozen=True, gc=False):
     path: Path
     children: dict[str, Any]
     record: bytes | None = None
-    validated: object = None
+    decision: Decision | None = None
     paths: list[Path] | None = None
     """Those of `children`, in their order, if they are known already."""
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from meadowlark.engine import commands as c
 from meadowlark.engine.access import Access, Declared, NothingDeclared, Volatility
+from meadowlark.engine.ahead import Decision
 from meadowlark.engine.client import Client
 from meadowlark.engine.effects import Commit, Effect, Push, Reply, Revoke
 from meadowlark.engine.gather import Gather
@@ -37,16 +38,20 @@ from meadowlark.tree import (
     PRIORITY,
     Node,
     Path,
+    Prepared,
     Tree,
     format_path,
     matches,
     node_count_up_to,
     parse_path,
     resolve,
+    resolve_slices,
 )
 
 COMPARED_NODES_MAX = 100_000
 """A transaction must be compared, so beyond this size (a quarter of a second) it is refused rather than guessed."""
+
+CHANGING = "what the rules of this large write look at is being written all the time: try again"
 
 
 class Database:
@@ -109,7 +114,12 @@ class Database:
     def _set(self, command: c.Set, now_ms: int, out: list[Effect]) -> None:
         client, path = command.client, command.path
         self.check_write(client, path)
-        node = self._parse(path, command.value, now_ms)
+        decision = command.decision
+        if decision is None:
+            node = self._parse(path, command.value, now_ms)
+        else:
+            self._check_holds(decision, client)
+            node, now_ms = decision.values[0].node, decision.now_ms
         volatility = self.access.volatility(path)
         if command.volatile and volatility is Volatility.DURABLE:
             volatility = Volatility.VOLATILE
@@ -127,7 +137,7 @@ class Database:
                 stale = Refused(Code.STALE, "Transaction hash does not match")
                 out.append(Reply(client, command.request, stale, current))
                 return
-        self._check_writes(client, [(path, node)], now_ms, command.validated)
+        self._check_writes(client, [(path, node)], now_ms, decision)
         if volatility is not Volatility.DURABLE and self._set_volatile(command, node, volatility, out):
             return
         entry = self._writing.write(path, node, out)
@@ -149,9 +159,14 @@ class Database:
         paths = command.paths or update_paths(command.path, command.children)
         for path in paths:
             self.check_write(command.client, path)
-        values = command.children.values()
-        writes = [(path, self._parse(path, value, now_ms)) for path, value in zip(paths, values, strict=True)]
-        self._check_writes(command.client, writes, now_ms, command.validated)
+        decision = command.decision
+        if decision is None:
+            values = command.children.values()
+            writes = [(path, self._parse(path, value, now_ms)) for path, value in zip(paths, values, strict=True)]
+        else:
+            self._check_holds(decision, command.client)
+            writes = [(path, value.node) for path, value in zip(paths, decision.values, strict=True)]
+        self._check_writes(command.client, writes, now_ms, decision)
         return writes
 
     def _parse(self, path: Path, value: Any, now_ms: int) -> Node | None:
@@ -515,27 +530,61 @@ class Database:
         identity = client.identity
         return identity.admin or self.access.may_read(identity, path, query, self.tree.root, now_ms)
 
-    def _may_write(self, client: Client, writes: list[Write], now_ms: int, validated: object = None) -> bool:
+    def _may_write(self, client: Client, writes: list[Write], now_ms: int) -> bool:
         identity = client.identity
-        return identity.admin or self.access.may_write(identity, writes, self.tree.root, now_ms, validated)
+        return identity.admin or self.access.may_write(identity, writes, self.tree.root, now_ms)
 
     def _check_read(self, client: Client, path: Path, query: Query | None, now_ms: int) -> None:
         if not self._may_read(client, path, query, now_ms):
             raise self.access.read_denial(client.identity, path, query, self.tree.root, now_ms)
 
-    def _check_writes(self, client: Client, writes: list[Write], now_ms: int, validated: object = None) -> None:
-        """Raises Refused unless `client` may do all `writes`, which are resolved."""
-        if not self._may_write(client, writes, now_ms, validated):
+    def _check_writes(self, client: Client, writes: list[Write], now_ms: int, decision: Decision | None = None) -> None:
+        """Raises Refused unless `client` may do all `writes`, which are resolved. decision: one that holds."""
+        if not (self._may_write(client, writes, now_ms) if decision is None else decision.allowed):
             raise self.access.write_denial(client.identity, writes, self.tree.root, now_ms)
 
-    def validate_ahead(self, client: Client, writes: list[Write]) -> Generator[None, None, object]:
-        """What can be found out in slices about large values before they are written. Raises Refused where they may not be."""
-        if client.identity.admin:
+    def decide_ahead(self, command: c.Set | c.Update, now_ms: int) -> Generator[None, None, Decision | None]:
+        """Whether a write whose values are prepared may be done, found out in slices; None where nothing would take long.
+
+        It counts as long as it `holds`. Raises Refused where the write cannot be done at all.
+        """
+        identity = command.client.identity
+        if isinstance(command, c.Set):
+            paths, values = [command.path], [command.value]
+        else:
+            paths, values = command.paths or update_paths(command.path, command.children), list(command.children.values())
+        if identity.admin and not any(type(value) is Prepared and value.waits for value in values):
             return None
-        validated = yield from self.access.validate_ahead(client.identity, writes)
-        if validated is False:
-            raise self.access.write_denial(client.identity, writes, self.tree.root, 0)
-        return validated
+        decision = Decision(self.access, identity, now_ms, paths)
+        self._writing.decisions.add(decision)
+        for path, value in zip(paths, values, strict=True):
+            if type(value) is Prepared and value.waits:
+                decision.hang_on([path])
+                value = yield from resolve_slices(value, self.tree.get(path), now_ms)
+            elif type(value) is not Prepared:
+                value = Prepared(self._parse(path, value, now_ms), False, [])
+            decision.values.append(value)
+        decision.allowed = identity.admin
+        if not identity.admin:
+            writes = [(path, value.node) for path, value in zip(paths, decision.values, strict=True)]
+            steps = self.access.decide_slices(identity, writes, lambda: self.tree.root, now_ms)
+            while not decision.is_stale:
+                try:
+                    places = next(steps)
+                except StopIteration as stop:
+                    decision.allowed = stop.value
+                    break
+                decision.hang_on(places)
+                yield
+        return decision
+
+    def holds(self, decision: Decision, client: Client) -> bool:
+        """Whether `decision` is what would be decided for `client` now."""
+        return not decision.is_stale and decision.access is self.access and decision.identity is client.identity
+
+    def _check_holds(self, decision: Decision, client: Client) -> None:
+        if not self.holds(decision, client):
+            raise Refused(Code.UNAVAILABLE, CHANGING)
 
     def check_write(self, client: Client, path: Path) -> None:
         """Raises Refused if `client` could write nothing at all at `path`: before the work of reading a value is done."""

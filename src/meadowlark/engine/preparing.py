@@ -11,10 +11,10 @@ from collections.abc import Callable, Generator
 
 from msgspec.structs import replace
 
+from meadowlark.engine.ahead import Decision
 from meadowlark.engine.commands import Set, Update
 from meadowlark.engine.values import update_paths
-from meadowlark.rules import Write
-from meadowlark.tree import PRIORITY, Node, Path, Prepared, encode, format_path, prepare_decoded, prepare_small
+from meadowlark.tree import PRIORITY, Path, Prepared, encode, format_path, prepare_decoded, prepare_small
 
 STEP_PLACES = 32
 """Small values prepared between two yields: a third of a millisecond."""
@@ -23,18 +23,14 @@ Preparing = Generator[None, None, tuple[Set | Update, list[bytes] | None]]
 """Gives a command whose values are prepared, and the pieces of its record if that is known already."""
 
 
-Validate = Callable[[list[Write]], Generator[None, None, object]]
-
-
-def prepare_write(command: Set | Update, check: Callable[[Path], None], validate: Validate | None = None) -> Preparing:
+def prepare_write(command: Set | Update, check: Callable[[Path], None]) -> Preparing:
     """Yields after each millisecond or so of work. The value in `command` is used up; it may be prepared already.
 
-    check: raises Refused where the client may not write; asked before the work is done. validate: what rules can say of a value
-    beforehand, or raises Refused; not asked where a server value waits, nor of transactions, which may be out of date.
+    check: raises Refused where the client may not write; asked before the work is done.
     Raises what `from_json` raises.
     """
     if isinstance(command, Update):
-        return (yield from _prepare_update(command, check, validate))
+        return (yield from _prepare_update(command, check))
     path = command.path
     check(path)
     if path[-1:] == (PRIORITY,):
@@ -42,16 +38,11 @@ def prepare_write(command: Set | Update, check: Callable[[Path], None], validate
     value = command.value
     if type(value) is not Prepared:
         value = yield from prepare_decoded(value, len(path))
-    validated: object = None
-    if validate is not None and value.node is not None and not value.waits and command.expected is None:
-        validated = yield from validate([(path, value.node)])
-    return replace(command, value=value, validated=validated), record_pieces([(path, value)])
+    return replace(command, value=value), record_pieces([(path, value)])
 
 
-def _prepare_update(command: Update, check: Callable[[Path], None], validate: Validate | None) -> Preparing:
+def _prepare_update(command: Update, check: Callable[[Path], None]) -> Preparing:
     children = command.children
-    writes: list[tuple[Path, Node | None]] = []
-    waits = False
     pieces: list[bytes] | None = []
     paths = update_paths(command.path, children)
     for number, (key, path) in enumerate(zip(children, paths, strict=True)):
@@ -65,14 +56,9 @@ def _prepare_update(command: Update, check: Callable[[Path], None], validate: Va
         if value is None:
             value = yield from prepare_decoded(children[key], len(path))
         children[key] = value
-        writes.append((path, value.node))
-        waits = waits or value.waits
         if pieces is not None and not _add_pieces(pieces, path, value):
             pieces = None
-    validated: object = None
-    if validate is not None and not waits:
-        validated = yield from validate(writes)
-    return replace(command, validated=validated, paths=paths), _closed(pieces)
+    return replace(command, paths=paths), _closed(pieces)
 
 
 def record_pieces(writes: list[tuple[Path, Prepared]]) -> list[bytes] | None:
@@ -93,3 +79,9 @@ def _add_pieces(pieces: list[bytes], path: Path, value: Prepared) -> bool:
 
 def _closed(pieces: list[bytes] | None) -> list[bytes] | None:
     return [*pieces, b"]"] if pieces else None
+
+
+def decided_record(decision: Decision) -> list[bytes] | None:
+    """The pieces of the record of a write whose server values were made ahead; None as above."""
+    is_ready = all(value.pieces for value in decision.values)
+    return record_pieces(list(zip(decision.paths, decision.values, strict=True))) if is_ready else None

@@ -11,6 +11,7 @@ from collections.abc import Container
 from typing import Any
 
 from meadowlark.engine.access import Volatility
+from meadowlark.engine.ahead import Decisions
 from meadowlark.engine.client import Client
 from meadowlark.engine.effects import Drop, Effect, Push
 from meadowlark.engine.listeners import Listeners, Spot, spot_at
@@ -28,7 +29,7 @@ Write = tuple[Path, Node | None]
 class Writing:
     """One a database."""
 
-    __slots__ = ("_listeners", "_queries", "_resume", "_tree", "volatile")
+    __slots__ = ("_listeners", "_queries", "_resume", "_tree", "decisions", "volatile")
 
     def __init__(self, tree: Tree, listeners: Listeners, queries: Queries, resume: Resume) -> None:
         self._tree = tree
@@ -36,6 +37,7 @@ class Writing:
         self._queries = queries
         self._resume = resume
         self.volatile = VolatileValues()
+        self.decisions = Decisions()
 
     def write(self, path: Path, node: Node | None, out: list[Effect], *, is_volatile: bool = False) -> Entry | None:
         """Puts `node` at `path`, tells everyone, and gives the entry to record; None if there was nothing to do."""
@@ -157,6 +159,8 @@ class Writing:
 
     def _put(self, path: Path, node: Node | None, *, is_volatile: bool) -> Change | None:
         """Puts `node` at `path` of the tree; what is not volatile takes the place of what was."""
+        if self.decisions.waiting:
+            self.decisions.written(path)
         volatile = self.volatile
         if not volatile.count or is_volatile or path[-1:] == (PRIORITY,):
             return self._tree.set(path, node)

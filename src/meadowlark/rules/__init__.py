@@ -2,7 +2,7 @@
 
 from meadowlark.rules.asked import query_values
 from meadowlark.rules.coverage import Coverage
-from meadowlark.rules.decide import may_read, may_write, validate_ahead
+from meadowlark.rules.decide import Writing, decide_slices, may_read, may_write, places_looked_at
 from meadowlark.rules.explain import Explanation, explain_read, explain_write
 from meadowlark.rules.faults import Fault, RulesInvalid
 from meadowlark.rules.ruleset import RuleSet, parse_rules
@@ -15,11 +15,13 @@ __all__ = [
     "RuleSet",
     "RulesInvalid",
     "Write",
+    "Writing",
+    "decide_slices",
     "explain_read",
     "explain_write",
     "may_read",
     "may_write",
     "parse_rules",
+    "places_looked_at",
     "query_values",
-    "validate_ahead",
 ]

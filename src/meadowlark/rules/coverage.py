@@ -113,9 +113,13 @@ class Coverage:
 
     def decide_write(self, auth: dict[str, Any] | None, writes: list[Write], root: Node | None, now: int) -> bool:
         """Raises Refused as `may_write` does."""
+        return self.writing(auth, writes, root, now).decide(self.rules)
+
+    def writing(self, auth: dict[str, Any] | None, writes: list[Write], root: Node | None, now: int) -> Writing:
+        """What counts when it decides."""
         writing = _CountedWriting(auth, writes, root, now)
         writing.coverage = self
-        return writing.decide(self.rules)
+        return writing
 
 
 class _CountedReading(Reading):

@@ -11,7 +11,7 @@ Source: docs/rules.md "Reading and writing".
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 from meadowlark.rules.ruleset import Level, Rule, RuleSet
@@ -20,7 +20,7 @@ from meadowlark.rules.values import Failed
 from meadowlark.rules.views import AfterUpdate, Branch, Write
 from meadowlark.tree import PRIORITY, Node, Path, children, find_child, is_map
 
-AHEAD_STEPS = 250
+SLICE_STEPS = 250
 """Values looked at between two yields: some tenths of a millisecond."""
 
 
@@ -36,50 +36,58 @@ def may_read(
     return Reading(auth, path, root, now, query).decide(rules)
 
 
-def may_write(
-    rules: RuleSet, auth: dict[str, Any] | None, writes: list[Write], root: Node | None, now: int, *, is_validated: bool = False
-) -> bool:
+def may_write(rules: RuleSet, auth: dict[str, Any] | None, writes: list[Write], root: Node | None, now: int) -> bool:
     """Whether `auth` may do all `writes`, resolved and none above another, to the tree `root`.
 
-    is_validated: `validate_ahead` has said of every value written that it is valid, by these rules and for this `auth`.
     Raises Refused(TOO_BIG) where that would take more evaluations than one operation may have.
     """
-    writing = Writing(auth, writes, root, now)
-    writing.is_validated = is_validated
-    return writing.decide(rules)
+    return Writing(auth, writes, root, now).decide(rules)
 
 
-def validate_ahead(rules: RuleSet, auth: dict[str, Any] | None, path: Path, node: Node) -> Generator[None, None, bool]:
-    """Whether all local `.validate` rules at and below `path` hold for `node`, whatever the tree is when it is written there.
-
-    Yields now and then, so that others are served meanwhile; `node` must not change. Raises Refused as `may_write` does.
+def decide_slices(rules: RuleSet, writing: Writing, look: Callable[[], Node | None]) -> Generator[None, None, bool]:
+    """What `writing.decide(rules)` gives, a slice at a time. `look`: gives the tree, which may change meanwhile: then the outcome
+    counts only if nothing that rules look at (`places_looked_at`) has changed. What is written must not.
     """
-    level = rules.find_level(path)
-    deciding = Deciding(auth, 0, None, [], path)
-    waiting = [(level, path, node)] if level is not None else []
-    steps = 0
-    while waiting:
-        level, path, node = waiting.pop()
-        if level.validate is not None and level.validate.is_local:
-            deciding.path = path
-            if not deciding.holds_here(level.validate, node):
-                return False
-        if not level.validates_below or not is_map(node):
-            continue
-        for key, child in children(node):
-            below = level.find(key)
-            if below is None:
-                continue
-            if below.validates_below and is_map(child):
-                waiting.append((below, (*path, key), child))
-            elif below.validate is not None and below.validate.is_local:
-                deciding.path = (*path, key)
-                if not deciding.holds_here(below.validate, child):
-                    return False
-            steps += 1
-            if steps % AHEAD_STEPS == 0:
+    writes = writing.writes
+    if len(writes) > 1:
+        view = AfterUpdate(writing.root, [])
+        for index, (path, node) in enumerate(writes):
+            view.add(path, node)
+            if index % SLICE_STEPS == SLICE_STEPS - 1:
                 yield
+        writing.look_at(look(), view)
+    later: list[Iterator[bool]] = []
+    writing.later = later
+    if not writing.decide(rules):
+        return False
+    steps = 0
+    while later:
+        outcome = next(later[-1], None)
+        if outcome is None:
+            later.pop()  # It put nothing on top in the end.
+        elif not outcome:
+            return False
+        steps += 1
+        if steps % SLICE_STEPS == 0:
+            yield
+            writing.look_at(look())
     return True
+
+
+def places_looked_at(rules: RuleSet, path: Path, node: Node | None) -> set[Path]:
+    """The places of the tree that it hangs on whether `node` may be written at `path`, each with all below it."""
+    bare = _bare(path)
+    level, is_there = rules.reach(bare)
+    on_the_way = [*level.validates, *([level.validate] if level.validate is not None else [])]
+    looks = {look for rule in (*level.writes, *on_the_way) for look in rule.looks}
+    if is_there and node is not None:
+        looks |= level.looks_below
+    found = {look.place(bare) for look in looks if not (look.is_after and look.place(bare)[: len(bare)] == bare and bare == path)}
+    if node is None or bare != path:
+        found.update(
+            [bare[: len(rule.path)] for rule in on_the_way]
+        )  # Whether something is left there decides if they are asked.
+    return found
 
 
 class Deciding(Scope):
@@ -128,16 +136,25 @@ class Reading(Deciding):
 
 
 class Writing(Deciding):
-    __slots__ = ("is_validated", "refused_at")
+    __slots__ = ("later", "refused_at")
 
     def __init__(self, auth: dict[str, Any] | None, writes: list[Write], root: Node | None, now: int) -> None:
         super().__init__(auth, now, root, writes, _bare(writes[0][0]) if len(writes) == 1 else ())
-        self.is_validated = False
-        """Whether local rules at and below what is written have been asked already."""
+        self.later: list[Iterator[bool]] | None = None
+        """What is put off, to be done in slices; None: nothing is."""
         self.refused_at: Path | None = None
         """The place at which a refusal was decided."""
 
+    def look_at(self, root: Node | None, after: AfterUpdate | None = None) -> None:
+        """Goes on with the tree as it is now. after: the view that was made of it."""
+        self.root = root
+        self._after = after or self._after
+        for view in (self._before, self._after):
+            if view is not None:
+                view.root = root
+
     def decide(self, rules: RuleSet) -> bool:
+        """Whether all may be done, unless something that is put off `later` may not."""
         writes = self.writes
         if len(writes) == 1:
             return self._set(rules)
@@ -176,7 +193,7 @@ class Writing(Deciding):
 
     def _below(self, level: Level, path: Path, node: Node) -> bool:
         """Whether all that is written below `path`, where `level` and `node` are, is valid."""
-        if not (level.looks_around_below if self.is_validated else level.validates_below) or not is_map(node):
+        if not level.validates_below or not is_map(node):
             return True
         if level.capture is None:
             for key, child_level in level.children.items():
@@ -184,15 +201,23 @@ class Writing(Deciding):
                 if child is not None and not self._valid(child_level, (*path, key), child):
                     return False
             return True
+        return self._all(self._each_valid(level, path, node))
+
+    def _each_valid(self, level: Level, path: Path, node: Node) -> Iterator[bool]:
         for key, child in children(node):
-            found = level.find(key)
+            found = level.children.get(key) or level.capture
             assert found is not None, "the capture takes every key"
-            if not self._valid(found, (*path, key), child):
-                return False
+            yield self._valid(found, (*path, key), child)
+
+    def _all(self, outcomes: Iterator[bool]) -> bool:
+        """Whether all are true, now or `later`."""
+        if self.later is None:
+            return all(outcomes)
+        self.later.append(outcomes)
         return True
 
     def _valid(self, level: Level, path: Path, node: Node) -> bool:
-        if level.validate is not None and not (self.is_validated and level.validate.is_local):
+        if level.validate is not None:
             self.path = path
             if not self.holds_here(level.validate, node):
                 return self._refuse(path)
@@ -205,15 +230,17 @@ class Writing(Deciding):
         self.path = path
         if not granted and level.write is not None:
             granted = self.holds(level.write)
-        is_known = self.is_validated and branch.is_written and branch.node is not None
-        validate = None if level.validate is None or (is_known and level.validate.is_local) else level.validate
-        if validate is not None and self.after.value(path) is not None and not self.holds(validate):
+        if level.validate is not None and self.after.value(path) is not None and not self.holds(level.validate):
             return self._refuse(path)
         if not granted and (branch.is_written or branch.writes_priority):
             return self._refuse(path)
         if branch.is_written:
             return branch.node is None or self._below(level, path, branch.node)
-        return all(self._update(child, level.find(key), (*path, key), granted=granted) for key, child in branch.children.items())
+        return self._all(self._each_update(branch, level, path, granted=granted))
+
+    def _each_update(self, branch: Branch, level: Level, path: Path, *, granted: bool) -> Iterator[bool]:
+        for key, child in branch.children.items():
+            yield self._update(child, level.find(key), (*path, key), granted=granted)
 
     def _refuse(self, path: Path) -> bool:
         self.refused_at = path

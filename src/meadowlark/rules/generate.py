@@ -296,7 +296,8 @@ def _parent(place: _Place) -> _Place | None:
     if place.keys:
         if place.keys[-1].startswith("*"):
             return None
-        return place._replace(keys=place.keys[:-1], known=None if place.known is None else place.known[:-1])
+        keys = place.keys[:-1]
+        return place._replace(keys=keys, known=() if not keys else None if place.known is None else place.known[:-1])
     return place._replace(start=place.start - 1, is_here=False) if place.start else None
 
 

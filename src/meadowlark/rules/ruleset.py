@@ -17,8 +17,8 @@ from meadowlark.rules.document import Array, Object, Scalar, Text, Value, parse_
 from meadowlark.rules.faults import Fault, RulesInvalid, Source
 from meadowlark.rules.generate import Run, generate_rule
 from meadowlark.rules.lexer import SyntaxFault
+from meadowlark.rules.looks import Look, looks_of
 from meadowlark.rules.types import check_types
-from meadowlark.rules.values import SHORT
 from meadowlark.tree import Path, find_key_fault
 
 Kind = Literal["read", "write", "validate"]
@@ -31,7 +31,7 @@ CHILD_ORDERS_KNOWN = frozenset([".key", ".priority"])
 class Rule:
     """One rule. `run` may raise Failed; where the rule is `true` or `false`, `constant` says so and nothing need run."""
 
-    __slots__ = ("captures", "column", "constant", "expression", "is_local", "kind", "line", "path", "run", "run_here", "text")
+    __slots__ = ("captures", "column", "constant", "expression", "kind", "line", "looks", "path", "run", "run_here", "text")
 
     def __init__(
         self, kind: Kind, path: Path, text: str, expression: syntax.Part, captures: dict[str, int], place: tuple[int, int]
@@ -52,8 +52,8 @@ class Rule:
             isinstance(part, syntax.Variable) and part.name == "newData" for part in syntax.all_parts(expression)
         ):
             self.run_here = generate_rule(expression, captures, len(path), from_here=True)
-        self.is_local = kind == "validate" and is_local(expression)
-        """Whether its answer hangs on nothing but who asks, the keys of the place, and what will stand there and below."""
+        self.looks = looks_of(expression, len(path))
+        """The places that its answer hangs on."""
 
     def watched(self, watch: Watch) -> Closure:
         """Like `run`, with `watch` told of every part's value."""
@@ -68,7 +68,7 @@ class Level:
         "children",
         "index_on",
         "index_place",
-        "looks_around_below",
+        "looks_below",
         "path",
         "read",
         "reads",
@@ -95,8 +95,8 @@ class Level:
         """Every `.validate` above this place."""
         self.validates_below = False
         """Whether any place below has a `.validate`, so that written data must be walked."""
-        self.looks_around_below = False
-        """Whether any of those is not local, so that it must be asked in the moment of the write."""
+        self.looks_below: frozenset[Look] = frozenset()
+        """What any of those looks at."""
         self.index_on: frozenset[str] = frozenset()
         self.index_place: tuple[int, int] = (0, 0)
         """Line and column of `.indexOn` in the file, where there is one."""
@@ -189,24 +189,6 @@ class RuleSet:
         return volatile
 
 
-def is_local(expression: syntax.Part) -> bool:
-    """Whether a checked expression that is compiled to look at `scope.here` never looks anywhere else, nor at the time."""
-    for part in syntax.all_parts(expression):
-        if isinstance(part, syntax.Variable) and part.name in ("root", "data", "now"):
-            return False
-        if isinstance(part, syntax.Ternary) and part.type == "snapshot":
-            return False
-        if isinstance(part, syntax.Call) and isinstance(part.callee, syntax.Member) and part.callee.owner.type == "snapshot":
-            if part.callee.name in ("parent", "getPriority"):
-                return False
-            given = [inner for argument in part.arguments for inner in syntax.all_parts(argument)]
-            if not all(isinstance(inner, syntax.List | syntax.Literal) for inner in given):
-                return False
-            if any(isinstance(inner, syntax.Literal) and len(str(inner.value)) > SHORT for inner in given):
-                return False
-    return True
-
-
 def _depends(rule: Rule) -> bool:
     """Whether `rule` looks at data, or at the time."""
     names = [part.name for part in syntax.all_parts(rule.expression) if isinstance(part, syntax.Variable)]
@@ -263,9 +245,8 @@ class _Builder:
             else:
                 self._child(level, key, member, captures)
         level.validates_below = any(child.validate is not None or child.validates_below for child in level.below())
-        level.looks_around_below = any(
-            child.looks_around_below or (child.validate is not None and not child.validate.is_local) for child in level.below()
-        )
+        below = [child.validate.looks for child in level.below() if child.validate is not None]
+        level.looks_below = frozenset().union(*below, *[child.looks_below for child in level.below()])
 
     def _child(self, level: Level, key: Text, value: Value, captures: dict[str, int]) -> None:
         name = key.text

@@ -23,6 +23,9 @@ Write = tuple[Path, Node | None]
 
 
 class View(Protocol):
+    root: Node | None
+    """The tree as it is."""
+
     def value(self, path: Path) -> Value:
         """The leaf at `path`, MAP if it has children, None if nothing is there."""
 
@@ -47,10 +50,10 @@ class Before:
 class After:
     """The tree as it would be with `node` at `path`."""
 
-    __slots__ = ("_depth", "_node", "_path", "_root")
+    __slots__ = ("_depth", "_node", "_path", "root")
 
     def __init__(self, root: Node | None, path: Path, node: Node | None) -> None:
-        self._root = root
+        self.root = root
         self._path = path
         self._depth = len(path)
         self._node = node
@@ -62,13 +65,13 @@ class After:
                 return value_at(find(self._node, path[self._depth :]))
         elif self._path[:depth] == path:
             return self._above(path)
-        return value_at(find(self._root, path))
+        return value_at(find(self.root, path))
 
     def _above(self, path: Path) -> Value:
         """What stands above the write: a map if something is written, else what the removal leaves."""
         if self._node is not None:
             return MAP
-        node = find(self._root, path)
+        node = find(self.root, path)
         if not is_map(node):
             return value_at(node)
         for key in self._path[len(path) :]:
@@ -81,7 +84,7 @@ class After:
     def priority(self, path: Path) -> Priority:
         if path[: self._depth] == self._path:
             return priority_of(find(self._node, path[self._depth :]))
-        priority = priority_of(find(self._root, path))
+        priority = priority_of(find(self.root, path))
         return priority if priority is None or self.value(path) is not None else None
 
 
@@ -132,16 +135,16 @@ _UNKNOWN = object()
 class AfterUpdate:
     """The tree as it would be after all `writes`."""
 
-    __slots__ = ("_root", "top")
+    __slots__ = ("root", "top")
 
     def __init__(self, root: Node | None, writes: list[Write]) -> None:
-        self._root = root
+        self.root = root
         self.top = Branch()
         """The trie; also the way on which the rules of an update are asked."""
         for path, node in writes:
-            self._add(path, node)
+            self.add(path, node)
 
-    def _add(self, path: Path, node: Node | None) -> None:
+    def add(self, path: Path, node: Node | None) -> None:
         is_priority = bool(path) and path[-1] == PRIORITY
         gives = node is not None and not is_priority
         branch = self.top
@@ -157,7 +160,7 @@ class AfterUpdate:
             branch.is_written, branch.node = True, node
 
     def value(self, path: Path) -> Value:
-        branch, node = self.top, self._root
+        branch, node = self.top, self.root
         for index, key in enumerate(path):
             if branch.is_written:
                 return value_at(find(branch.node, path[index:]))
@@ -186,7 +189,7 @@ class AfterUpdate:
         return branch.known
 
     def priority(self, path: Path) -> Priority:
-        branch, node = self.top, self._root
+        branch, node = self.top, self.root
         for index, key in enumerate(path):
             if branch.is_written:
                 return priority_of(find(branch.node, path[index:]))

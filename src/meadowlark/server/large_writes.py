@@ -8,16 +8,19 @@ Does not know: connections, what the values mean.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import TypeVar
 
 from msgspec.structs import replace
 
-from meadowlark.engine import Set, Update, prepare_write
+from meadowlark.engine import Set, Update, decided_record, prepare_write
 from meadowlark.server.shard import Hosted
 from meadowlark.server.slicer import Slicer
 from meadowlark.server.uploads import Uploads
+
+DECISIONS_MAX = 3
+"""For one write; if none of them holds to its end, the write is refused."""
 
 JOIN_BYTES_MAX = 1024 * 1024
 """Joined on the loop; what is larger on another thread: from here on bytes.join lets others have the interpreter meanwhile."""
@@ -28,10 +31,11 @@ Asked = TypeVar("Asked")
 class LargeWrites:
     """One a worker."""
 
-    __slots__ = ("_slicer", "uploads")
+    __slots__ = ("_now_ms", "_slicer", "uploads")
 
-    def __init__(self, slicer: Slicer) -> None:
+    def __init__(self, slicer: Slicer, now_ms: Callable[[], int]) -> None:
         self._slicer = slicer
+        self._now_ms = now_ms
         self.uploads = Uploads()
         """Those coming in; what is prepared counts there too."""
 
@@ -49,16 +53,25 @@ class LargeWrites:
             self.uploads.count(database, -size)
 
     async def prepare(self, hosted: Hosted, command: Set | Update, size: int) -> Set | Update:
-        """The command with its values ready, to be applied to `hosted` at once; `command` is used up.
+        """The command with its values ready and decided, to be applied to `hosted` at once; `command` is used up.
 
         Raises Refused where the write cannot be granted.
         """
+        database, client = hosted.database, command.client
         self.uploads.count(hosted.name, size)
         try:
-            check = partial(hosted.database.check_write, command.client)
-            steps = prepare_write(command, check, partial(hosted.database.validate_ahead, command.client))
-            prepared, pieces = await self._slicer.run(steps)
-            return prepared if pieces is None else replace(prepared, record=await _join(pieces))
+            prepared, pieces = await self._slicer.run(prepare_write(command, partial(database.check_write, client)))
+            record = None if pieces is None else await _join(pieces)
+            for _ in range(DECISIONS_MAX):
+                decision = await self._slicer.run(database.decide_ahead(prepared, self._now_ms()))
+                if decision is None:
+                    return replace(prepared, record=record)
+                made = record
+                if made is None and (pieces := decided_record(decision)) is not None:
+                    made = await _join(pieces)
+                if database.holds(decision, client):
+                    break
+            return replace(prepared, record=made, decision=decision)
         finally:
             self.uploads.count(hosted.name, -size)
 

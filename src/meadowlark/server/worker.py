@@ -103,7 +103,7 @@ class Worker:
         self._metrics = stopwatch.metrics
         self.turn = Turn(self._loop, stopwatch, volatile_rate=config.volatile_rate)
         self.slicer = Slicer(lambda: self.turn.is_due, overran=self._overran)
-        self.large_writes = LargeWrites(self.slicer)
+        self.large_writes = LargeWrites(self.slicer, self.now_ms)
         self.push_ids = PushIds(random.SystemRandom().randrange)
         self.connections: set[HttpConnection] = set()
         self.sessions: set[RealtimeConnection] = set()

@@ -21,7 +21,19 @@ import msgspec
 from meadowlark.limits import PATH_DEPTH_MAX
 from meadowlark.tree.decode import decode_slices
 from meadowlark.tree.export import encode, encode_slices
-from meadowlark.tree.node import Fault, Node, ServerValue, check_bottom, check_keys, parse, parse_priority, parse_special
+from meadowlark.tree.node import (
+    Fault,
+    Node,
+    ServerValue,
+    check_bottom,
+    check_keys,
+    find_child,
+    parse,
+    parse_priority,
+    parse_special,
+    priority_of,
+    resolve,
+)
 from meadowlark.tree.packing import pack_slices
 from meadowlark.tree.pages import PAGE_BYTES
 from meadowlark.tree.parse_packed import Unsure, parse_packed_slices
@@ -61,6 +73,32 @@ def prepare_slices(data: bytes | bytearray | memoryview, depth: int = 0) -> Gene
         return Prepared(node, False, (yield from _encode(node)))
     raw = yield from decode_slices(data)
     return (yield from prepare_decoded(raw, depth))
+
+
+def resolve_slices(prepared: Prepared, existing: Node | None, now_ms: int) -> Generator[None, None, Prepared]:
+    """The same value with every server value made, as `resolve` makes them; `prepared` stays as it is.
+
+    What is written to `existing` meanwhile may be seen or not. Raises what `resolve` raises.
+    """
+    node = yield from _resolve(prepared.node, existing, now_ms)
+    node = yield from pack_slices(node)
+    return Prepared(node, False, (yield from _encode(node)))
+
+
+def _resolve(node: Node | None, existing: Node | None, now_ms: int) -> _Steps:
+    if type(node) is not dict or VALUE in node or _count_up_to(node, STEP_NODES) <= STEP_NODES:
+        return resolve(node, existing, now_ms)
+    made: dict[str, Node] = {}
+    budget = STEP_NODES
+    for key, child in node.items():
+        count = _count_up_to(child, STEP_NODES)
+        budget -= count
+        if budget < 0:
+            yield
+            budget = STEP_NODES
+        below = priority_of(existing) if key == PRIORITY else find_child(existing, key)
+        made[key] = (yield from _resolve(child, below, now_ms)) if count > STEP_NODES else resolve(child, below, now_ms)
+    return made
 
 
 def prepare_decoded(raw: Any, depth: int = 0) -> Generator[None, None, Prepared]:
