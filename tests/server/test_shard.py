@@ -269,6 +269,29 @@ def test_a_database_that_outgrows_its_snapshot_gets_a_new_one_and_comes_back_fro
     run(scenario)
 
 
+def test_a_snapshot_has_nothing_that_is_volatile_and_what_moves_meanwhile_goes_on_moving() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, writer = Life(files), Caller()
+        hosted = await life.shard.open("demo")
+        life.shard.apply(hosted, Set(writer, 1, ("room",), {"name": "red", "at": {"ann": 1, "bob": 2}}))
+        for number in range(300):  # More than are left out in one slice.
+            life.shard.apply(hosted, Set(writer, None, ("room", "at", f"guest {number}"), {"x": number}, volatile=True))
+        life.shard.apply(hosted, Set(writer, None, ("room", "at", "bob"), {"x": 0}, volatile=True))
+        life.shard._begin_snapshot(hosted)
+        await asyncio.sleep(0)
+        life.shard.apply(hosted, Set(writer, None, ("room", "at", "bob"), {"x": 1}, volatile=True))
+        life.shard.apply(hosted, Set(writer, None, ("new",), "only now", volatile=True))
+        await life.finish_snapshot(hosted)
+        snapshot = life.snapshots.read("demo")
+        assert snapshot is not None
+        assert msgspec.json.decode(snapshot.data) == {"room": {"name": "red", "at": {"ann": 1}}}
+        assert (await life.read("demo", ("room", "at", "bob")), await life.read("demo", ("new",))) == ({"x": 1}, "only now")
+        again = Life(files.after_power_cut(Random(5)))
+        assert await again.read("demo") == {"room": {"name": "red", "at": {"ann": 1}}}
+
+    run(scenario)
+
+
 def test_a_snapshot_is_of_one_moment_while_writing_goes_on() -> None:
     async def scenario(files: MemoryFiles) -> None:
         life, writer = Life(files), Caller()

@@ -345,6 +345,8 @@ class Shard:
     def _reply(self, reply: Reply) -> Any:
         """Sends `reply`; the form in which it was sent."""
         client: Any = reply.client
+        if reply.request is None and reply.refused is None and client.is_session:
+            return b""  # A volatile write that asked for no answer: most are.
         encoded = client.encode_reply(reply)
         client.send_reply(encoded)
         self._metrics.replies += 1
