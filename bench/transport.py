@@ -35,6 +35,8 @@ from meadowlark.wire.webtransport import encode_datagram, encode_path
 
 MARKER_BYTES = 25
 """'@', 14 digits of due nanoseconds, 2 of the process, 8 of the write's number: as in load.c."""
+HEAD = b'{"v":"@'
+"""Before the digits. The sign alone may also be the length of a value in a datagram."""
 UNVERIFIED = ssl._create_unverified_context()  # The certificate is one that nobody signed.
 TURN_SECONDS = 0.0005
 """Between two looks at what is due."""
@@ -82,10 +84,11 @@ class Load:
 
     def delivered(self, client: Client, data: bytes, now: int) -> None:
         """Notes the markers in `data`."""
-        at = data.find(b"@")
+        at = data.find(HEAD)
         while at >= 0:
-            text = data[at + 1 : at + MARKER_BYTES]
-            at = data.find(b"@", at + 1)
+            at += len(HEAD)
+            text = data[at : at + MARKER_BYTES - 1]
+            at = data.find(HEAD, at)
             due_at, number = int(text[:14], 16), int(text[16:], 16)
             writer = self.order[number % len(self.order)]
             if number <= client.seen.get(writer, -1):
