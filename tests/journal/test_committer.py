@@ -147,3 +147,26 @@ def test_stopping_finishes_what_was_put(committer, log):
     assert [one for group in log.groups for one in group] == list(range(1000))
     assert not committer.is_running
     committer.stop()
+
+
+def test_groups_begin_a_little_apart_and_the_one_who_waits_was_told_before_the_pause(log, back):
+    now, pauses = [0.0], []
+
+    def pause(seconds):
+        pauses.append((seconds, len(back)))
+        now[0] += seconds
+
+    class Slow(FakeLog):
+        def append(self, records):
+            now[0] += 0.0004 * len(records)
+            return super().append(records)
+
+    committer = Committer(Slow(), back.append, lambda: now[0], pause)
+    committer.put(record(1))
+    committer.turn_until_empty()
+    assert pauses == [(pytest.approx(0.0006), 1)]
+    for sequence in (2, 3, 4):
+        committer.put(record(sequence))
+    committer.turn_until_empty()
+    assert len(pauses) == 1, "a group that took longer than that is followed at once"
+    assert sequences(back) == [[1], [2, 3, 4]]

@@ -99,6 +99,7 @@ def run(scenario: Callable[[Made], Awaitable[None]]) -> None:
         worker = MemoryWorker()
         # By this clock everything takes a microsecond, so only the test says who has had its share.
         worker.turn = Turn(asyncio.get_running_loop(), Stopwatch(count(1000, 1000).__next__))
+        worker.turn.lanes.sweep(others=True)
         await scenario(Made(worker, await worker.shard.open("db")))
 
     asyncio.run(asyncio.wait_for(main(), 60))

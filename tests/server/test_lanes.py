@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from meadowlark.server.lanes import SHARE_NANOSECONDS, SHARE_NANOSECONDS_MIN, Lane, Lanes
+from meadowlark.server.lanes import SHARE_ALONE_NANOSECONDS, SHARE_NANOSECONDS, SHARE_NANOSECONDS_MIN, Lane, Lanes
 
 PIECE = SHARE_NANOSECONDS // 10
 """What one thing takes in these tests."""
@@ -30,11 +30,17 @@ class Loop:
             callback()
 
 
+def shared(lanes: Lanes) -> Lanes:
+    """Two databases are in use."""
+    lanes.sweep(others=True)
+    return lanes
+
+
 class Made:
     def __init__(self) -> None:
         self.loop = Loop()
         loop: Any = self.loop
-        self.lanes = Lanes(loop)
+        self.lanes = shared(Lanes(loop))
         self.done: list[str] = []
 
     def wait(self, lane: Lane, name: str, *, pieces: float = 1) -> None:
@@ -140,7 +146,7 @@ def test_what_fails_is_logged_and_the_others_go_on() -> None:
 @pytest.mark.parametrize("is_over", [False, True])
 def test_a_call_enters_at_once_or_when_its_turn_has_come(is_over: bool) -> None:
     async def run() -> None:
-        lanes, lane = Lanes(asyncio.get_running_loop()), Lane()
+        lanes, lane = shared(Lanes(asyncio.get_running_loop())), Lane()
         if is_over:
             lanes.spend(lane, SHARE_NANOSECONDS + 1)
         await asyncio.wait_for(lanes.enter(lane, PIECE), 60)
@@ -150,7 +156,7 @@ def test_a_call_enters_at_once_or_when_its_turn_has_come(is_over: bool) -> None:
 
 def test_a_call_that_was_given_up_takes_no_share() -> None:
     async def run() -> None:
-        lanes, lane = Lanes(asyncio.get_running_loop()), Lane()
+        lanes, lane = shared(Lanes(asyncio.get_running_loop())), Lane()
         lanes.spend(lane, SHARE_NANOSECONDS * 10)
         waiting = asyncio.ensure_future(lanes.enter(lane, SHARE_NANOSECONDS * 1_000_000))
         await asyncio.sleep(0)
@@ -160,3 +166,70 @@ def test_a_call_that_was_given_up_takes_no_share() -> None:
         assert waiting.cancelled()
 
     asyncio.run(run())
+
+
+def test_a_database_that_has_the_worker_for_itself_has_a_longer_share_until_another_comes() -> None:
+    made, lane, other = Made(), Lane(), Lane()
+    made.lanes.sweep(others=False)
+    made.lanes.sweep(others=False)
+    made.lanes.spend(lane, SHARE_NANOSECONDS * 2)
+    assert not lane.is_over
+    made.lanes.settle()
+    made.lanes.spend(other, PIECE)
+    made.lanes.spend(lane, SHARE_NANOSECONDS * 2)
+    assert lane.is_over
+    made.turns()
+    made.lanes.sweep(others=False)
+    assert made.lanes.share == SHARE_NANOSECONDS, "since the last look another had something to do"
+    made.lanes.sweep(others=False)
+    assert made.lanes.share == SHARE_ALONE_NANOSECONDS
+    made.lanes.sweep(others=True)
+    assert made.lanes.share == SHARE_NANOSECONDS
+
+
+def test_even_alone_its_share_ends() -> None:
+    made, lane = Made(), Lane()
+    made.lanes.sweep(others=False)
+    made.lanes.sweep(others=False)
+    made.lanes.spend(lane, SHARE_ALONE_NANOSECONDS + 1)
+    assert lane.is_over
+    for number in range(400):
+        made.wait(lane, str(number))
+    assert max(map(len, made.turns())) <= SHARE_ALONE_NANOSECONDS // PIECE + 1
+
+
+def test_a_storm_at_the_door_has_no_longer_share_and_leaves_none_to_others() -> None:
+    made, lane = Made(), Lane()
+    made.lanes.sweep(others=False)
+    made.lanes.sweep(others=False)
+    made.lanes.spend(made.lanes.door, SHARE_NANOSECONDS + 1)
+    assert made.lanes.door.is_over
+    for number in range(100):
+        made.wait(made.lanes.door, str(number))
+    assert max(map(len, made.turns())) <= 11
+    made.lanes.spend(lane, SHARE_NANOSECONDS + 1)
+    assert lane.is_over
+
+
+def test_two_that_are_over_are_not_alone() -> None:
+    made, one, other = Made(), Lane(), Lane()
+    for lane in (one, other):
+        for number in range(1000):
+            made.wait(lane, str(number))
+    for _ in range(5):
+        made.loop.turn()
+    made.lanes.sweep(others=False)
+    made.loop.turn()
+    made.lanes.sweep(others=False)
+    assert made.lanes.share == SHARE_NANOSECONDS
+
+
+def test_who_comes_and_goes_is_no_other_database() -> None:
+    made, lane = Made(), Lane()
+    made.lanes.sweep(others=False)
+    made.lanes.sweep(others=False)
+    for _ in range(3):
+        made.lanes.spend(lane, PIECE)
+        made.lanes.spend(made.lanes.door, PIECE)
+        made.lanes.settle()
+    assert made.lanes.share == SHARE_ALONE_NANOSECONDS

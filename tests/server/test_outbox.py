@@ -10,11 +10,10 @@ import pytest
 
 from meadowlark.limits import OUTBOX_BYTES_MAX, OUTBOX_STALL_SECONDS, OUTBOXES_BYTES_MAX
 from meadowlark.server.families import Slow
-from meadowlark.server.lanes import Lane
+from meadowlark.server.lanes import SHARE_NANOSECONDS, Lane
 from meadowlark.server.outbox import (
     LARGE_PLACE_BYTES,
     LARGE_TURN_BYTES,
-    WRITE_NANOSECONDS,
     WRITES_WHOLE_MAX,
     Outbox,
     Turn,
@@ -147,13 +146,14 @@ class Clock:
         self.now = 1
 
     def __call__(self) -> int:
-        self.now += WRITE_NANOSECONDS // 4
+        self.now += SHARE_NANOSECONDS // 4
         return self.now
 
 
 def test_many_writes_of_one_database_are_spread_over_turns_and_others_go_first() -> None:
     loop: Any = Loop()
     turn = Turn(loop, Stopwatch(Clock()))
+    turn.lanes.sweep(others=True)
     written: list[str] = []
 
     def make(name: str, lane: Lane) -> Outbox:

@@ -70,10 +70,12 @@ class Journal:
         on_durable: Callable[[list[Any]], object],
         on_failed: Callable[[list[Any], JournalFailed], object],
         clock: Callable[[], float] | None = None,
+        pause: Callable[[float], object] | None = None,
     ) -> None:
         """folder: this worker's own, `<data>/journal-<generation>/<worker>`; it exists (layout.py makes it).
 
-        clock: seconds, to measure syncs for `counters`; without one they count as taking no time.
+        clock: seconds, to measure syncs for `counters`; without one they count as taking no time. pause: `time.sleep`; with it
+        groups begin a little apart (committer.py), without it they follow at once.
         """
         self._files = files
         self._folder = folder
@@ -82,7 +84,7 @@ class Journal:
         self._on_durable = on_durable
         self._on_failed = on_failed
         self._log = Log(files, folder, worker)
-        self._committer = Committer(self._log, partial(wake, self._take_back), clock or _no_clock)
+        self._committer = Committer(self._log, partial(wake, self._take_back), clock or _no_clock, pause)
         self._put: Callable[[Any], object] = self._refuse_to_append
         """Into the committer's queue, while open."""
         self._index = Index()
@@ -133,9 +135,9 @@ class Journal:
         self._next = self._index.nexts()
         return found
 
-    def start(self) -> None:
-        """The committer's thread runs."""
-        self._committer.start(f"journal-{self._worker}")
+    def start(self, at_first: Callable[[], object] | None = None) -> None:
+        """The committer's thread runs. at_first: called there before anything else."""
+        self._committer.start(f"journal-{self._worker}", at_first)
 
     def drain(self) -> None:
         """Everything appended is durable; blocks until then. Raises JournalFailed if it cannot be.

@@ -5,6 +5,8 @@ not in messages. One that has had its share of a turn is *over*: what still come
 and the connections in the order in which they came, until it has its share of a later turn. Between any two turns everyone
 else is read and answered. What takes longer than a share is a debt, paid by sitting out turns while others wait too.
 Lanes that keep within their share pay an addition a message, and nobody ever looks at them.
+A database that has the worker for itself has a longer share: handling and writing more in one turn is cheaper, and nobody waits
+for its end. The first message of any other database ends that at once; `sweep` begins it again.
 Does not know: connections, databases; what waits is a function that goes on with it.
 """
 
@@ -21,6 +23,8 @@ log = structlog.get_logger()
 SHARE_NANOSECONDS = 1_200_000
 """Of one turn, for a lane alone; also for all those together that are over. With as much for writing, and what cannot be
 charged, most turns of a flooded worker take under 3 ms of its core, and all under 6 (bench/flood.py)."""
+SHARE_ALONE_NANOSECONDS = 16_000_000
+"""Of one turn, for the only lane there is: what the first message of another database may wait for."""
 SHARE_NANOSECONDS_MIN = 250_000
 """For each, however many are over."""
 
@@ -43,7 +47,7 @@ class Lane:
 class Lanes:
     """One a worker."""
 
-    __slots__ = ("_is_going", "_loop", "_over", "_spenders", "door")
+    __slots__ = ("_is_going", "_last", "_loop", "_over", "_spenders", "_was_shared", "door", "share")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -54,6 +58,12 @@ class Lanes:
         self._over: deque[Lane] = deque()
         """Those who are over, in the order of their shares."""
         self._is_going = False
+        self.share = SHARE_ALONE_NANOSECONDS
+        """Nanoseconds of one turn that a lane may have; the outboxes' turn gives itself as much for writing."""
+        self._last: Lane | None = None
+        """Of a database, the one that spent something last."""
+        self._was_shared = False
+        """Whether more than one did, since the last `sweep`."""
 
     @property
     def has_waiting(self) -> bool:
@@ -64,8 +74,10 @@ class Lanes:
         """So much was done for `lane`, or will be in the next turns."""
         if not lane.spent:
             self._spenders.append(lane)
+            if lane is not self._last:
+                self._meet(lane)
         lane.spent += nanoseconds
-        if lane.spent > SHARE_NANOSECONDS and not lane.is_over:
+        if lane.spent > SHARE_NANOSECONDS and not lane.is_over and (lane.spent > self.share or lane is self.door):
             self._hold_back(lane)
 
     def wait(self, lane: Lane, go_on: Callable[[], object]) -> None:
@@ -100,19 +112,39 @@ class Lanes:
                 lane.spent = 0
         self._spenders.clear()
 
+    def sweep(self, *, others: bool) -> None:
+        """Once in a while. others: more than one database is in use."""
+        self._was_shared, was_shared = others, self._was_shared
+        self.share = SHARE_NANOSECONDS if others or was_shared else SHARE_ALONE_NANOSECONDS
+
+    def _meet(self, lane: Lane) -> None:
+        """It is another than the last time."""
+        if lane is self.door:
+            return
+        if self._last is not None:
+            self._was_shared = True
+            self.share = SHARE_NANOSECONDS
+        self._last = lane
+
     def _hold_back(self, lane: Lane) -> None:
         lane.is_over = True
         self._over.append(lane)
+        if lane is self.door:
+            self._was_shared = True
+            self.share = SHARE_NANOSECONDS
         if not self._is_going:
             self._is_going = True
             self._loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
         """A share of this turn for each who is over, as long as there is any left; the rest come first in the next."""
-        over, left = self._over, SHARE_NANOSECONDS
+        over = self._over
+        left = self.share if len(over) == 1 and over[0] is not self.door else SHARE_NANOSECONDS
         share = max(SHARE_NANOSECONDS_MIN, left // len(over))
         for _ in range(len(over)):
             lane = over.popleft()
+            if lane is not self._last:
+                self._meet(lane)
             lane.spent = max(0, lane.spent - share)
             owed, waiting = lane.spent, lane.waiting
             while waiting and lane.spent < share:

@@ -5,8 +5,8 @@ socket is full is paused: its frames wait as they are (shared with everyone else
 leave in parts as it takes them. Three bounds: OUTBOX_BYTES_MAX behind the message being sent, OUTBOX_STALL_SECONDS without
 progress, and OUTBOXES_BYTES_MAX for all clients of the worker, where those that most waits for go first. Past one of them the
 connection is closed with a reason, and the client comes back and resumes by hash; nobody else waits for it.
-Where one database has so many clients to write to that a turn would be long, its part is written over several turns, after
-everyone else's; what comes meanwhile for a client that has not had its turn leaves with the rest.
+Where one database has so many clients to write to that a turn would be longer than its share (lanes.py), its part is written over
+several turns, after everyone else's; what comes meanwhile for a client that has not had its turn leaves with the rest.
 A reply that waits for the disk may have a place kept for it (`hold`); what is put later stays behind that place. So has a
 message of a large value (`put_large`), which leaves in parts, some a turn. One that the client asked for is made when its turn
 has come, so that of all it asks for one is held at a time. One that tells of a change is made at once, and counts with its bytes:
@@ -38,8 +38,6 @@ WRITES_WHOLE_MAX = 64
 """Clients that are written to in a turn, or for one database in a long one, without looking at the clock: half a millisecond."""
 WRITES_BLIND = 16
 """Clients that are written to between two looks at the clock."""
-WRITE_NANOSECONDS = 1_200_000
-"""Of one turn, for the writes to clients of databases that have more of them."""
 LARGE_PLACE_BYTES = 131_072
 """Counted for a large message that is not made yet, or being sent."""
 
@@ -142,7 +140,7 @@ class Turn:
         """Writes as they come for half of the time, then for databases with few clients, then for the others as long as the time
         lasts; how many bytes."""
         late, clock = self._late, self.stopwatch.clock
-        half = started_at + WRITE_NANOSECONDS // 2
+        half = started_at + self.lanes.share // 2
         size = count = 0
         while count < len(ready) and clock() < half:
             for outbox in ready[count : count + WRITES_BLIND]:
@@ -158,7 +156,7 @@ class Turn:
                 size += outbox.flush()
         for outbox in rest:
             outbox.lane.ready_count = 0
-        end = started_at + WRITE_NANOSECONDS
+        end = started_at + self.lanes.share
         while late:
             size += late.popleft().flush()
             self._late_count += 1

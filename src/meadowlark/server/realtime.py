@@ -66,7 +66,8 @@ _LARGE = "large"
 HELD_FRAMES = 4
 """That wait before a connection is not read any more: most wait for a turn or two, and to stop and go on costs system calls."""
 DOOR_MESSAGES = 4
-"""A client's first, that are the door's: an SDK shows its credential and says again what it listens to."""
+"""A client's first, that are the door's: an SDK shows its credential and says again what it listens to. Its first write ends that:
+what a write costs is telling the others."""
 READ_NANOSECONDS = 10_000
 """Charged for each message beside what is measured: the system call that read it, and taking its frame apart."""
 CLOSE_NANOSECONDS = 30_000
@@ -246,11 +247,16 @@ class RealtimeConnection(Receiver):
             self._perform(event, hosted)
         took = stopwatch.finished(_OPERATIONS.get(type(event)), started_at, hosted.name, event, self._message_bytes)
         self._message_bytes = 0
-        self._lanes.spend(self._lane, took + READ_NANOSECONDS)
         if self._door_messages:
-            self._door_messages -= 1
-            if not self._door_messages:
-                self._lane = hosted.lane
+            self._come_in(event, hosted)
+        self._lanes.spend(self._lane, took + READ_NANOSECONDS)
+
+    def _come_in(self, event: Any, hosted: Hosted) -> None:
+        """One of the first messages was `event`: the last of them, and whatever tells others, is the database's."""
+        self._door_messages -= 1
+        if not self._door_messages or isinstance(event, Set | Update):
+            self._door_messages = 0
+            self._lane = hosted.lane
 
     def _collect(self, hosted: Hosted) -> None:
         """Counts what has come of a long message."""

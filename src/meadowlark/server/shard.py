@@ -224,6 +224,10 @@ class Shard:
         """Databases in memory."""
         return len(self._hosted)
 
+    def used_count(self) -> int:
+        """Of them, those that somebody is connected to."""
+        return sum(1 for hosted in self._hosted.values() if hosted.users)
+
     @property
     def hosted(self) -> list[Hosted]:
         """The databases in memory."""

@@ -67,6 +67,8 @@ DRAIN_CONNECTIONS_SECONDS = 5.0
 TIDY_SECONDS = 5.0
 CONNECTION_SWEEP_SECONDS = 2
 """Between two looks at an HTTP connection's patience and a stream's keep-alive."""
+LANES_SECONDS = 10.0
+"""Between two looks at whether only one database is in use."""
 SWITCH_SECONDS = 0.0005
 """How long one of the process's threads may keep the interpreter from another: the journal's thread has acknowledgements to
 hand over, and the default of 5 ms would show in their latency."""
@@ -95,6 +97,7 @@ class Worker:
             on_durable=self._durable,
             on_failed=self._failed,
             clock=time.perf_counter,
+            pause=time.sleep,
         )
         self._snapshots = Snapshots(disk, spec.data)
         self.config: Config = config
@@ -102,6 +105,7 @@ class Worker:
         stopwatch = Stopwatch(slow_seconds=config.slow_operation_seconds)
         self._metrics = stopwatch.metrics
         self.turn = Turn(self._loop, stopwatch, volatile_rate=config.volatile_rate)
+        self._lanes_due = 0.0
         self.slicer = Slicer(lambda: self.turn.is_due, overran=self._overran)
         self.large_writes = LargeWrites(self.slicer, self.now_ms)
         self.push_ids = PushIds(random.SystemRandom().randrange)
@@ -138,7 +142,7 @@ class Worker:
         report = self._journal.open(self._snapshots)
         log.info("journal open", report=str(report))
         _pin(self._spec.index)
-        self._journal.start()
+        self._journal.start(_give_way)
         self._loop.set_default_executor(ThreadPoolExecutor(2, "beside", _unpin))
         self._loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         control = socket.socket(fileno=self._spec.control)
@@ -207,6 +211,7 @@ class Worker:
         assert self._front is not None
         self._front.sweep(now)
         self.turn.check_stalls(now)
+        self._look_at_lanes(now)
         self.long_polls.sweep(now)
         self.webtransports.sweep(now)
         self.large_writes.uploads.sweep(now)
@@ -215,6 +220,12 @@ class Worker:
         self._end_identities()
         for session in self._session_round.next():
             session.sweep()
+
+    def _look_at_lanes(self, now: float) -> None:
+        """Whether one database may have the worker for itself; there may be thousands, so now and then."""
+        if now >= self._lanes_due:
+            self._lanes_due = now + LANES_SECONDS
+            self.turn.lanes.sweep(others=self.shard.used_count() > 1)
 
     async def _look_at_rules(self) -> None:
         await self.rules.look(self.shard, self._loop.time())
@@ -455,6 +466,12 @@ def _pin(index: int) -> None:
     with contextlib.suppress(OSError, AttributeError):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[index % len(cores)]})
+
+
+def _give_way() -> None:
+    """For the journal's thread: what wakes it is no reason to interrupt the loop, which would only wait for the interpreter then."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _unpin() -> None:
