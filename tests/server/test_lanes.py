@@ -207,8 +207,11 @@ def test_a_storm_at_the_door_has_no_longer_share_and_leaves_none_to_others() -> 
     for number in range(100):
         made.wait(made.lanes.door, str(number))
     assert max(map(len, made.turns())) <= 11
+    made.lanes.spend(made.lanes.door, SHARE_NANOSECONDS + 1)
     made.lanes.spend(lane, SHARE_NANOSECONDS + 1)
     assert lane.is_over
+    made.turns()
+    assert made.lanes.share == SHARE_ALONE_NANOSECONDS, "the storm is over"
 
 
 def test_two_that_are_over_are_not_alone() -> None:

@@ -47,7 +47,7 @@ class Lane:
 class Lanes:
     """One a worker."""
 
-    __slots__ = ("_is_going", "_last", "_loop", "_over", "_spenders", "_was_shared", "door", "share")
+    __slots__ = ("_is_alone", "_is_going", "_last", "_loop", "_over", "_spenders", "_was_shared", "door", "share")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -62,6 +62,8 @@ class Lanes:
         """Nanoseconds of one turn that a lane may have; the outboxes' turn gives itself as much for writing."""
         self._last: Lane | None = None
         """Of a database, the one that spent something last."""
+        self._is_alone = True
+        """Whether one database has the worker for itself, but for a storm at the door."""
         self._was_shared = False
         """Whether more than one did, since the last `sweep`."""
 
@@ -114,8 +116,12 @@ class Lanes:
 
     def sweep(self, *, others: bool) -> None:
         """Once in a while. others: more than one database is in use."""
-        self._was_shared, was_shared = others, self._was_shared
-        self.share = SHARE_NANOSECONDS if others or was_shared else SHARE_ALONE_NANOSECONDS
+        self._is_alone = not others and not self._was_shared
+        self._was_shared = others
+        if not self._is_alone:
+            self.share = SHARE_NANOSECONDS
+        elif not self.door.is_over:
+            self.share = SHARE_ALONE_NANOSECONDS
 
     def _meet(self, lane: Lane) -> None:
         """It is another than the last time."""
@@ -123,6 +129,7 @@ class Lanes:
             return
         if self._last is not None:
             self._was_shared = True
+            self._is_alone = False
             self.share = SHARE_NANOSECONDS
         self._last = lane
 
@@ -130,7 +137,6 @@ class Lanes:
         lane.is_over = True
         self._over.append(lane)
         if lane is self.door:
-            self._was_shared = True
             self.share = SHARE_NANOSECONDS
         if not self._is_going:
             self._is_going = True
@@ -158,6 +164,8 @@ class Lanes:
             else:
                 lane.is_over = False
                 lane.spent = 0
+                if lane is self.door and self._is_alone:
+                    self.share = SHARE_ALONE_NANOSECONDS
             if left <= 0:
                 break
         self.settle()
