@@ -60,6 +60,11 @@ class Peer:
         text = b'{"t":"d","d":{"r":%d,"a":"p","b":{"p":"%b","d":%d}}}' % (self._request, path.encode(), value)
         self.connection.received(memoryview(text))
 
+    def listen(self, path: str) -> None:
+        self._request += 1
+        text = b'{"t":"d","d":{"r":%d,"a":"q","b":{"p":"%b","h":""}}}' % (self._request, path.encode())
+        self.connection.received(memoryview(text))
+
     def come_in(self) -> None:
         """What a client sends first."""
         for _ in range(DOOR_MESSAGES):
@@ -108,12 +113,23 @@ def run(scenario: Callable[[Made], Awaitable[None]]) -> None:
 def test_the_first_messages_are_the_doors_and_the_rest_the_databases() -> None:
     async def scenario(made: Made) -> None:
         peer = made.peer("one")
-        for _ in range(DOOR_MESSAGES):
+        for number in range(DOOR_MESSAGES - 1):
+            peer.listen(f"/{number}")
             assert made.hosted.lane.spent == 0
-            peer.put("/a", 1)
         assert made.lanes.door.spent > 0
-        peer.put("/a", 2)
+        for number in range(2):
+            peer.listen(f"/more/{number}")
+            assert made.hosted.lane.spent > 0
+
+    run(scenario)
+
+
+def test_what_a_client_writes_first_is_the_databases_for_telling_others_is_what_it_costs() -> None:
+    async def scenario(made: Made) -> None:
+        peer = made.peer("one")
+        peer.put("/a", 1)
         assert made.hosted.lane.spent > 0
+        assert made.lanes.door.spent == 0
 
     run(scenario)
 

@@ -39,6 +39,7 @@ class Made:
         )
         self.journal.open(snapshots)
         self.lanes = Lanes(loop)
+        self.lanes.sweep(others=True)
         self.shard = Shard(
             self.journal,
             snapshots,

@@ -66,8 +66,8 @@ _LARGE = "large"
 HELD_FRAMES = 4
 """That wait before a connection is not read any more: most wait for a turn or two, and to stop and go on costs system calls."""
 DOOR_MESSAGES = 4
-"""A client's first, that are the door's: an SDK shows its credential and says again what it listens to. Its first write ends that:
-what a write costs is telling the others."""
+"""A client's first, that are the door's: an SDK shows its credential and says again what it listens to. Its first write ends
+that: what a write costs is telling the others."""
 READ_NANOSECONDS = 10_000
 """Charged for each message beside what is measured: the system call that read it, and taking its frame apart."""
 CLOSE_NANOSECONDS = 30_000

@@ -469,7 +469,7 @@ def _pin(index: int) -> None:
 
 
 def _give_way() -> None:
-    """For the journal's thread: what wakes it is no reason to interrupt the loop, which would only wait for the interpreter then."""
+    """For the journal's thread: what wakes it is no reason to interrupt the loop, which has the interpreter."""
     with contextlib.suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
