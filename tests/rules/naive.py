@@ -103,6 +103,8 @@ class World:
             return len(owner.encode("utf-16-le")) // 2
         if isinstance(owner, Thing):
             raise Wrong("member")
+        if isinstance(owner, list) and type(name) in (int, float):
+            return owner[int(name)] if name in range(len(owner)) else None
         return owner.get(name) if isinstance(owner, dict) else None
 
     def chain(self, part: Chain) -> Any:
