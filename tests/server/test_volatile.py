@@ -95,7 +95,7 @@ class Worker:
         )
         self.sessions: set[RealtimeConnection] = set()
         self.expiries: Expiries[RealtimeConnection] = Expiries()
-        self.large_writes = LargeWrites(Slicer())
+        self.large_writes = LargeWrites(Slicer(), lambda: 7)
         self.tells_drops = is_dev
         self._last = 0
 
