@@ -24,6 +24,7 @@ from bench import (
     ruled,
     storm,
     volatile,
+    windows,
 )
 from bench.harness import main
 from bench.script import bench_of
@@ -33,6 +34,7 @@ BENCHES = [
     hot_room.BENCH,
     chat.BENCH,
     ruled.BENCH,
+    windows.BENCH,
     crowd.BENCH,
     peers.BENCH,
     storm.BENCH,

@@ -100,6 +100,12 @@ def describe() -> dict[str, Any]:
     }
 
 
+def changes_since(commit: str) -> int | None:
+    """Commits that changed the source since `commit`; None if that cannot be told."""
+    count = _git("rev-list", "--count", f"{commit}..HEAD", "--", "src")
+    return int(count) if count.isdigit() else None
+
+
 def _cpu_seconds(pid: int) -> float:
     # The name in parentheses may hold spaces; what follows it is counted from field 3 of proc(5).
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,7 +1,7 @@
 """Lines as SVG, by hand: what a report needs, without a library.
 
-A plot has series of (x, y) points, each axis linear or logarithmic, ticks at round numbers, a legend. Points whose place on a
-logarithmic axis does not exist (0 or less) are left out.
+A plot has groups of bars, or series of (x, y) points, each axis linear or logarithmic, ticks at round numbers, a legend. Points
+whose place on a logarithmic axis does not exist (0 or less) are left out.
 Does not know: what is plotted.
 """
 
@@ -28,6 +28,9 @@ COLOURS = (
     "#999999",
     "#0a3d62",
 )
+
+LABEL_LENGTH_MAX = 40
+"""Of a group of bars."""
 
 Points = list[tuple[float, float]]
 
@@ -71,6 +74,40 @@ def lines(title: str, x: str, y: str, series: dict[str, Points], *, log_x: bool 
     ]
     for index, (name, points) in enumerate(shown.items()):
         parts += _series(index, name, [(_x(across, point[0]), _y(up, point[1])) for point in points])
+    return "\n".join([*parts, "</svg>\n"])
+
+
+def bars(title: str, y: str, labels: list[str], series: dict[str, list[float | None]]) -> str:
+    """The SVG text of a group of bars for each label, on a logarithmic axis; None and what is not above 0 has no bar."""
+    values = [value for column in series.values() for value in column if value and value > 0]
+    across = _axis(y, values or [1.0], True)
+    row = 14 * len(series) + 10
+    height = TOP + row * len(labels) + BOTTOM
+    left, right = 260, WIDTH - 130
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">',
+        f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
+        _text(16, 22, title, size=14),
+    ]
+    for tick in across.ticks():
+        at = left + across.place(tick) * (right - left)
+        parts += [_line(at, TOP, at, height - BOTTOM), _text(at, height - BOTTOM + 18, f"{tick:,.10g}", anchor="middle")]
+    parts.append(_text((left + right) / 2, height - 12, y, anchor="middle"))
+    for index, label in enumerate(labels):
+        top = TOP + row * index
+        shown = label if len(label) <= LABEL_LENGTH_MAX else f"{label[:LABEL_LENGTH_MAX]}…"
+        parts.append(_text(left - 8, top + row / 2, shown, anchor="end"))
+        for number, column in enumerate(series.values()):
+            value = column[index]
+            if value and value > 0:
+                width, at = across.place(value) * (right - left), top + 4 + 14 * number
+                colour = COLOURS[number % len(COLOURS)]
+                parts.append(f'<rect x="{left}" y="{at}" width="{width:.1f}" height="12" fill="{colour}"/>')
+                parts.append(_text(left + width + 4, at + 10, f"{value:,.10g}", size=10))
+    for number, name in enumerate(series):
+        at = TOP + 10 + number * 18
+        parts.append(f'<rect x="{right + 34}" y="{at - 9}" width="10" height="10" fill="{COLOURS[number % len(COLOURS)]}"/>')
+        parts.append(_text(right + 48, at, name))
     return "\n".join([*parts, "</svg>\n"])
 
 

@@ -2,8 +2,9 @@
 
     python -m bench report
 
-Reads bench/results/*.json, writes bench/results/*.svg and everything between the two marks in docs/performance.md. It measures
-nothing, so a document can be made again without running anything.
+Reads bench/results/*.json, writes bench/results/*.svg and everything between the two marks in docs/performance.md: first the bar
+(bar.py), then a table and, where there is something to see, a plot for each question. A result of an older source says so. It
+measures nothing, so a document can be made again without running anything.
 Does not know: how anything was measured.
 """
 
@@ -14,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import machine
-from bench.plot import Points, lines
+from bench import bar, machine
+from bench.plot import Points, bars, lines
 
 RESULTS = Path(__file__).resolve().parent / "results"
 DOCUMENT = machine.ROOT / "docs" / "performance.md"
@@ -28,17 +29,18 @@ Plots = dict[str, str]
 
 def write(order: list[str]) -> None:
     """Makes plots and tables of all results there are, in the order of the questions."""
-    parts = []
+    results: dict[str, Result] = {}
     for name in order:
         file = RESULTS / f"{name}.json"
         if file.exists():
-            parts.append(_section(name, json.loads(file.read_text())))
+            results[name] = json.loads(file.read_text())
+    parts = [_bar(results), *[_section(name, result) for name, result in results.items()]]
     text = DOCUMENT.read_text()
     if BEGIN not in text or END not in text:
         raise SystemExit(f"{DOCUMENT} lacks the marks between which results go: {BEGIN} and {END}")
     head, rest = text.split(BEGIN, 1)
     DOCUMENT.write_text(head + BEGIN + "\n" + "\n".join(parts) + END + rest.split(END, 1)[1])
-    print(f"{len(parts)} results are in {DOCUMENT.relative_to(machine.ROOT)}")
+    print(f"{len(results)} results are in {DOCUMENT.relative_to(machine.ROOT)}")
 
 
 def _section(name: str, result: Result) -> str:
@@ -48,11 +50,28 @@ def _section(name: str, result: Result) -> str:
     images = "".join(f"![{file}](../bench/results/{file}.svg)\n" for file in plots)
     on = result["machine"]
     commit = on["commit"] + (" with changes" if on["changed"] else "")
+    stale = _stale(result)
+    if stale:
+        commit += f" (**{stale}**)"
     return (
         f"### {result['question']}\n{markdown_table(result['rows'])}\n{images}\n"
         f"`{result['command']}` at {commit}, {on['date'][:10]}: {on['processor']}, "
         f"{on['cores']} cores, Linux {on['kernel']}, Python {on['python']}. Does not show: {result['not_shown']}\n"
     )
+
+
+def _bar(results: dict[str, Result]) -> str:
+    rows = bar.table(results, lambda result: ", ".join(filter(None, (result["machine"]["commit"], _stale(result)))))
+    below = "On one machine, load generator included; durable, one worker where nothing else is said.\n"
+    return f"### The bar, and where we are\n{markdown_table(rows)}\n{below}"
+
+
+def _stale(result: Result) -> str:
+    """That the source has changed since, if it has."""
+    count = machine.changes_since(result["machine"]["commit"])
+    if count is None:
+        return "of an unknown source"
+    return f"{count} change{'s' if count > 1 else ''} of the source since" if count else ""
 
 
 def markdown_table(rows: list[Result]) -> str:
@@ -115,10 +134,52 @@ def _peers(result: Result) -> Plots:
     return {"peers": lines(title, "writes a second", "delivered p99, ms", series, log_x=True, log_y=True)}
 
 
+def _crowd(result: Result) -> Plots:
+    series = columns(result["rows"], "connections", "delivered p50", "delivered p99", "acked p99", "back p99")
+    return {"crowd": lines("A crowd on four workers", "connections", "ms", series, log_x=True, log_y=True)}
+
+
+def _grouped(name: str, title: str, y: str, labels: tuple[str, ...], *ys: str) -> Callable[[Result], Plots]:
+    """Bars for each row: `labels` are the columns that name it, `ys` those that are shown."""
+
+    def plot(result: Result) -> Plots:
+        rows = result["rows"]
+        named = [", ".join(_label(row, label) for label in labels) for row in rows]
+        series = {y: [_number(row.get(y)) for row in rows] for y in ys}
+        return {name: bars(title, y, named, series)}
+
+    return plot
+
+
+_NAMING = ("meanwhile", "rules", "server", "what")
+"""Columns whose values speak for themselves."""
+
+
+def _label(row: Result, column: str) -> str:
+    return _cell(row[column]) + ("" if column in _NAMING else f" {column}")
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+_DELIVERED = ("delivered p50", "delivered p99", "acked p99")
 PLOTS: dict[str, Callable[[Result], Plots]] = {
+    "rooms": _grouped("rooms", "Rooms of ten", "ms", ("connections", "writes/s"), *_DELIVERED),
     "hot_room": _hot_room,
+    "chat": _grouped("chat", "Chats of ten", "ms", ("server", "writes/s"), *_DELIVERED),
+    "ruled": _grouped("ruled", "Rooms of ten, with rules", "ms", ("rules", "writes/s"), *_DELIVERED),
+    "windows": _grouped(
+        "windows", "Limited queries on 100,000 children", "ms", ("server",), "listen p50", "write p50", "heard p50", "get p50"
+    ),
+    "crowd": _crowd,
     "storm": _storm,
+    "neighbour": _grouped("neighbour", "Beside a database that moves 50 MB", "ms", ("meanwhile",), *_DELIVERED),
+    "flood": _grouped("flood", "Beside a flood", "ms", ("neighbour writes/s",), "small p50", "small p99", "acked p99"),
+    "presence": _grouped("presence", "Coming and going", "ms", ("connections", "leave/s"), "left p50", "left p99", "joined p99"),
     "idle": _idle,
     "growth": _growth,
     "peers": _peers,
+    "queries": _grouped("queries", "Under 1,000 queries", "µs or ms, see the table", ("what",), "p50", "p99"),
+    "path": _grouped("path", "One write, our own code", "µs", ("what",), "p50", "p99"),
 }

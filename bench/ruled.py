@@ -76,8 +76,8 @@ def _run(load: Load, rules: Any) -> Report:
             if rules is None:
                 return watched_run(load, target_of(server), server.usage)
             tokens.write_text("".join(f"{_token(index)}\n" for index in range(load.connections)))
-            _put(server, "/members.json", _members(load))
-            _put(server, "/.settings/rules.json", rules)
+            put(server, "/members.json", _members(load))
+            put(server, "/.settings/rules.json", rules)
             target = ["--host", server.host, "--port", str(server.port), "--auth-file", str(tokens)]
             return watched_run(load, target, server.usage)
 
@@ -95,7 +95,8 @@ def _members(load: Load) -> Any:
     return members
 
 
-def _put(server: Server, path: str, value: Any) -> None:
+def put(server: Server, path: str, value: Any) -> None:
+    """Sets `path` of the database that is measured, as an administrator. Raises SystemExit."""
     connection = http.client.HTTPConnection(server.host, server.port, timeout=30)
     try:
         headers = {"Authorization": f"Bearer {server.credential}"}

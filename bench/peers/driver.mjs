@@ -108,7 +108,7 @@ async function open(peer, index) {
   const startedAt = now();
   try {
     Object.assign(client, await peer.connect({
-      host: given.host ?? '127.0.0.1', port: Number(given.port), credential: given.auth, room: `r${room.index}`, roomIndex: room.index,
+      host: given.host ?? '127.0.0.1', port: Number(given.port), credential: given.auth, workload: given.workload, room: `r${room.index}`, roomIndex: room.index,
       seat: index % roomSize, seats: roomSize, heard: (text) => heard(client, text),
     }));
     histograms.connect_ms.record(now() - startedAt);
@@ -210,7 +210,7 @@ for (const client of clients) {
 }
 const cpuSeconds = (used.user + used.system) / 1e6;
 process.stdout.write(JSON.stringify({
-  event: 'report', workload: 'rooms', dialect: given.peer, connections, ready: clients.length, failed, lost: 0, rooms: rooms.length, databases: 1,
+  event: 'report', workload: given.workload ?? 'rooms', dialect: given.peer, connections, ready: clients.length, failed, lost: 0, rooms: rooms.length, databases: 1,
   seconds, writes_per_second_asked: rate, value_bytes: valueBytes, writes: sent, writes_unsent: unsent, acknowledged, refused,
   unacknowledged: peer.silent ? 0 : sent - acknowledged - refused, departures: 0, retries: 0, away: 0, deliveries_early: 0, deliveries: delivered,
   deliveries_missing: missing, deliveries_extra: extra, listeners_mixed_up: mixedUp, deliveries_foreign: 0, writes_per_second: windowWrites / seconds,

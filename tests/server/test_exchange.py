@@ -9,13 +9,13 @@ from meadowlark.server.exchange import DEFAULT_DATABASE, Exchange
 from meadowlark.wire.http import RequestReader
 
 
-def look(line: str, host: str = "localhost", mode: str = "dev", more: str = "") -> Exchange:
+def look(line: str, host: str = "localhost", mode: str = "dev", more: str = "", databases: tuple[str, ...] = ()) -> Exchange:
     reader = RequestReader()
     reader.receive(f"{line} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n".encode())
     head = reader.read_head()
     assert head is not None
     exchange = Exchange(head)
-    exchange.look(mode)
+    exchange.look(mode, databases)
     return exchange
 
 
@@ -25,6 +25,13 @@ def test_a_database_is_named_by_ns_then_by_the_host_then_by_the_tools_of_the_emu
     assert look("GET /a.json?ns=", "127.0.0.1:9000").database == DEFAULT_DATABASE
     assert look("PUT /.settings/rules.json?ns=rooms").database == "rooms"
     assert look("PUT /.meadowlark/databases/rooms.json").database == "rooms"
+
+
+def test_where_databases_are_listed_the_first_is_what_a_nameless_request_means_in_dev() -> None:
+    assert look("GET /a.json", databases=("demo", "other")).database == "demo"
+    assert look("GET /a.json?ns=rooms", databases=("demo",)).database == "rooms"
+    with pytest.raises(Refused, match="names no database"):
+        look("GET /a.json", mode="serve", databases=("demo",))
 
 
 @pytest.mark.parametrize("target", ["/", "/.health", "/.inspect/databases.json?ns=x", "/.meadowlark/databases.json"])

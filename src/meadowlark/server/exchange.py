@@ -1,11 +1,14 @@
 """One request on its way to an answer: whose database it names, and which part of the server answers it.
 
 What a request names decides which worker reads its body, so it is found from the head alone. The database is `ns`, else the first
-label of the host; in dev, where neither tells, the one that Firebase's tools mean by naming none.
+label of the host; in dev, where neither tells, the first that the settings list, else the one that Firebase's tools mean by
+naming none.
 Does not know: connections, bodies, how anything is answered.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from meadowlark.errors import Code, Refused
 from meadowlark.ids import check_database_name
@@ -16,7 +19,7 @@ from meadowlark.wire.rest import RestRequest, parse_rest
 from meadowlark.wire.targets import Target, parse_target
 
 DEFAULT_DATABASE = "fake-server"
-"""What a request means in dev that names no database: the word that Firebase's tools use for it."""
+"""What a request means in dev that names no database, where none is listed: the word that Firebase's tools use for it."""
 
 NO_DATABASE = "the request names no database: add ?ns=NAME, or use a host name whose first label is the database's name"
 NO_SOCKET = "/.ws is for WebSockets: connect with a client of the realtime protocol, or use the REST API"
@@ -80,8 +83,8 @@ class Exchange:
     def is_poll(self) -> bool:
         return self.target.segments == POLL
 
-    def look(self, mode: str) -> None:
-        """Finds out what is asked of whom. Raises Refused for what nobody can answer."""
+    def look(self, mode: str, databases: Sequence[str] = ()) -> None:
+        """Finds out what is asked of whom. databases: those that the settings list. Raises Refused for what nobody can answer."""
         head = self.head
         if head.method == "OPTIONS":
             return
@@ -93,11 +96,11 @@ class Exchange:
             if segments[:-1] in _OF_DATABASES:
                 self.database = check_database_name(segments[-1].removesuffix(".json"))
             elif segments in (COVERAGE, COVERAGE_PAGE):
-                self.database = self._find_database(mode)
+                self.database = self._find_database(mode, databases)
             elif segments == DEFAULT_RULES:
                 self.database = DEFAULT
             return
-        self.database = self._find_database(mode)
+        self.database = self._find_database(mode, databases)
         if segments == SOCKET:
             if head.upgrade != "websocket":
                 raise HttpFault(426, NO_SOCKET)
@@ -109,12 +112,12 @@ class Exchange:
         elif segments not in (POLL, TRANSPORT) and segments[0] != SETTINGS:
             self.request = parse_rest(head.method, target, head.headers)
 
-    def _find_database(self, mode: str) -> str:
+    def _find_database(self, mode: str, databases: Sequence[str]) -> str:
         named = self.target.parameters.get("ns") or database_of_host(self.target.host or self.head.headers.get("host", ""))
         if named is None:
             if mode != "dev":
                 raise Refused(Code.UNKNOWN_DATABASE, NO_DATABASE)
-            return DEFAULT_DATABASE
+            return databases[0] if databases else DEFAULT_DATABASE
         return check_database_name(named)
 
 

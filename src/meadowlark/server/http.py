@@ -254,7 +254,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Decides by its head whether a request is read to its end here."""
         head = exchange.head
         try:
-            exchange.look(self._worker.config.mode)
+            exchange.look(self._worker.config.mode, self._worker.config.databases)
         except Refused as refused:
             if head.body_bytes == CHUNKED or head.body_bytes > REFUSED_BODY_BYTES_MAX or "expect" in head.headers:
                 self._refuse_and_end(refused)

@@ -42,6 +42,9 @@ class Settings(Protocol):
     @property
     def mode(self) -> str: ...
 
+    @property
+    def databases(self) -> list[str]: ...
+
 
 class LongPolls(Protocol):
     """What is asked of server/long_poll.py."""
