@@ -90,6 +90,15 @@ def _flood(rows: list[Result]) -> Verdict:
     return worst["small p99"] < 10, f"at most {worst['small p99']} ms, beside {worst['neighbour writes/s']:,} writes/s"
 
 
+def _volatile(rows: list[Result]) -> Verdict:
+    held = [row for row in rows if row["held"] == "yes" and row["way"] != "datagrams"]
+    best = max(held, key=lambda row: int(row["connections"]), default=None)
+    if best is None:
+        return (False, "none held") if rows else None
+    text = f"{best['connections']:,} at {best['delivered p50']} and {best['delivered p99']} ms"
+    return best["connections"] >= 5_000 and best["delivered p50"] < 5 and best["delivered p99"] < 50, text
+
+
 def _idle(rows: list[Result]) -> Verdict:
     row = _find(rows, connections=18_000)
     return (float(row["of a core"].rstrip("%")) < 2, row["of a core"]) if row else None
@@ -137,6 +146,12 @@ BARS = (
     Bar("never behind Socket.IO", "peers", "peers", _peers("1x")),
     Bar("beside a database that moves 50 MB at a time, p99 < 10 ms", "neighbour", "neighbour", _neighbour),
     Bar("beside one that receives more than a core can do, p99 < 10 ms", "flood", "flood", _flood),
+    Bar(
+        "5,000 connections that each write a volatile value ten times a second, on one core: p50 < 5 ms, p99 < 50 ms",
+        "volatile",
+        "volatile",
+        _volatile,
+    ),
     Bar("rules add less than 15 % to rooms, in processor time", "ruled", "ruled", _ruled),
     Bar("18,000 idle connections under 2 % of a core", "idle", "idle --full --seconds 60", _idle),
     Bar("under 12 kB for an idle connection", "memory", "memory", _connection_bytes),

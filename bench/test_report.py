@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import report
+from bench import bar, report
 from bench.harness import table
 from bench.peer import FOLDER, PEERS
-from bench.plot import lines
+from bench.plot import bars, lines
 
 SVG = "{http://www.w3.org/2000/svg}"
 MACHINE = {
@@ -114,3 +114,29 @@ def test_versions_of_peers_are_exact_and_the_lock_names_no_registry() -> None:
     lock = json.loads((FOLDER / "package-lock.json").read_text())
     assert {one["resolved"] for one in lock["packages"].values() if "resolved" in one} == {"absent"}
     assert all("==" in line for line in (FOLDER / "requirements.txt").read_text().split())
+
+
+def test_bars_are_as_long_as_their_values_are_large() -> None:
+    drawing = drawn(bars("t", "ms", ["one", "two"], {"p50": [1.0, 10.0], "p99": [None, 100.0]}))
+    widths = [float(box.attrib["width"]) for box in drawing.iter(f"{SVG}rect") if box.attrib["height"] == "12"]
+    assert len(widths) == 3  # What has no value has no bar.
+    assert widths[0] < widths[1] < widths[2]
+
+
+def test_the_bar_is_judged_by_the_results() -> None:
+    def reached(rows: list[report.Result], question: str) -> list[str]:
+        judged = bar.table({question: {"rows": rows}}, lambda _: "c0ffee1")
+        return [row["reached"] for row in judged if row["reached"] != "not measured"]
+
+    idle = {"connections": 18_000, "of a core": "1.9%"}
+    assert reached([idle], "idle") == ["**yes**: 1.9% (c0ffee1)"]
+    assert reached([idle | {"connections": 100}], "idle") == []
+    peers = [{"peer": "a", "bar": "5x: yes", "x less": 6.1}, {"peer": "b", "bar": "5x: no", "x less": 2.0}]
+    assert reached(peers, "peers") == ["**no**: 6.1 times a, 2.0 times b (c0ffee1)"]
+    assert reached([], "rooms") == []
+
+
+def test_each_bar_can_be_asked_for() -> None:
+    asked = (FOLDER.parent / "__main__.py").read_text()
+    assert all(f"{one.question}.BENCH" in asked for one in bar.BARS)
+    assert all(row["reached"] == "not measured" for row in bar.table({}, lambda _: ""))

@@ -200,16 +200,62 @@ def test_the_empty_hash_expects_nothing_there(asking: Asking) -> None:
     assert asking.database.tree.root == {"n": 1}
 
 
-def test_a_transaction_on_very_much_is_refused_rather_than_hashed_for_long(
-    asking: Asking, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "COMPARED_NODES_MAX", 10)
+LARGE = {f"k{number}": number for number in range(6_000)}
+
+
+def test_a_transaction_on_very_much_waits_for_the_hash(asking: Asking) -> None:
     one = asking.client()
-    asking.do(Set(one, 1, path("a"), {str(number): number for number in range(10)}))
-    assert "use a place further down" in asking.refusal(Set(one, 2, path("a"), 1, expected="x"))
-    reply = asking.do(Set(one, 3, path("a/1"), 2, expected=node_hash(1)))
+    asking.do(Set(one, 1, path("a"), LARGE))
+    reply = asking.do(Set(one, 2, path("a"), 1, expected="x"))
+    assert reply is not None
+    assert reply.refused is not None
+    assert reply.refused.code is Code.STALE
+    assert asking.database.tree.get(path("a/k7")) == 7
+    assert asking.database.known_hash(path("a")) == node_hash(asking.database.tree.get(path("a")))
+    reply = asking.do(Set(one, 3, path("a"), 1, expected=asking.database.known_hash(path("a"))))
     assert reply is not None
     assert reply.refused is None
+    assert asking.database.tree.get(path("a")) == 1
+
+
+def test_what_is_written_while_a_transaction_waits_is_compared_too(asking: Asking) -> None:
+    one, two = asking.client(), asking.client("two")
+    asking.do(Set(one, 1, path("a"), LARGE))
+    expected = node_hash(asking.database.tree.get(path("a")))
+    asking.works = []
+    assert asking.do(Set(one, 2, path("a"), 1, expected=expected)) is None
+    asking.do(Set(two, 1, path("a/k7"), "new"))
+    asking.finish(asking.works.pop())  # Of what there was before, so it is found again.
+    reply = asking.finish(asking.works.pop())
+    assert reply is not None
+    assert reply.refused is not None
+    assert reply.refused.code is Code.STALE
+
+
+def test_a_transaction_on_what_is_written_all_the_time_is_given_up(asking: Asking) -> None:
+    one, two = asking.client(), asking.client("two")
+    asking.do(Set(one, 1, path("a"), LARGE))
+    asking.works = []
+    reply = asking.do(Set(one, 2, path("a"), 1, expected="x"))
+    for turn in range(module.SEARCHES_MAX):
+        assert reply is None
+        work = asking.works.pop()
+        next(work.steps)
+        asking.do(Set(two, 1, path("a/k7"), turn))
+        reply = asking.finish(work)
+    assert reply is not None
+    assert reply.refused is not None
+    assert reply.refused.code is Code.TOO_BIG
+
+
+def test_nobody_writes_after_leaving(asking: Asking) -> None:
+    one = asking.client()
+    asking.do(Set(one, 1, path("a"), LARGE))
+    asking.works = []
+    asking.do(Set(one, 2, path("a"), 1, expected=node_hash(asking.database.tree.get(path("a")))))
+    asking.do(Leave(one))
+    assert asking.finish(asking.works.pop()) is None
+    assert asking.database.tree.get(path("a/k7")) == 7
 
 
 def test_refusals_hold_no_frames(asking: Asking) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from meadowlark.query import Query
 from meadowlark.server.shard import Hosted
-from meadowlark.tree import Path
+from meadowlark.tree import Path, node_hash
 from tests.server.rest_server import ADMIN_CREDENTIAL, Peer, Served, serve
 
 MOCK_USER = "eyJhbGciOiJub25lIiwidHlwZSI6IkpXVCJ9.eyJzdWIiOiJhbGljZSIsImlhdCI6MH0."
@@ -211,6 +211,26 @@ def test_a_transaction_over_rest_is_a_guarded_put() -> None:
         assert (await peer.ask("DELETE", "/n.json", if_match=headers["etag"]))[0] == 412
         assert (await peer.ask("DELETE", "/n.json", if_match=again["etag"]))[0] == 200
         assert (await peer.ask("GET", "/n.json", if_none_match="null_etag"))[0] == 304
+
+    serve(test)
+
+
+def test_a_large_value_has_an_etag_and_can_be_written_by_it() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        large = {f"k{number}": {"n": number} for number in range(6_000)}
+        status, written, _ = await peer.ask("PUT", "/n.json", json.dumps(large), x_firebase_etag="true")
+        assert status == 200
+        status, read, body = await peer.ask("GET", "/n.json", x_firebase_etag="true")
+        assert (status, json.loads(body)) == (200, large)
+        assert read["etag"] == written["etag"] == node_hash(large)
+        assert (await peer.ask("GET", "/n.json", if_none_match=read["etag"]))[0] == 304
+        await peer.ask("PUT", "/n/k7.json", "7")
+        status, stale, body = await peer.ask("PUT", "/n.json", "1", if_match=read["etag"])
+        assert (status, json.loads(body)["k7"]) == (412, 7)
+        assert stale["etag"] == node_hash(large | {"k7": 7})
+        assert (await peer.ask("PUT", "/n.json", "1", if_match=stale["etag"]))[0] == 200
+        assert served.worker.shard.tree("fake-server")._frozen_count == 0
 
     serve(test)
 

@@ -11,7 +11,7 @@ from meadowlark.engine.client import Client
 from meadowlark.engine.effects import Reply
 from meadowlark.errors import CODES, Code, Refused
 from meadowlark.tree import encode, node_hash, plain
-from meadowlark.wire.answers import ETAG_NODES_MAX, answer, cors_headers, preflight, refusal
+from meadowlark.wire.answers import ETAG_NODES_MAX, answer, cors_headers, needs_hash, preflight, refusal
 from meadowlark.wire.http import Response
 from meadowlark.wire.rest import parse_rest
 from meadowlark.wire.targets import parse_target
@@ -93,14 +93,14 @@ def test_a_value_that_the_client_has_is_304() -> None:
     assert ask("GET", "", None, if_none_match="null_etag").status == 304
 
 
-def test_a_value_too_large_to_hash_gets_no_etag_and_a_read_that_needs_one_is_refused() -> None:
+def test_a_large_value_is_answered_with_the_hash_that_was_found_for_it() -> None:
     value = {f"k{number}": number for number in range(ETAG_NODES_MAX)}
-    for wanted in ({"x_firebase_etag": "true"}, {"if_none_match": "abc="}):
-        response = ask("GET", "", value, **wanted)
-        assert response.status == 400
-        assert b"has no ETag" in body(response)
-    written = ask("PUT", "print=silent", value, x_firebase_etag="true")
-    assert (written.status, headers(written)) == (204, {}), "it has been written"
+    request = parse_rest("GET", parse_target("/a.json"), {"x-firebase-etag": "true"})
+    reply = Reply(Client("rest"), 0, None, value)
+    assert needs_hash(request, reply)
+    assert dict(answer(request, reply, hash="abc=").headers)["ETag"] == "abc="
+    assert not needs_hash(parse_rest("GET", parse_target("/a.json"), {}), reply)
+    assert not needs_hash(request, Reply(Client("rest"), 0, None, {"k": 1}))
 
 
 # Writing

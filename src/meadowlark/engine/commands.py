@@ -33,6 +33,8 @@ class Set(msgspec.Struct, frozen=True, gc=False):
     """Whether it may be done, where that was decided ahead (`Database.decide_ahead`)."""
     volatile: bool = False
     """Whether the client asks that it be never on disk; rules may say so anyway."""
+    searches: int = 0
+    """How often the hash to compare with was found for it in slices, because the value is large."""
 
 
 class Update(msgspec.Struct, frozen=True, gc=False):

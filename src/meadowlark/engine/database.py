@@ -15,11 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
+from msgspec import structs
+
 from meadowlark.engine import commands as c
 from meadowlark.engine.access import Access, Declared, NothingDeclared, Volatility
 from meadowlark.engine.ahead import Decision
 from meadowlark.engine.client import Client
-from meadowlark.engine.effects import Commit, Effect, Push, Reply, Revoke
+from meadowlark.engine.effects import Commit, Effect, Push, Reply, Revoke, Work
 from meadowlark.engine.gather import Gather
 from meadowlark.engine.listeners import Listeners
 from meadowlark.engine.on_disconnect import DisconnectQueue
@@ -48,8 +50,12 @@ from meadowlark.tree import (
     resolve_slices,
 )
 
-COMPARED_NODES_MAX = 100_000
-"""A transaction must be compared, so beyond this size (a quarter of a second) it is refused rather than guessed."""
+COMPARED_NODES_MAX = 5_000
+"""Values that are hashed at once to be compared with what a transaction expects: ten milliseconds. The hash of more is found in
+slices, and the transaction waits for it."""
+
+SEARCHES_MAX = 5
+"""For one transaction. Who writes into a large value all the time makes it out of date again and again."""
 
 CHANGING = "what the rules of this large write look at is being written all the time: try again"
 
@@ -113,6 +119,8 @@ class Database:
 
     def _set(self, command: c.Set, now_ms: int, out: list[Effect]) -> None:
         client, path = command.client, command.path
+        if command.searches and client.has_left:
+            return
         self.check_write(client, path)
         decision = command.decision
         if decision is None:
@@ -128,9 +136,15 @@ class Database:
             # compares old and new would refuse what only has to be tried again.
             self._check_read(client, path, None, now_ms)
             current = self.tree.get(path)
-            if node_count_up_to(current, COMPARED_NODES_MAX) > COMPARED_NODES_MAX:
-                raise Refused(Code.TOO_BIG, f"a transaction on more than {COMPARED_NODES_MAX} values: use a place further down")
-            if not matches(current, command.expected):
+            if node_count_up_to(current, COMPARED_NODES_MAX) <= COMPARED_NODES_MAX:
+                is_as_expected = matches(current, command.expected)
+            else:
+                known = self._resume.known_hash(path)
+                if known is None:
+                    self._find_hash(command, out)
+                    return
+                is_as_expected = known == command.expected
+            if not is_as_expected:
                 # It must have heard of what is there, or it would try the same again and again.
                 for waiting in self._resume.withdraw_above(client, path):
                     self._begin_listen(waiting, WHOLE, [], out)
@@ -143,6 +157,19 @@ class Database:
         entry = self._writing.write(path, node, out)
         reply = Reply(client, command.request, None, self.tree.get(path), holds=command.expected is not None)
         self._commit([entry] if entry else [], reply, out, command.record)
+
+    def _find_hash(self, command: c.Set, out: list[Effect]) -> None:
+        """The transaction comes again when it can be compared."""
+        if command.searches >= SEARCHES_MAX:
+            raise Refused(
+                Code.TOO_BIG, f"a transaction on more than {COMPARED_NODES_MAX} values that are written all the time"
+            )
+        again = structs.replace(command, searches=command.searches + 1)
+        out.append(Work(self._resume.find_hash(command.path), again))
+
+    def known_hash(self, path: Path) -> str | None:
+        """The hash of the large value at `path`, if it is known."""
+        return self._resume.known_hash(path)
 
     def _update(self, command: c.Update, now_ms: int, out: list[Effect]) -> None:
         writes = self._parse_update(command, now_ms)

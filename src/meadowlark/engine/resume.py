@@ -103,23 +103,40 @@ class Search:
 class Resume:
     """All that is known, and searched for, of the hashes of one database."""
 
-    __slots__ = ("_known", "_searches", "_tree")
+    __slots__ = ("_apart", "_known", "_searches", "_tree")
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._known = KnownHashes()
+        self._apart: list[Search] = []
+        """Those that no listen waits for."""
         self._searches: dict[tuple[Path, Ranges | None], Search] = {}
 
     @property
     def is_active(self) -> bool:
         """Whether writes must be said to `written`."""
-        return bool(self._known.count or self._searches)
+        return bool(self._known.count or self._searches or self._apart)
 
     def written(self, path: Path) -> None:
         if self._known.count:
             self._known.forget(path)
         for search in self._searches.values():
             search.note(path)
+        for search in self._apart:
+            search.note(path)
+
+    def known_hash(self, path: Path) -> str | None:
+        """The hash of the large value at `path`, if it has been found and nothing in it was written since."""
+        return self._known.get(path)
+
+    def find_hash(self, path: Path) -> Generator[None, None, None]:
+        """Steps after which `known_hash` knows it, unless something in it is written meanwhile."""
+        search = Search(path, None)
+        self._apart.append(search)
+        try:
+            yield from search.steps(self._tree, self._known)
+        finally:
+            self._apart.remove(search)
 
     def find_lacking(self, command: Listen, node: Node | None, out: list[Effect]) -> Lacking | None:
         """What of `node` who asks `command` must be sent; None if that is not known yet: then the command waits."""

@@ -1,4 +1,4 @@
-"""Encoding that goes on while the tree changes: slices of a value as it was when they were asked for.
+"""Encoding that goes on while the tree changes: slices of a value, or a reply with one, as it was when they were asked for.
 
 The value is let go with them; if it was replaced meanwhile nobody else has it then, and freeing it is for the graveyard.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meadowlark.engine import Reply
 from meadowlark.server.shard import Hosted
 from meadowlark.tree import Node
 
@@ -43,4 +44,26 @@ class FrozenSlices:
 
     def __del__(self) -> None:
         # A client may go before its answer is sent, and a write's answer is dropped when the journal fails.
+        self.close()
+
+
+class FrozenReply:
+    """`reply` with its value, which stays as it is until `close`."""
+
+    __slots__ = ("_hosted", "reply")
+
+    def __init__(self, hosted: Hosted, reply: Reply) -> None:
+        self._hosted: Hosted | None = hosted
+        self.reply = reply
+        hosted.database.tree.freeze()
+
+    def close(self) -> None:
+        hosted, self._hosted = self._hosted, None
+        if hosted is not None:
+            hosted.database.tree.thaw()
+            node, self.reply.value = self.reply.value, None
+            hosted.bury(node)
+
+    def __del__(self) -> None:
+        # The client may be gone before its answer is sent.
         self.close()

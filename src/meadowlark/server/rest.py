@@ -15,10 +15,11 @@ from meadowlark.engine import Command, Push, Reply, Revoke
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import LARGE_BYTES
 from meadowlark.server.families import Operation
-from meadowlark.server.frozen import FrozenSlices
+from meadowlark.server.frozen import FrozenReply, FrozenSlices
 from meadowlark.server.shard import Hosted, Receiver
+from meadowlark.server.slicer import Slicer, Steps
 from meadowlark.server.streams import EventStream
-from meadowlark.tree import is_leaf
+from meadowlark.tree import hash_slices, is_leaf
 from meadowlark.wire import answers
 from meadowlark.wire.http import Response
 from meadowlark.wire.rest import Action, RestRequest, read_command, read_slices
@@ -53,7 +54,7 @@ async def answer(
         finally:
             hosted.users -= 1
     pushed = worker.push_ids.make(worker.now_ms()) if request.action is Action.PUSH else ""
-    call = RestCall(connection, hosted, identity, request, pushed)
+    call = RestCall(connection, hosted, identity, request, pushed, worker.slicer)
     stopwatch = worker.turn.stopwatch
     if len(body) > LARGE_BYTES and request.action in _LARGE_ACTIONS:
         command = await _read_large(worker, hosted, request, call, body, pushed)
@@ -103,16 +104,25 @@ _OPERATIONS = {action: Operation[f"REST_{action.value}"] for action in Action}
 class RestCall(Receiver):
     """The client that one request is to its database."""
 
-    __slots__ = ("_connection", "_hosted", "_pushed", "_request")
+    __slots__ = ("_connection", "_hosted", "_pushed", "_request", "_slicer")
     kind = "rest"
 
-    def __init__(self, connection: HttpConnection, hosted: Hosted, identity: Identity, request: RestRequest, pushed: str) -> None:
+    def __init__(
+        self,
+        connection: HttpConnection,
+        hosted: Hosted,
+        identity: Identity,
+        request: RestRequest,
+        pushed: str,
+        slicer: Slicer,
+    ) -> None:
         super().__init__("rest", identity)
         self._connection: HttpConnection | None = connection
         self._hosted = hosted
         self._request = request
         self._pushed = pushed
         """The key that a POST adds."""
+        self._slicer = slicer
 
     def await_index(self) -> None:
         """If the answer has to wait for an index, it does so for no longer than `timeout`."""
@@ -123,7 +133,7 @@ class RestCall(Receiver):
     def _give_up(self, seconds: float) -> None:
         self.send_reply(answers.refusal(_took_too_long(seconds)))
 
-    def encode_reply(self, reply: Reply) -> Response:
+    def encode_reply(self, reply: Reply) -> Response | FrozenReply:
         database = self._hosted.database
         if self._request.export and self._request.query is None and database.volatile.count and reply.refused is None:
             reply.value = database.durable_part(self._request.path)
@@ -131,12 +141,32 @@ class RestCall(Receiver):
             # Firebase's export of its emulators asks so for the first key, and leaves out what has none. A leaf is not nothing.
             whole = self._hosted.database.tree.get(self._request.path)
             reply.value = whole if whole is not None and is_leaf(whole) else None
-        response = answers.answer(self._request, reply, self._pushed)
+        if not answers.needs_hash(self._request, reply):
+            return self._answer(reply)
+        whole = self._request.query is None and not self._request.export
+        known = database.known_hash(self._request.path) if whole and not self._pushed else None
+        return FrozenReply(self._hosted, reply) if known is None else self._answer(reply, known)
+
+    def _answer(self, reply: Reply, hash: str | None = None) -> Response:
+        response = answers.answer(self._request, reply, self._pushed, hash)
         if not isinstance(response.body, bytes):
             response.body = FrozenSlices(self._hosted, reply.value, response.body)
         return response
 
-    def send_reply(self, encoded: Response) -> None:
+    def _answer_slowly(self, frozen: FrozenReply) -> Steps:
+        """Finds the hash that the answer needs, beside everyone else's work, and then answers."""
+        try:
+            hash = yield from hash_slices(frozen.reply.value, (), lambda path: None, lambda path, hash: None)
+            response = self._answer(frozen.reply, hash)
+        finally:
+            frozen.close()
+        self.send_reply(response)
+
+    def send_reply(self, encoded: Response | FrozenReply) -> None:
+        if isinstance(encoded, FrozenReply):
+            if self._connection is not None:
+                self._slicer.begin(self._answer_slowly(encoded))
+            return
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.respond(encoded)

@@ -32,8 +32,8 @@ from meadowlark.tree import (
 from meadowlark.wire.http import JSON_TYPE, Body, Response
 from meadowlark.wire.rest import NULL_ETAG, Action, RestRequest
 
-ETAG_NODES_MAX = 20_000
-"""A larger value gets no ETag: hashing it would hold up everyone else for more than a tenth of a second."""
+ETAG_NODES_MAX = 1_000
+"""Values that are hashed at once for an ETag: two milliseconds. Of more, the hash must be found in slices before the answer."""
 
 CORS_METHODS = "GET, HEAD, PUT, POST, PATCH, DELETE, OPTIONS"
 CORS_HEADERS = "Authorization, Content-Type, If-Match, If-None-Match, X-Firebase-ETag, X-HTTP-Method-Override"
@@ -63,14 +63,23 @@ _REFUSAL_HEADERS: dict[int, Headers] = {
 }
 
 
-def answer(request: RestRequest, reply: Reply, pushed: str = "") -> Response:
-    """What `reply` means to who sent `request`. pushed: the key that a POST added."""
+def needs_hash(request: RestRequest, reply: Reply) -> bool:
+    """Whether `answer` must be given the hash of the value, which is large."""
+    if reply.refused is not None:
+        is_shown = reply.refused.code is Code.STALE
+    else:
+        is_shown = request.etag_wanted or request.if_match is not None or request.if_none_match is not None
+    return is_shown and node_count_up_to(reply.value, ETAG_NODES_MAX) > ETAG_NODES_MAX
+
+
+def answer(request: RestRequest, reply: Reply, pushed: str = "", hash: str | None = None) -> Response:
+    """What `reply` means to who sent `request`. pushed: the key that a POST added. hash: of the value, if it is known."""
     if reply.refused is not None:
         if reply.refused.code is Code.STALE:
-            return _show(request, 412, _value_body(request, reply.value), _etag(reply.value))
+            return _show(request, 412, _value_body(request, reply.value), _etag(reply.value, hash))
         return refusal(reply.refused)
     if request.action is Action.GET:
-        return _answer_get(request, reply.value)
+        return _answer_get(request, reply.value, hash)
     if request.action is Action.PUSH:
         body: Body = encode({"name": pushed})
     elif request.silent:
@@ -80,7 +89,7 @@ def answer(request: RestRequest, reply: Reply, pushed: str = "") -> Response:
     else:
         body = _value_body(request, reply.value)
     etag_shown = request.etag_wanted or request.if_match is not None
-    return _show(request, 200, body, _etag(reply.value) if etag_shown else ())
+    return _show(request, 200, body, _etag(reply.value, hash) if etag_shown else ())
 
 
 def refusal(refused: Refused) -> Response:
@@ -122,12 +131,10 @@ def preflight(wanted: str = "") -> Response:
     )
 
 
-def _answer_get(request: RestRequest, node: Node | None) -> Response:
+def _answer_get(request: RestRequest, node: Node | None, hash: str | None) -> Response:
     headers: Headers = ()
     if request.etag_wanted or request.if_none_match is not None:
-        headers = _etag(node)
-        if not headers:
-            return refusal(Refused(Code.TOO_BIG, f"a value of over {ETAG_NODES_MAX} nodes has no ETag: ask for a part of it"))
+        headers = _etag(node, hash)
         if request.if_none_match is not None and headers[0][1] == (request.if_none_match or NULL_ETAG):
             return Response(304, headers=headers)
     if request.download:
@@ -199,8 +206,6 @@ def _dumps(value: Any, pretty: bool) -> bytes:
     return orjson.dumps(unpacked(value), option=orjson.OPT_INDENT_2) if pretty else encode(value)
 
 
-def _etag(node: Node | None) -> Headers:
-    """The ETag of `node`, unless it is too large for one."""
-    if node_count_up_to(node, ETAG_NODES_MAX) > ETAG_NODES_MAX:
-        return ()
-    return (("ETag", node_hash(node) or NULL_ETAG),)
+def _etag(node: Node | None, hash: str | None) -> Headers:
+    """The ETag of `node`, by its hash if that is known."""
+    return (("ETag", (node_hash(node) if hash is None else hash) or NULL_ETAG),)
