@@ -151,7 +151,7 @@ def _grouped(name: str, title: str, y: str, labels: tuple[str, ...], *ys: str) -
     return plot
 
 
-_NAMING = ("meanwhile", "rules", "server", "what")
+_NAMING = ("meanwhile", "rules", "server", "way", "what")
 """Columns whose values speak for themselves."""
 
 
@@ -173,6 +173,9 @@ PLOTS: dict[str, Callable[[Result], Plots]] = {
         "windows", "Limited queries on 100,000 children", "ms", ("server",), "listen p50", "write p50", "heard p50", "get p50"
     ),
     "crowd": _crowd,
+    "volatile": _grouped(
+        "volatile", "Positions in rooms of ten", "ms", ("way", "connections"), "delivered p50", "delivered p99", "delivered max"
+    ),
     "storm": _storm,
     "neighbour": _grouped("neighbour", "Beside a database that moves 50 MB", "ms", ("meanwhile",), *_DELIVERED),
     "flood": _grouped("flood", "Beside a flood", "ms", ("neighbour writes/s",), "small p50", "small p99", "acked p99"),

@@ -5,6 +5,8 @@ const require = createRequire(import.meta.url); /* Version 7 has no entry for im
 const firebase = require('firebase/app');
 require('firebase/database');
 
+export const fillAtOnce = 200; /* So that a message is one frame: firebase-server reads no longer ones. */
+
 export async function connect({ host, port, limit, index }) {
   const app = firebase.initializeApp({ databaseURL: `http://${host}:${port}?ns=bench` }, `app${index}`);
   const place = app.database().ref('posts');

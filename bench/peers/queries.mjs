@@ -13,9 +13,10 @@ import process from 'node:process';
 const names = ['peer', 'host', 'port', 'auth', 'children', 'queries', 'operations', 'seconds', 'limit', 'connections'];
 const { values: given } = parseArgs({ options: Object.fromEntries(names.map((name) => [name, { type: 'string' }])) });
 const number = (name, otherwise) => Number(given[name] ?? otherwise);
-const children = number('children', 100000), queries = number('queries', 1000), operations = number('operations', 200);
+const wanted = number('children', 100000), queries = number('queries', 1000), operations = number('operations', 200);
 const seconds = number('seconds', 10), limit = number('limit', 20);
 const FILL_AT_ONCE = 2000;
+const FILL_SECONDS = 40;
 const HEARD_MS_MAX = 5000; /* Nobody hears of a write that shows in no window. */
 
 for (const level of ['log', 'info', 'warn', 'error', 'debug']) console[level] = () => {};
@@ -30,7 +31,17 @@ function summary(times) {
   return { count: sorted.length, p50: at(0.5), p99: at(0.99), max: at(1) };
 }
 
-/* Does `once` again and again, and gives what each took in milliseconds. */
+/* What takes longer than this will not come: then the phase before was the last. */
+const ANSWER_SECONDS_MAX = 15;
+function answered(what, promise) {
+  const late = setTimeout(() => {
+    say({ event: 'failed', why: `${what} was not answered in ${ANSWER_SECONDS_MAX} s` });
+    process.exit(1);
+  }, ANSWER_SECONDS_MAX * 1000);
+  return promise.finally(() => clearTimeout(late));
+}
+
+/* Does `one` again and again, and gives what each took in milliseconds. */
 async function timed(count, one) {
   const times = [], until = performance.now() + seconds * 1000;
   for (let turn = 0; turn < count && performance.now() < until; turn++) {
@@ -41,6 +52,7 @@ async function timed(count, one) {
   return summary(times);
 }
 
+/* The name of the child at that place of the order. */
 const key = (index) => `k${String(index).padStart(8, '0')}`;
 const peer = await import(new URL(`${given.peer}.queries.mjs`, import.meta.url));
 const clients = [];
@@ -52,12 +64,15 @@ say({ event: 'connected' });
 
 await go();
 let startedAt = performance.now();
-for (let from = 0; from < children; from += FILL_AT_ONCE) {
+const atOnce = peer.fillAtOnce ?? FILL_AT_ONCE;
+let children = 0; /* As many as fit into the time. */
+for (let from = 0; from < wanted && performance.now() < startedAt + FILL_SECONDS * 1000; from += atOnce) {
   const some = {};
-  for (let index = from; index < Math.min(children, from + FILL_AT_ONCE); index++) some[key(index)] = { n: index, text: 'hello', by: 'ada' };
+  for (let index = from; index < Math.min(wanted, from + atOnce); index++) some[key(index)] = { n: index, text: 'hello', by: 'ada' };
   await writer.fill(some);
+  children += Object.keys(some).length;
 }
-say({ event: 'filled', seconds: (performance.now() - startedAt) / 1000 });
+say({ event: 'filled', children, seconds: (performance.now() - startedAt) / 1000 });
 
 await go();
 /* The windows lie evenly over the children. The first listen makes the index, if there is one, and is told apart. */
@@ -67,9 +82,9 @@ const heard = (changed) => {
 };
 const low = (turn) => Math.floor((turn * children) / queries);
 startedAt = performance.now();
-await clients[1 % clients.length].listen(low(0), heard);
+await answered('the first listen', clients[1 % clients.length].listen(low(0), heard));
 const first = performance.now() - startedAt;
-const opened = await timed(queries - 1, (turn) => clients[turn % clients.length].listen(low(turn + 1), heard));
+const opened = await timed(queries - 1, (turn) => answered('a listen', clients[turn % clients.length].listen(low(turn + 1), heard)));
 say({ event: 'listening', first, ...opened, count: opened.count + 1 });
 
 await go();
@@ -82,7 +97,7 @@ const written = await timed(operations, async (turn) => {
     const late = setTimeout(done, HEARD_MS_MAX);
     waiting = { key: changed, heard: () => { clearTimeout(late); pushes.push(performance.now() - begunAt); done(); } };
   });
-  await writer.set(changed, 'text', `hello ${turn}`);
+  await answered('a write', writer.set(changed, 'text', `hello ${turn}`));
   const took = performance.now() - begunAt;
   await told;
   return took;
@@ -91,8 +106,8 @@ say({ event: 'written', ...written, heard: summary(pushes) });
 
 await go();
 /* The child moves to the other end of the order, or back. */
-say({ event: 'moved', ...(await timed(operations, (turn) => writer.set(key((turn * 977) % children), 'n', (turn * 7919) % children))) });
+say({ event: 'moved', ...(await timed(operations, (turn) => answered('a move', writer.set(key((turn * 977) % children), 'n', (turn * 7919) % children)))) });
 
 await go();
-say({ event: 'read', ...(await timed(operations, (turn) => reader.get(low((turn * 13) % queries)))) });
+say({ event: 'read', ...(await timed(operations, (turn) => answered('a get', reader.get(low((turn * 13) % queries))))) });
 process.exit(0);

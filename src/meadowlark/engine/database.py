@@ -161,9 +161,7 @@ class Database:
     def _find_hash(self, command: c.Set, out: list[Effect]) -> None:
         """The transaction comes again when it can be compared."""
         if command.searches >= SEARCHES_MAX:
-            raise Refused(
-                Code.TOO_BIG, f"a transaction on more than {COMPARED_NODES_MAX} values that are written all the time"
-            )
+            raise Refused(Code.TOO_BIG, f"a transaction on more than {COMPARED_NODES_MAX} values that are written all the time")
         again = structs.replace(command, searches=command.searches + 1)
         out.append(Work(self._resume.find_hash(command.path), again))
 
