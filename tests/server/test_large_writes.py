@@ -75,6 +75,20 @@ def test_a_large_update_keeps_what_it_does_not_name() -> None:
     serve(test)
 
 
+def test_a_large_update_of_plain_values_is_packed_on_its_way_and_says_the_same() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        await peer.ask("PUT", "/.json?ns=demo", '{"a":{"old":1,"other":2},"b":3}')
+        status, _, _ = await peer.ask("PATCH", "/.json?ns=demo", json.dumps({"a/x": RECORDS, "a/old": None, "c": [1, 2]}))
+        assert status == 200
+        tree = unpacked(served.worker.shard.tree("demo").root)
+        stored = {key: {"name": value["name"], "list": {"0": 1, "2": 2}} for key, value in RECORDS.items()}
+        assert (tree["a"], tree["b"], tree["c"]) == ({"other": 2, "x": stored}, 3, {"0": 1, "1": 2})
+        assert entries_of(served) == [["w", "/a/x", len(RECORDS)], ["w", "/a/old", None], ["w", "/c", 2]]
+
+    serve(test)
+
+
 def test_server_values_in_a_large_value_are_made() -> None:
     async def test(served: Served) -> None:
         peer = await served.connect()

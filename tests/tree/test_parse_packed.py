@@ -18,7 +18,7 @@ from meadowlark.tree import packing as packing_module
 from meadowlark.tree import pages as pages_module
 from meadowlark.tree import parse_packed as module
 from meadowlark.tree.pages import Pages
-from meadowlark.tree.parse_packed import Unsure, parse_packed_slices
+from meadowlark.tree.parse_packed import Unsure, parse_members_slices, parse_packed_slices
 from tests.tree.model import canonical
 
 
@@ -185,3 +185,44 @@ def test_a_prepared_value_has_its_pieces() -> None:
     made = finish(prepare_slices(orjson.dumps(value)))
     assert type(made.node) is Pages
     assert orjson.loads(b"".join(made.pieces)) == from_json(value)[0]
+
+
+PATHS = st.sampled_from(["a", "b", "a/b", "k/1/2", "/x/", "k00", "é/k", "a/.priority", "bad.key"])
+UPDATES = st.lists(st.tuples(PATHS, containers(LEAVES | SPECIAL, KEYS)), max_size=9)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    st.lists(st.tuples(PATHS, containers(LEAVES | SPECIAL, KEYS)), max_size=9),
+    st.integers(8, 400),
+    st.sampled_from([0, 0, 28, 30]),
+)
+@example([("a", Pairs([("b", "x" * 90)] * 9)), ("a", 1), ("b/c", None)], 40, 0)
+@example([("a", 1), ("b", Pairs([("b", "x" * 90)] * 9)), ("a", Pairs([("c", "x" * 90)] * 9))], 40, 0)
+def test_the_values_of_an_update_are_those_of_the_json_or_not_sure(
+    members: list[tuple[str, Any]], slice_bytes: int, depth: int
+) -> None:
+    text = written(Pairs(members)).encode()
+    try:
+        nodes = finish(parse_members_slices(text, depth, slice_bytes=slice_bytes))
+    except Unsure:
+        return
+    raw = orjson.loads(text)
+    assert nodes.keys() == raw.keys()
+    for path, node in nodes.items():
+        Tree(node).check()
+        expected, waits = from_json(raw[path], depth + len([key for key in path.split("/") if key]))
+        assert not waits
+        assert canonical(unpacked(node)) == canonical(expected)
+
+
+def test_an_ordinary_update_is_sure() -> None:
+    text = written(Pairs([("a/b", Pairs([(f"k{n}", "x" * 50) for n in range(30)])), ("c", None), ("d", 1)])).encode()
+    nodes = finish(parse_members_slices(text, 0, slice_bytes=100))
+    assert (type(nodes["a/b"]), nodes["c"], nodes["d"]) == (Pages, None, 1)
+
+
+@pytest.mark.parametrize("text", [b"[1,2,3,4,5,6,7,8,9]", b"1", b'{"a":1}', b'{"a":{".sv":"timestamp"},"b":"%b"}' % (b"x" * 100)])
+def test_what_is_no_update_or_has_server_values_is_not_sure(text: bytes) -> None:
+    with pytest.raises(Unsure):
+        finish(parse_members_slices(text, 0, slice_bytes=8))

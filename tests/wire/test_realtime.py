@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gc
 import sys
+from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
-from meadowlark.engine import Client, Listen, Set, Unlisten
+from meadowlark.engine import Client, Listen, Set, Unlisten, Update
+from meadowlark.errors import Refused
 from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGE_FRAMES_MAX
+from meadowlark.tree import Prepared, from_json, unpacked
 from meadowlark.wire import PONG, Answer, Close, Long, Outcome, Session, State, Switch
 from tests.wire.exchange import read_messages
 
@@ -300,7 +304,40 @@ def read(message: bytes) -> list[Outcome]:
     ],
 )
 def test_a_message_read_in_slices_asks_the_same(message: bytes) -> None:
-    assert read(message) == receive(*divided(message))
+    assert [told_plainly(event) for event in read(message)] == [told_plainly(event) for event in receive(*divided(message))]
+
+
+def told_plainly(event: Outcome) -> Outcome:
+    """With the values of a write as nodes, prepared or not."""
+    if isinstance(event, Set):
+        return replace(event, value=as_node(event.value, len(event.path)))
+    if isinstance(event, Update):
+        return replace(event, children={key: as_node(value, 1) for key, value in event.children.items()})
+    return event
+
+
+def as_node(value: Any, depth: int) -> Any:
+    try:
+        return unpacked(value.node) if isinstance(value, Prepared) else from_json(value, depth)[0]
+    except Refused as refused:
+        return refused.text
+
+
+@pytest.mark.parametrize(
+    ("message", "is_prepared"),
+    [
+        (put(b'{"b":[1,2.0],".priority":1}'), True),
+        (b'{"t":"d","d":{"r":2,"a":"m","b":{"p":"/a","d":{"b/c":{"d":"%b"},"e":null}}}}' % (b"1,2," * 20_000), True),
+        (b'{"t":"d","d":{"r":2,"a":"p","b":{"p":"/a/.priority","d":1}}}', False),
+        (b'{"t":"d","d":{"r":2,"a":"p","b":{"p":"/a","d":1,"h":"hash"}}}', False),
+        (b'{"t":"d","d":{"a":"p","r":2,"b":{"p":"/a","d":1}}}', False),
+        (put(b'{"bad.key":1}'), False),
+    ],
+)
+def test_a_write_that_is_said_as_usual_is_prepared_while_it_is_read(message: bytes, is_prepared: bool) -> None:
+    [event] = read(message)
+    values = [event.value] if isinstance(event, Set) else event.children.values() if isinstance(event, Update) else []
+    assert [isinstance(value, Prepared) for value in values] == [is_prepared] * len(values)
 
 
 def test_a_long_message_that_is_no_json_is_answered_by_its_head() -> None:

@@ -52,10 +52,10 @@ def _prepare_update(command: Update, check: Callable[[Path], None]) -> Preparing
         if path[-1] == PRIORITY:
             pieces = None
             continue
-        value = prepare_small(children[key], len(path))
-        if value is None:
-            value = yield from prepare_decoded(children[key], len(path))
-        children[key] = value
+        value = children[key]
+        if type(value) is not Prepared:
+            value = prepare_small(children[key], len(path)) or (yield from prepare_decoded(children[key], len(path)))
+            children[key] = value
         if pieces is not None and not _add_pieces(pieces, path, value):
             pieces = None
     return replace(command, paths=paths), _closed(pieces)

@@ -36,7 +36,14 @@ from meadowlark.tree.node import (
 from meadowlark.tree.order import AFTER_ALL_KEYS, AFTER_KEY, key_order, priority_order, utf16_order
 from meadowlark.tree.packing import pack_slices, pack_tree_slices
 from meadowlark.tree.paths import PRIORITY, VALUE, Path, are_plain_keys, check_path, find_key_fault, format_path, parse_path
-from meadowlark.tree.prepare import Prepared, prepare_decoded, prepare_slices, prepare_small, resolve_slices
+from meadowlark.tree.prepare import (
+    Prepared,
+    prepare_decoded,
+    prepare_slices,
+    prepare_small,
+    prepare_update_slices,
+    resolve_slices,
+)
 from meadowlark.tree.ranges import Range, Ranges, differing_slices, make_ranges
 from meadowlark.tree.tree import Change, Tree
 from meadowlark.tree.weight import is_large
@@ -95,6 +102,7 @@ __all__ = [
     "prepare_decoded",
     "prepare_slices",
     "prepare_small",
+    "prepare_update_slices",
     "priority_from_json",
     "priority_of",
     "priority_order",

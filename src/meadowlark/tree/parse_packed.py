@@ -42,6 +42,23 @@ def parse_packed_slices(
 
     Raises Unsure, and JSONDecodeError where `orjson.loads` does.
     """
+    node: Node | None = yield from _parse_slices(data, depth, slice_bytes, None)
+    return (yield from pack_slices(node))
+
+
+def parse_members_slices(
+    data: bytes | bytearray | memoryview, depth: int, *, slice_bytes: int = 24_576
+) -> Generator[None, None, dict[str, Node | None]]:
+    """The same for what an update says of a place `depth` keys below the root: values by path, packed each for itself."""
+    members = _Members(depth)
+    yield from _parse_slices(data, depth, slice_bytes, members)
+    return members.nodes
+
+
+def _parse_slices(
+    data: bytes | bytearray | memoryview, depth: int, slice_bytes: int, members: _Members | None
+) -> Generator[None, None, Node | None]:
+    """members: takes those of the outermost container, if they are wanted."""
     text = memoryview(data)
     whole = Whole()
     opened: list[_Opened] = []
@@ -60,9 +77,16 @@ def parse_packed_slices(
             yield from ending.take(container, _NOTHING, ended)
             ended[id(container)] = (container, (yield from ending.end(container)))
         if piece.is_last:
-            node = ended[id(whole.root)][1] if ended else _parse(whole.root, depth)
-            return (yield from pack_slices(node))
-        opened += [_Opened(depth + level) for level in range(shared, len(whole.open))]
+            if members is not None and not ended:
+                raise Unsure  # It is no map, or one of next to nothing.
+            return ended[id(whole.root)][1] if ended else _parse(whole.root, depth)
+        for level in range(shared, len(whole.open)):
+            if members is None:
+                opened.append(_Opened(depth + level))
+            elif level == 0:
+                opened.append(members)
+            else:
+                opened.append(_Opened(members.depth_of(whole.open) + level))
         for level, container in enumerate(whole.open):
             inner = whole.open[level + 1] if level + 1 < len(whole.open) else _NOTHING
             yield from opened[level].take(container, inner, ended)
@@ -143,6 +167,49 @@ class _Opened:
         del container[:count]
         self._length += count
         return members
+
+
+class _Members(_Opened):
+    """The outermost map of an update."""
+
+    __slots__ = ("nodes",)
+
+    def __init__(self, depth: int) -> None:
+        super().__init__(depth)
+        self.nodes: dict[str, Node | None] = {}
+
+    def take(self, container: Any, inner: Any, ended: _Ended) -> Generator[None, None, None]:
+        if type(container) is not dict:
+            raise Unsure
+        for done, key in enumerate([key for key, child in container.items() if child is not inner]):
+            child = container.pop(key)
+            found = ended.get(id(child)) if type(child) is dict or type(child) is list else None
+            if found is not None:
+                self.nodes[key] = found[1]
+            elif key.endswith(PRIORITY):
+                raise Unsure  # It is not a value.
+            else:
+                self.nodes[key] = yield from pack_slices(_parse(child, self._depth + _length(key)))
+            if done % _STEP_MEMBERS == _STEP_MEMBERS - 1:
+                yield
+
+    def end(self, container: Any) -> Generator[None, None, Node | None]:
+        yield from ()
+        return None
+
+    def depth_of(self, open_: list[Any]) -> int:
+        """That of the outermost map, as it is for the member that goes on."""
+        for key, child in open_[0].items() if type(open_[0]) is dict else ():
+            if child is open_[1]:
+                if key.endswith(PRIORITY):
+                    raise Unsure
+                return self._depth + _length(key) - 1
+        raise Unsure
+
+
+def _length(key: str) -> int:
+    """Keys in the path that `key` is, at least: slashes that mean nothing make it look longer, and so unsure."""
+    return key.count("/") + 1
 
 
 def _parse(raw: Any, depth: int) -> Node | None:

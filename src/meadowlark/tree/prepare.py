@@ -36,7 +36,7 @@ from meadowlark.tree.node import (
 )
 from meadowlark.tree.packing import pack_slices
 from meadowlark.tree.pages import PAGE_BYTES
-from meadowlark.tree.parse_packed import Unsure, parse_packed_slices
+from meadowlark.tree.parse_packed import Unsure, parse_members_slices, parse_packed_slices
 from meadowlark.tree.paths import PRIORITY, SERVER_VALUE, VALUE, are_plain_keys
 
 STEP_NODES = 1_500
@@ -99,6 +99,17 @@ def _resolve(node: Node | None, existing: Node | None, now_ms: int) -> _Steps:
         below = priority_of(existing) if key == PRIORITY else find_child(existing, key)
         made[key] = (yield from _resolve(child, below, now_ms)) if count > STEP_NODES else resolve(child, below, now_ms)
     return made
+
+
+def prepare_update_slices(data: bytes | bytearray | memoryview, depth: int = 0) -> Generator[None, None, Any]:
+    """What `decode_slices` gives of an update's JSON, but its values may be Prepared. depth: of the place that is updated."""
+    try:
+        members: dict[str, Any] = yield from parse_members_slices(data, depth)
+    except Unsure:
+        return (yield from decode_slices(data))
+    for key, node in members.items():  # No key comes or goes.
+        members[key] = Prepared(node, False, (yield from _encode(node)))
+    return members
 
 
 def prepare_decoded(raw: Any, depth: int = 0) -> Generator[None, None, Prepared]:

@@ -22,7 +22,7 @@ from meadowlark.errors import Code, Refused
 from meadowlark.limits import BODY_BYTES_MAX, WRITE_BYTES_A_SECOND
 from meadowlark.query import KEY, Query, parse_parameters
 from meadowlark.query import PARAMETERS as QUERY_PARAMETERS
-from meadowlark.tree import PRIORITY, Path, check_path, decode_slices, prepare_slices
+from meadowlark.tree import PRIORITY, Path, check_path, decode_slices, prepare_slices, prepare_update_slices
 from meadowlark.wire.http import HttpFault
 from meadowlark.wire.targets import Target
 
@@ -143,12 +143,14 @@ def read_slices(
 ) -> Generator[None, None, Set | Update]:
     """`read_command` for a large body of a write: yields after each millisecond or so.
 
-    A value to be put is prepared too, while it is decoded; those of an update will be in engine/preparing.py.
+    Values are prepared too, while they are decoded, where nothing in them is special or wrong; else in engine/preparing.py.
     """
     _check_size(request, body)
     value: Any
     try:
-        if request.action is Action.UPDATE or request.path[-1:] == (PRIORITY,):
+        if request.action is Action.UPDATE:
+            value = yield from prepare_update_slices(body, len(request.path))
+        elif request.path[-1:] == (PRIORITY,):
             value = yield from decode_slices(body)
         else:
             value = yield from prepare_slices(body, len(request.path) + (request.action is Action.PUSH))
