@@ -17,6 +17,7 @@ from bench import (
     idle,
     memory,
     neighbour,
+    pauses,
     peers,
     presence,
     report,
@@ -45,12 +46,18 @@ BENCHES = [
     growth.BENCH,
     idle.BENCH,
     churn.BENCH,
+    pauses.BENCH,
     memory.BENCH,
     bench_of("journal", "How long does a durable append take?", "a loop busy with other things, other programs that sync."),
     bench_of("session", "What does one message cost in the session machine?", "sockets, the engine, cold caches, waiting."),
     bench_of("queries", "What do a write, a listen and a read cost under 1,000 queries?", "other work in between, cold caches."),
     bench_of(
         "path", "What does one write cost between the socket's read and its writes?", "the kernel, the loop, picows, a disk."
+    ),
+    bench_of(
+        "lifetimes",
+        "Does anything stay of half a million connections, while five million nodes are in memory?",
+        "sockets, picows, a disk.",
     ),
     bench_of("rules", "How fast are rules decided, and how long does a set take to compile?", "all but the decision."),
     bench_of("pages", "What does one record of a packed map cost?", "sockets, other work in between."),
