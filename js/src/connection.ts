@@ -136,12 +136,13 @@ export class Connection {
         const wholeMs = this.mayWebSocket() ? TRANSPORT_MS : CONNECT_MS;
         const until = Date.now() + wholeMs;
         this.withoutTransportUntil = Date.now() + WITHOUT_TRANSPORT_MS;  // Unless it comes through.
-        const late = new Promise<null>((resolve) => setTimeout(resolve, wholeMs, null));
+        const late = new Promise<undefined>((resolve) => setTimeout(resolve, wholeMs));
         const offer = await Promise.race([findOffer(`http${this.address.isSecure ? 's' : ''}://${this.host}/.wt?v=5${name}`), late]).catch(() => {
           this.withoutTransportUntil = 0;  // Nobody is there to say no.
           return null;
         });
         if (isSuperseded()) return;
+        if (offer === undefined) this.withoutTransportUntil = 0;  // A server that is slow to say yes may do so next time.
         connectMs = until - Date.now();
         if (offer && connectMs > 0) socket = new TransportSocket(offer, this.last());
       }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,9 @@ def page_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     with Server(tmp_path / "data") as running:
+        # It imports what QUIC takes when it is first asked, which takes longer here than clients wait.
+        with urllib.request.urlopen(f"http://127.0.0.1:{running.port}/.wt?ns=first", timeout=60) as answer:
+            assert json.load(answer)["url"]
         yield running
 
 
@@ -168,6 +172,29 @@ def test_where_udp_is_blocked_a_websocket_takes_its_place(server: Server, open_p
         page.evaluate("setVolatile(at('p'), 7)")
         wait_until(other, "seen.at(-1) === 7")
         assert page.evaluate("datagrams") == 0
+
+
+def test_a_websocket_takes_over_where_udp_dies_and_gives_back(server: Server, open_page: Open) -> None:
+    ns = fresh_name("switch")
+    page, other = open_page(server, ns), open_page(server, ns, only="websocket")
+    assert page.evaluate("sockets") == ["WebTransport"]
+    listen(page, "p")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        offer = {"url": f"https://127.0.0.1:{silent.getsockname()[1]}/.wt?v=5&ns={ns}", "hashes": []}
+        page.route("**/.wt*", lambda route: route.fulfill(body=json.dumps(offer), headers={"Access-Control-Allow-Origin": "*"}))
+        page.evaluate("transports.at(-1).close()")
+        wait_until(page, "sockets.at(-1) === 'WebSocket' && document.body.dataset.connected === 'true'")
+        assert page.evaluate("sockets") == ["WebTransport", "WebTransport", "WebSocket"]
+        other.evaluate("setVolatile(at('p'), 1)")
+        wait_until(page, "seen.at(-1) === 1")
+        page.unroute("**/.wt*")
+    page.evaluate("goOffline(database); database.connection.withoutTransportUntil = 0; goOnline(database)")
+    wait_until(page, "sockets.at(-1) === 'WebTransport' && document.body.dataset.connected === 'true'")
+    for number in range(2, 6):
+        other.evaluate("(number) => setVolatile(at('p'), number)", number)
+        wait_until(page, f"seen.at(-1) === {number}")
+    assert page.evaluate("heardDatagrams") > 0
 
 
 def test_a_server_that_does_not_offer_it_is_spoken_to_over_a_websocket(tmp_path: Path, open_page: Open) -> None:

@@ -22,6 +22,7 @@ from qh3.quic.configuration import QuicConfiguration
 from qh3.quic.connection import QuicConnection
 from qh3.quic.events import ConnectionTerminated, StreamDataReceived
 
+from meadowlark.server.families import Way
 from meadowlark.server.metrics import Metrics
 from meadowlark.server.quic import Channel, Endpoint, Guest, _Connection, _Settings, _Tokens, make_certificate
 
@@ -155,6 +156,28 @@ def test_a_session_has_a_stream_and_datagrams() -> None:
             visitors[0].channel.finish()
             await until(lambda: client.is_over)
             assert not visitors[0].has_ended, "who ends it knows"
+
+    run(work())
+
+
+def test_many_packets_of_one_client_leave_with_few_system_calls() -> None:
+    async def work() -> None:
+        def accept(channel: Channel, path: str, host: str) -> Visitor:
+            channel.accept()
+            return Visitor(channel, path, host)
+
+        async with serving(accept) as endpoint, visiting(endpoint) as client:
+            session = client.ask()
+            await until(lambda: client.statuses == [b"200"])
+            stream = client.open(session)
+            client.say(stream, b"hello" * 50_000)
+            await until(lambda: len(client.heard[stream]) == 250_000)
+            metrics = endpoint._metrics
+            assert metrics.quic_bytes[Way.SENT] > 250_000
+            assert metrics.quic_packets[Way.RECEIVED] >= metrics.quic_calls[Way.RECEIVED] > 0
+            assert endpoint._socket is not None
+            if endpoint._socket._has_gso:
+                assert metrics.quic_packets[Way.SENT] > 1.5 * metrics.quic_calls[Way.SENT]
 
     run(work())
 
