@@ -67,7 +67,7 @@ class Visit:
         await until(lambda: self.channel.status)
         if self.channel.status == 200:
             self.line.received(b"\x82\x00")
-            await self.turn()
+            await self.hear(lambda: self.messages)
         return self
 
     def say(self, message: str) -> None:
@@ -94,6 +94,12 @@ class Visit:
             else:
                 self.heard.agree(frame.payload)
 
+    async def hear(self, check: Callable[[], object]) -> None:
+        """Turns until `check` holds: on a busy machine a database's share of one is short."""
+        async with asyncio.timeout(SECONDS):
+            while not check():
+                await self.turn()
+
 
 async def until(check: Callable[[], object]) -> None:
     async with asyncio.timeout(SECONDS):
@@ -114,8 +120,7 @@ def test_it_says_hello_when_the_client_has_opened_its_stream() -> None:
         hello = visit.messages[0]["d"]
         assert (hello["t"], hello["d"]["h"]) == ("h", "h:0")
         visit.ask(1, "p", p="/a", d=1)
-        await visit.turn()
-        assert visit.messages[-1] == {"t": "d", "d": {"r": 1, "b": {"s": "ok", "d": ""}}}
+        await visit.hear(lambda: visit.messages[-1] == {"t": "d", "d": {"r": 1, "b": {"s": "ok", "d": ""}}})
 
     run(work)
 
@@ -138,11 +143,10 @@ def test_volatile_values_come_and_go_in_datagrams() -> None:
         visit.ask(1, "q", p="/c", h="")
         visit.agree(encode_path(1, 0, "/c/a"))
         visit.line.received_datagram(encode_datagram(1, [(0, b"1")]))
-        await visit.turn()
-        assert visit.values == [("c/a", b"1")]
+        await visit.hear(lambda: visit.values == [("c/a", b"1")])
         visit.line.received_datagram(encode_datagram(3, [(0, b"3")]))
         visit.line.received_datagram(encode_datagram(2, [(0, b"2")]))
-        assert visit.channel.wants_to_send
+        await visit.hear(lambda: visit.channel.wants_to_send)
         datagram = visit.line.next_datagram(1100)
         assert datagram is not None
         assert visit.line.next_datagram(1100) is None
@@ -165,7 +169,7 @@ def test_a_client_that_does_not_ask_for_datagrams_hears_all_as_text() -> None:
         visit.ask(1, "q", p="/c", h="")
         for number in (1, 2):
             visit.say(json.dumps({"t": "d", "d": {"a": "v", "b": {"p": "/c/a", "d": number}}}))
-        await visit.turn()
+        await visit.hear(lambda: len(visit.messages) == 4)
         told = [message["d"]["b"] for message in visit.messages if message["d"].get("a") == "d"]
         assert told == [{"p": "c/a", "d": 1}, {"p": "c/a", "d": 2}]
         assert visit.values == []
@@ -186,8 +190,7 @@ def test_inside_a_long_message_and_before_the_stream_datagrams_are_dropped() -> 
         visit.line.received_datagram(encode_datagram(2, [(0, b"1")]))
         visit.say('"b":{"p":"/a","d":"long"}}}')
         visit.line.received_datagram(encode_datagram(3, [(0, b"3")]))
-        await visit.turn()
-        assert worker.shard.tree("demo").root == {"a": "long", "c": 3}
+        await visit.hear(lambda: worker.shard.tree("demo").root == {"a": "long", "c": 3})
         assert worker.turn.stopwatch.metrics.datagram_updates[Fate.DROPPED] == 2
 
     run(work)
@@ -203,8 +206,7 @@ def test_what_comes_while_it_does_not_read_waits_in_order_and_not_without_end() 
         await visit.turn()
         assert len(visit.messages) == 1
         visit.line.resume_reading()
-        await visit.turn()
-        assert [message["d"].get("r") for message in visit.messages[1:]] == [1, 2]
+        await visit.hear(lambda: [message["d"].get("r") for message in visit.messages[1:]] == [1, 2])
         visit.line.pause_reading()
         for _ in range(WEBTRANSPORT_HELD_BYTES_MAX // 40_000 + 1):
             visit.say("x" * 40_000)
@@ -245,6 +247,7 @@ def test_nothing_refers_to_a_connection_that_has_ended() -> None:
         visit.agree(encode_path(1, 0, "/c/a"))
         for sequence in (1, 2):
             visit.line.received_datagram(encode_datagram(sequence, [(0, b"1")]))
+        await visit.hear(lambda: visit.channel.wants_to_send)
         connection = visit.line._connection
         assert type(connection) is DatagramConnection
         assert connection.datagrams is not None
@@ -283,8 +286,7 @@ def test_the_connection_can_ask_abort_and_be_told_that_the_client_is_there() -> 
         await visit.turn()
         assert len(visit.messages) == 1
         visit.line.resume()
-        await visit.turn()
-        assert len(visit.messages) == 2
+        await visit.hear(lambda: len(visit.messages) == 2)
         visit.line.close(WSCloseCode.OK, "")
         visit.line.write(b"x")
         assert visit.line.is_gone
