@@ -54,6 +54,9 @@ RANGES_MAX = 2_048
 RANGE_SEARCHES_MAX = 32
 """Compound hashes that are compared at a time, in one database; who brings a further one is sent the value."""
 
+HELD_COMMANDS_MAX = 10_000
+"""Commands of one database that may wait for a large update to be carried out; further requests are asked to come back."""
+
 INDEXES_IDLE_MAX = 32
 """Indexes of a database that are kept though nobody uses them now."""
 

@@ -181,3 +181,18 @@ def test_a_neighbour_is_answered_while_many_children_are_queried(server: Server)
     answers_during(server, lambda: server.rest("PUT", "/many", raw=children, ns="large", query="print=silent"))
     assert large.receive()["d"]["b"] == {"p": "many", "d": last, "t": 1}
     large.close()
+
+
+@pytest.mark.slow
+def test_a_neighbour_is_answered_while_many_children_are_updated_at_once(server: Server) -> None:
+    """Under a query whose index has to catch up with all of them."""
+    children = json.dumps({f"k{number:06}": {"n": number} for number in range(200_000)}).encode()
+    server.rest("PUT", "/updated", raw=children, ns="large", query="print=silent")
+    large = Socket(server.port, "large")
+    large.ask("q", {"p": "/updated", "h": "", "t": 1, "q": {"i": "n", "l": 1, "vf": "r"}})
+    update = json.dumps({f"k{number * 7 % 200_000:06}/n": 500_000 + number for number in range(20_000)}).encode()
+    answered = answers_during(server, lambda: server.rest("PATCH", "/updated", raw=update, ns="large", query="print=silent"))
+    assert answered > ANSWERS_MIN / 10
+    large.pushes.append(large.receive()["d"])
+    assert [push["b"]["d"] for push in large.pushes] == [{"k199999": {"n": 199999}}, {f"k{19_999 * 7:06}": {"n": 519_999}}]
+    large.close()

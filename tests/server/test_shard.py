@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from meadowlark.auth.identity import ADMIN
-from meadowlark.engine import Get, Leave, Listen, OnDisconnectSet, Open, Push, Reply, Revoke, Set
+from meadowlark.engine import Get, Identify, Leave, Listen, OnDisconnectSet, Open, Push, Reply, Revoke, Set, Update
 from meadowlark.errors import Code, JournalFailed, Refused
 from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.journal.files import ensure_folders
@@ -152,6 +152,71 @@ def test_a_profile_sees_every_command_with_what_it_wrote_and_sent() -> None:
         assert 330 < lines["/a"]["written_bytes"] < 400
         assert lines["/a"]["sent_bytes"] == 3 * ENCODED_BYTES + ENCODED_BYTES
         assert lines["/a"]["milliseconds"] > 0
+
+    run(scenario)
+
+
+MANY = {f"k{number:04}": number for number in range(2_000)}
+
+
+def test_nobody_sees_half_of_a_large_update_and_other_databases_do_not_wait() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, writer, reader = Life(files), Caller(), Caller("two")
+        hosted, other = await life.shard.open("demo"), await life.shard.open("other")
+        life.shard.apply(hosted, Listen(reader, 1, ("p",)))
+        life.shard.apply(hosted, Update(writer, 2, ("p",), dict(MANY)))
+        life.shard.apply(hosted, Get(reader, 3, ("p", "k1999")))
+        life.shard.apply(hosted, Set(writer, 4, ("p", "k0000"), "later"))
+        life.shard.apply(other, Get(reader, 5, ()))
+        assert hosted.held is not None
+        assert reader.told == [("ok", 1), ("ok", 5)]
+        steps = 0
+        while hosted.held is not None:
+            steps += 1
+            await asyncio.sleep(0)
+        assert steps > 2
+        assert reader.told[2:] == [("push", MANY), ("ok", 3), ("push", "later")]
+        assert writer.told == []
+        await life.commit()
+        assert writer.told == [("ok", 2), ("ok", 4)]
+        assert await Life(files.after_power_cut(Random(1))).read("demo", ("p",)) == MANY | {"k0000": "later"}
+
+    run(scenario)
+
+
+def test_a_snapshot_and_an_index_wait_for_a_large_update() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, writer, reader = Life(files), Caller(), Caller("two")
+        hosted = await life.shard.open("demo")
+        life.shard.apply(hosted, Set(writer, 1, ("p",), {f"k{number}": {"n": number} for number in range(1_000)}))
+        life.shard.apply(hosted, Listen(reader, 2, ("p",), None, parse_query({"i": "n", "l": 1, "vf": "r"}), 7))
+        life.shard.apply(hosted, Update(writer, 3, ("p",), {f"k{number}/n": number + 5_000 for number in range(900)}))
+        life.shard._begin_snapshot(hosted)
+        await hosted.released()
+        await life.finish_snapshot(hosted)
+        while len(reader.told) < 2:
+            await asyncio.sleep(0)
+        assert reader.told == [("push", {"k899": {"n": 5_899}}), ("ok", 2)]
+        again = await Life(files.after_power_cut(Random(1))).read("demo", ("p",))
+        assert {child["n"] for child in again.values()} == {*range(900, 1_000), *range(5_000, 5_900)}
+
+    run(scenario)
+
+
+def test_what_waits_for_a_large_update_is_bounded_but_for_who_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELD_COMMANDS_MAX", 2)
+
+    async def scenario(files: MemoryFiles) -> None:
+        life, writer, reader = Life(files), Caller(), Caller("two")
+        hosted = await life.shard.open("demo")
+        life.shard.apply(hosted, Update(writer, 1, ("p",), dict(MANY)))
+        for request in (2, 3, 4):
+            life.shard.apply(hosted, Get(reader, request, ()))
+        life.shard.apply(hosted, Identify(reader, 5, ADMIN))
+        life.shard.apply(hosted, Leave(reader))
+        await hosted.released()
+        assert reader.told == [Code.UNAVAILABLE, Code.UNAVAILABLE, ("ok", 2), ("ok", 5)]
+        assert reader.has_left
 
     run(scenario)
 

@@ -22,7 +22,7 @@ from meadowlark.engine.commands import (
     Unlisten,
     Update,
 )
-from meadowlark.engine.database import Database
+from meadowlark.engine.database import UPDATE_AT_ONCE_MAX, Database
 from meadowlark.engine.effects import Commit, Drop, Effect, Push, Reply, Revoke, Work
 from meadowlark.engine.preparing import decided_record, prepare_write, record_pieces
 from meadowlark.engine.values import update_paths
@@ -30,6 +30,7 @@ from meadowlark.engine.volatile import without
 
 __all__ = [
     "HOUSEKEEPING",
+    "UPDATE_AT_ONCE_MAX",
     "Access",
     "Client",
     "Command",

@@ -25,11 +25,12 @@ from meadowlark.engine.effects import Commit, Effect, Push, Reply, Revoke, Work
 from meadowlark.engine.gather import Gather
 from meadowlark.engine.listeners import Listeners
 from meadowlark.engine.on_disconnect import DisconnectQueue
+from meadowlark.engine.preparing import record_slices
 from meadowlark.engine.queries import Queries
 from meadowlark.engine.resume import HASHED_AT_ONCE_NODES_MAX, WHOLE, Lacking, Resume
-from meadowlark.engine.values import parse_at, unresolved, update_paths
+from meadowlark.engine.values import finish, parse_at, unresolved, update_paths, update_paths_slices
 from meadowlark.engine.volatile import VolatileValues
-from meadowlark.engine.writing import Entry, Write, Writing, common_start
+from meadowlark.engine.writing import Entry, Write, Writing, common_start, relative_slices
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import (
     SESSION_LISTENS_MAX,
@@ -58,6 +59,9 @@ SEARCHES_MAX = 5
 """For one transaction. Who writes into a large value all the time makes it out of date again and again."""
 
 CHANGING = "what the rules of this large write look at is being written all the time: try again"
+
+UPDATE_AT_ONCE_MAX = 100
+"""Children of an update that is carried out in one step: a millisecond, where each lies in another page."""
 
 
 class Database:
@@ -93,6 +97,14 @@ class Database:
             # A new one without a traceback, which would hold this frame, and so `out`, and so itself: a cycle nobody collects.
             # HOUSEKEEPING is never refused, and everything else has a request.
             out.append(Reply(command.client, command.request, refused.fresh()))  # type: ignore[union-attr]
+
+    def apply_slices(self, command: c.Update, now_ms: int, out: list[Effect]) -> Generator[None, None, None]:
+        """`apply` in steps, for an update of more than UPDATE_AT_ONCE_MAX children. Until the last step, which `out` is for,
+        nothing else may be asked of this database, and its tree must not be read."""
+        try:
+            yield from self._update_slices(command, now_ms, out)
+        except Refused as refused:
+            out.append(Reply(command.client, command.request, refused.fresh()))
 
     def replay(self, sequence: int, entries: list[Entry]) -> list[Node]:
         """Repeats one record made by `apply` earlier, without effects; gives the values it replaced. Records come in order,
@@ -170,25 +182,34 @@ class Database:
         return self._resume.known_hash(path)
 
     def _update(self, command: c.Update, now_ms: int, out: list[Effect]) -> None:
-        writes = self._parse_update(command, now_ms)
+        for _ in self._update_slices(command, now_ms, out):
+            pass
+
+    def _update_slices(self, command: c.Update, now_ms: int, out: list[Effect]) -> Generator[None, None, None]:
+        writes = yield from self._parse_update(command, now_ms)
         volatile = {path: said for path, _ in writes if (said := self.access.volatility(path)) is not Volatility.DURABLE}
         if volatile:
             self._update_volatile(command, writes, volatile, out)
             return
-        entries = self._writing.merge(command.path, writes, out)
-        now_there = {"/".join(path[len(command.path) :]): node for path, node in writes}
-        self._commit(entries, Reply(command.client, command.request, None, now_there), out, command.record)
+        entries = yield from self._writing.merge(command.path, writes, out)
+        now_there = yield from relative_slices(len(command.path), writes)
+        record = command.record
+        if record is None and len(entries) > UPDATE_AT_ONCE_MAX:
+            record = yield from record_slices(entries)
+        self._commit(entries, Reply(command.client, command.request, None, now_there), out, record)
 
-    def _parse_update(self, command: c.Update, now_ms: int) -> list[Write]:
+    def _parse_update(self, command: c.Update, now_ms: int) -> Generator[None, None, list[Write]]:
         """All writes of an update, resolved against the tree as it is; raises Refused unless all may be done together."""
-        paths = command.paths or update_paths(command.path, command.children)
-        for path in paths:
+        paths = command.paths or (yield from update_paths_slices(command.path, command.children))
+        writes: list[Write] = []
+        for count, (path, value) in enumerate(zip(paths, command.children.values(), strict=True), 1):
             self.check_write(command.client, path)
+            if command.decision is None:
+                writes.append((path, self._parse(path, value, now_ms)))
+            if count % UPDATE_AT_ONCE_MAX == 0:
+                yield
         decision = command.decision
-        if decision is None:
-            values = command.children.values()
-            writes = [(path, self._parse(path, value, now_ms)) for path, value in zip(paths, values, strict=True)]
-        else:
+        if decision is not None:
             self._check_holds(decision, command.client)
             writes = [(path, value.node) for path, value in zip(paths, decision.values, strict=True)]
         self._check_writes(command.client, writes, now_ms, decision)
@@ -220,7 +241,7 @@ class Database:
         told_only = [write for write in writes if write[0] in volatile]
         self._writing.check_volatile(client, told_only)
         self._make_way(told_only, out)
-        entries = self._writing.merge(command.path, writes, out, volatile)
+        entries = finish(self._writing.merge(command.path, writes, out, volatile))
         for path, volatility in volatile.items():
             self._writing.mark(client, path, volatility)
         now_there = {"/".join(path[len(command.path) :]): node for path, node in writes}
@@ -493,7 +514,7 @@ class Database:
             self._make_way(told_only, out)
         if len(writes) > 1:
             base = common_start([path for path, _ in writes])
-            entries = self._writing.merge(base, writes, out, [path for path, _ in told_only])
+            entries = finish(self._writing.merge(base, writes, out, [path for path, _ in told_only]))
         elif told_only:
             self._writing.write_volatile(*writes[0], out)
             entries = []

@@ -8,16 +8,20 @@ Does not know: the tree that will be written to. Source: `Commit.entries` in eff
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from typing import Any
 
 from msgspec.structs import replace
 
 from meadowlark.engine.ahead import Decision
 from meadowlark.engine.commands import Set, Update
-from meadowlark.engine.values import update_paths
+from meadowlark.engine.values import update_paths_slices
 from meadowlark.tree import PRIORITY, Path, Prepared, encode, format_path, prepare_decoded, prepare_small
 
 STEP_PLACES = 32
 """Small values prepared between two yields: a third of a millisecond."""
+
+STEP_ENTRIES = 200
+"""Encoded between two yields."""
 
 Preparing = Generator[None, None, tuple[Set | Update, list[bytes] | None]]
 """Gives a command whose values are prepared, and the pieces of its record if that is known already."""
@@ -44,7 +48,7 @@ def prepare_write(command: Set | Update, check: Callable[[Path], None]) -> Prepa
 def _prepare_update(command: Update, check: Callable[[Path], None]) -> Preparing:
     children = command.children
     pieces: list[bytes] | None = []
-    paths = update_paths(command.path, children)
+    paths = yield from update_paths_slices(command.path, children)
     for number, (key, path) in enumerate(zip(children, paths, strict=True)):
         if number % STEP_PLACES == 0:
             yield
@@ -85,3 +89,12 @@ def decided_record(decision: Decision) -> list[bytes] | None:
     """The pieces of the record of a write whose server values were made ahead; None as above."""
     is_ready = all(value.pieces for value in decision.values)
     return record_pieces(list(zip(decision.paths, decision.values, strict=True))) if is_ready else None
+
+
+def record_slices(entries: list[list[Any]]) -> Generator[None, None, bytes]:
+    """The record of many `entries` that nobody could know beforehand, in steps."""
+    pieces = []
+    for start in range(0, len(entries), STEP_ENTRIES):
+        pieces.append(encode(entries[start : start + STEP_ENTRIES])[1:-1])
+        yield
+    return b"[%b]" % b",".join(pieces)

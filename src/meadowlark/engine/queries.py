@@ -24,6 +24,9 @@ from meadowlark.limits import INDEX_IDLE_SECONDS, INDEXES_IDLE_MAX, ORDERING_WAI
 from meadowlark.query import KEY, AnyIndex, Index, KeyIndex, Query
 from meadowlark.tree import PRIORITY, Node, Path, Tree, child_count, find, is_key_ordered
 
+STEP_WRITES = 200
+"""Of one command, between two yields."""
+
 
 class Queries:
     __slots__ = ("_idle", "_listeners", "_tree", "ordering_count")
@@ -175,11 +178,13 @@ class Queries:
 
     # Writes
 
-    def tell(self, writes: Sequence[Write], stood: Sequence[int], out: list[Effect]) -> None:
-        """Tells all views of what one command wrote, which the tree has already. stood: `Change.stood` of each."""
+    def tell(self, writes: Sequence[Write], stood: Sequence[int], out: list[Effect]) -> Generator[None, None, None]:
+        """Tells all views of what one command wrote, which the tree has already. stood: `Change.stood` of each. In steps."""
         touched: dict[Spot, tuple[Path, Writes, dict[str, bool]]] = {}
         replaced: dict[Spot, Path] = {}
-        for write, known in zip(writes, stood, strict=True):
+        for count, (write, known) in enumerate(zip(writes, stood, strict=True), 1):
+            if count % STEP_WRITES == 0:
+                yield
             path = write[0]
             spot: Spot | None = self._listeners.root
             for depth, key in enumerate(path):

@@ -7,7 +7,7 @@ Does not know: who may write, where commands come from, sequences. Source: docs/
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Generator
 from typing import Any
 
 from meadowlark.engine.access import Volatility
@@ -21,6 +21,12 @@ from meadowlark.engine.volatile import VolatileValues
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import SESSION_VOLATILE_VALUES_MAX, VOLATILE_BYTES_MAX, VOLATILE_VALUES_MAX
 from meadowlark.tree import PRIORITY, Change, Node, Path, Tree, encode, find, format_path, is_large, is_leaf, is_same_leaf
+
+STEP_WRITES = 10
+"""Of an update, between two yields: each may decode a page."""
+
+STEP_TOLD = 400
+"""Of what is said of it."""
 
 Entry = list[Any]
 Write = tuple[Path, Node | None]
@@ -56,11 +62,16 @@ class Writing:
         if spot is not None and spot.children:
             self._push_below(spot, change, out)
         if self._queries.ordering_count:
-            self._queries.tell([(path, node)], [change.stood], out)
+            for _ in self._queries.tell([(path, node)], [change.stood], out):
+                pass  # One write is one step.
         return ["w", format_path(change.settled), node]
 
-    def merge(self, base: Path, writes: list[Write], out: list[Effect], volatile: Container[Path] = ()) -> list[Entry]:
-        """Does all `writes` below `base`; each place hears of them in one message. Gives the entries of those not `volatile`."""
+    def merge(
+        self, base: Path, writes: list[Write], out: list[Effect], volatile: Container[Path] = ()
+    ) -> Generator[None, None, list[Entry]]:
+        """Does all `writes` below `base`; each place hears of them in one message. Gives the entries of those not `volatile`.
+
+        In steps: until the last nothing else may be done with the tree, or read."""
         if self.volatile.count:
             # Priorities come last, so that what they are of is there, on disk too.
             writes = sorted(writes, key=_is_priority)
@@ -72,7 +83,9 @@ class Writing:
         entries: list[Entry] = []
         done: list[Write] = []
         stood: list[int] = []
-        for path, node in writes:
+        for count, (path, node) in enumerate(writes, 1):
+            if count % STEP_WRITES == 0:
+                yield
             is_volatile = path in volatile
             change = self._put(path, node, is_volatile=is_volatile)
             if change is None:
@@ -92,12 +105,12 @@ class Writing:
                 if end is not None:
                     self._push_below(end, change, below)
         if above and done:
-            out.append(_merge_push(above, base, writes))
+            out.append(Push(above, base, (yield from relative_slices(depth, writes)), True))
         for spot, group in merged.items():
-            out.append(_group_push(spot, group))
+            out.append((yield from _group_push(spot, group)))
         out.extend(below)
         if done and self._queries.ordering_count:
-            self._queries.tell(done, stood, out)
+            yield from self._queries.tell(done, stood, out)
         return entries
 
     # Volatile values
@@ -196,18 +209,25 @@ def _is_priority(write: Write) -> bool:
     return write[0][-1:] == (PRIORITY,)
 
 
-def _merge_push(clients: Any, base: Path, writes: list[Write]) -> Push:
-    depth = len(base)
-    return Push(clients, base, {"/".join(path[depth:]): node for path, node in writes}, True)
+def relative_slices(depth: int, writes: list[Write]) -> Generator[None, None, dict[str, Node | None]]:
+    """What was written, by paths that leave out the first `depth` keys, as texts."""
+    if len(writes) <= STEP_TOLD:
+        return {"/".join(path[depth:]): node for path, node in writes}
+    made: dict[str, Node | None] = {}
+    for start in range(0, len(writes), STEP_TOLD):
+        made |= {"/".join(path[depth:]): node for path, node in writes[start : start + STEP_TOLD]}
+        yield
+    return made
 
 
-def _group_push(spot: Spot, group: list[Write]) -> Push:
+def _group_push(spot: Spot, group: list[Write]) -> Generator[None, None, Push]:
     """What one place between the update and its writes hears. Its own path is the common start of the group, cut at the
     spot's depth, which the first write carries."""
     if len(group) == 1:
         path, node = group[0]
         return Push(spot.clients, path, node)
-    return _merge_push(spot.clients, common_start([path for path, _ in group]), group)
+    start = common_start([path for path, _ in group])
+    return Push(spot.clients, start, (yield from relative_slices(len(start), group)), True)
 
 
 def common_start(paths: list[Path]) -> Path:

@@ -60,6 +60,7 @@ class LargeWrites:
         database, client = hosted.database, command.client
         self.uploads.count(hosted.name, size)
         try:
+            await hosted.released()  # Who the client is may be waiting behind a large update.
             prepared, pieces = await self._slicer.run(prepare_write(command, partial(database.check_write, client)))
             record = None if pieces is None else await _join(pieces)
             for _ in range(DECISIONS_MAX):

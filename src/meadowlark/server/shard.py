@@ -5,12 +5,16 @@ records to the journal, and the reply to a write waits until its record is durab
 snapshot and the records after it, gets a new snapshot when its records outgrow it, and leaves memory when nobody has used
 it for a while. When the journal fails, nothing is acknowledged any more: writes are refused, reading goes on. All of it
 runs on the worker's one loop; only compressing and writing snapshots runs beside it.
+
+An update of many children is carried out in slices. Nobody may see half of it, so its database is *held* until it is done: what
+is asked meanwhile waits in order, and so do its work in slices and its snapshots. Other databases go on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -19,6 +23,7 @@ import structlog
 from meadowlark.auth.identity import ADMIN
 from meadowlark.engine import (
     HOUSEKEEPING,
+    UPDATE_AT_ONCE_MAX,
     Access,
     Client,
     Command,
@@ -40,13 +45,14 @@ from meadowlark.engine import (
     Revoke,
     Tidy,
     Unlisten,
+    Update,
     Work,
     without,
 )
 from meadowlark.errors import Code, MeadowlarkError, Refused
 from meadowlark.ids import check_database_name
 from meadowlark.journal import Databases, Journal, Snapshots
-from meadowlark.limits import JOURNAL_BACKLOG_BYTES_MAX, SNAPSHOT_BYTES_MIN
+from meadowlark.limits import HELD_COMMANDS_MAX, JOURNAL_BACKLOG_BYTES_MAX, SNAPSHOT_BYTES_MIN
 from meadowlark.server.fan_out import WHOLE_LISTENERS_MAX, FanOuts
 from meadowlark.server.graveyard import Graveyard
 from meadowlark.server.lanes import Lane, Lanes
@@ -61,6 +67,7 @@ log = structlog.get_logger()
 
 READS_ONLY = "Permission denied: this credential may only read"
 DISK_BEHIND = "The disk does not keep up with the writes: try again in a moment"
+HELD = "A large update of this database takes its time: try again in a moment"
 STOPPED = "This database met an error inside the server and starts again from its journal: try again"
 
 _READING = (Get, Listen, Unlisten, Identify, *HOUSEKEEPING)
@@ -105,8 +112,8 @@ class Hosted:
     """One database in memory, with what the rim keeps about it."""
 
     __slots__ = (
-        "bury", "clients", "database", "lane", "name", "numbering", "packing", "snapshot_bytes", "snapshotting", "stopped",
-        "telling", "unpacked_bytes", "unsaved_bytes", "used_at", "users", "watchers",
+        "bury", "clients", "database", "held", "lane", "name", "numbering", "packing", "paused", "releases", "snapshot_bytes",
+        "snapshotting", "stopped", "telling", "unpacked_bytes", "unsaved_bytes", "used_at", "users", "watchers",
     )  # fmt: skip
 
     def __init__(self, database: Database, bury: Callable[[Node | None], None] = _forget) -> None:
@@ -134,8 +141,21 @@ class Hosted:
         self.snapshotting = False
         self.watchers: tuple[Watcher, ...] = ()
         """Told of every command."""
+        self.held: deque[tuple[Command, int]] | None = None
+        """Commands that wait for a large update; None: nothing needs to wait."""
+        self.paused: list[Work] = []
+        """Work in slices that waits for it too."""
+        self.releases: list[asyncio.Future[None]] = []
+        """Of others who wait for it."""
         self.stopped = False
         """A bug was met; nothing is done here any more."""
+
+    async def released(self) -> None:
+        """Returns when no large update is under way."""
+        while self.held is not None:
+            release: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.releases.append(release)
+            await release
 
     def __del__(self) -> None:
         # Nobody refers to it any more, so nobody can come to its tree, and what that holds may be a lot.
@@ -282,29 +302,40 @@ class Shard:
 
     def apply(self, hosted: Hosted, command: Command, read_at: int = 0) -> None:
         """Carries `command` out and tells everyone concerned. read_at: by the stopwatch; 0: as this turn began."""
+        if hosted.held is not None or (type(command) is Update and len(command.children) > UPDATE_AT_ONCE_MAX):
+            self._hold(hosted, command, read_at or self._stopwatch.begun_at or self._stopwatch.clock())
+        elif not self._is_refused(hosted, command):
+            # What watchers need of before; nothing when there are none.
+            before = (self._stopwatch.clock(), hosted.unsaved_bytes) if hosted.watchers else None
+            out: list[Effect] = []
+            try:
+                hosted.database.apply(command, self._now_ms(), out)
+            except Exception:
+                self._stop(hosted, command)
+                return
+            self._perform(hosted, command, out, before, read_at)
+
+    def _is_refused(self, hosted: Hosted, command: Command) -> bool:
+        """Whether `command` may not even be asked of the database; it is refused then."""
         if (self.failure is not None or self._journal.backlog_bytes > JOURNAL_BACKLOG_BYTES_MAX) and not isinstance(
             command, _READING
         ):
             self._refuse(command, Refused(Code.UNAVAILABLE, self.failure or DISK_BEHIND))
-            return
+            return True
         if not isinstance(command, _READING) and command.client.identity.reads_only:
             self._refuse(command, Refused(Code.PERMISSION_DENIED, READS_ONLY))
-            return
+            return True
         if hosted.stopped:
             self._refuse(command, Refused(Code.UNAVAILABLE, STOPPED))
-            return
-        # What watchers need of before; nothing when there are none.
-        before = (self._stopwatch.clock(), hosted.unsaved_bytes) if hosted.watchers else None
+            return True
         if hosted.telling is not None:
-            hosted.telling.finish()
+            hosted.telling.finish()  # What was said of the tree as it was.
+        return False
+
+    def _perform(self, hosted: Hosted, command: Command, out: list[Effect], before: tuple[int, int] | None, read_at: int) -> None:
+        """Tells everyone concerned of `command`, which had `out`."""
         telling: FanOuts | None = None
         replied: Any = None
-        out: list[Effect] = []
-        try:
-            hosted.database.apply(command, self._now_ms(), out)
-        except Exception:
-            self._stop(hosted, command)
-            return
         for effect in out:
             if type(effect) is Push:
                 self._stopwatch.push_count += 1
@@ -340,11 +371,60 @@ class Shard:
 
     def _work(self, hosted: Hosted, work: Work) -> Steps:
         """What a database asked to be done in slices, and the command that this was for."""
-        yield from work.steps
+        while hosted.held is None:
+            try:
+                next(work.steps)
+            except StopIteration:
+                break
+            yield
+        else:
+            hosted.paused.append(work)
+            return
         if work.then is not None:
             self._stopwatch.begin(self._stopwatch.clock())
             self.apply(hosted, work.then)
             self._stopwatch.handled(None)
+
+    def _hold(self, hosted: Hosted, command: Command, read_at: int) -> None:
+        """`command` waits for its turn among those of its database, which is held while a large update goes on."""
+        held = hosted.held
+        if held is None:
+            hosted.held = deque([(command, read_at)])
+            self._slicer.begin(self._work_off(hosted))
+        elif len(held) < HELD_COMMANDS_MAX or isinstance(command, (Identify, *HOUSEKEEPING)):
+            held.append((command, read_at))
+        else:
+            self._refuse(command, Refused(Code.UNAVAILABLE, HELD))
+
+    def _work_off(self, hosted: Hosted) -> Steps:
+        """A large update, and whatever came behind it."""
+        held = hosted.held
+        assert held is not None
+        while held:
+            command, read_at = held.popleft()
+            if not self._is_refused(hosted, command):
+                before = (self._stopwatch.clock(), hosted.unsaved_bytes) if hosted.watchers else None
+                out: list[Effect] = []
+                try:
+                    if type(command) is Update and len(command.children) > UPDATE_AT_ONCE_MAX:
+                        yield from hosted.database.apply_slices(command, self._now_ms(), out)
+                    else:
+                        hosted.database.apply(command, self._now_ms(), out)
+                except Exception:
+                    self._stop(hosted, command)
+                else:
+                    self._stopwatch.begin(self._stopwatch.clock())
+                    self._perform(hosted, command, out, before, read_at)
+                    self._stopwatch.handled(None)
+            yield
+        hosted.held = None
+        paused, hosted.paused = hosted.paused, []
+        for work in paused:
+            self._slicer.begin(self._work(hosted, work))
+        releases, hosted.releases = hosted.releases, []
+        for release in releases:
+            if not release.done():
+                release.set_result(None)
 
     def _reply(self, reply: Reply) -> Any:
         """Sends `reply`; the form in which it was sent."""
@@ -460,6 +540,7 @@ class Shard:
                 hosted.snapshotting = False
 
     async def _save(self, hosted: Hosted) -> None:
+        await hosted.released()
         loop = asyncio.get_running_loop()
         database = hosted.database
         barrier = self._barrier(hosted)
@@ -515,7 +596,8 @@ class Shard:
         for hosted in list(self._hosted.values()):
             if hosted.database.wants_tidying:
                 self.apply(hosted, Tidy())
-            if not hosted.users and hosted.used_at < before and not hosted.snapshotting and not hosted.database.volatile.count:
+            is_busy = hosted.users or hosted.held is not None or hosted.snapshotting or hosted.database.volatile.count
+            if not is_busy and hosted.used_at < before:
                 await self._put_away(hosted)
 
     async def _pack(self, hosted: Hosted) -> None:
@@ -531,7 +613,7 @@ class Shard:
         if hosted.unsaved_bytes:
             hosted.snapshotting = True
             await self._snapshot(hosted)
-        if not hosted.users and not hosted.unsaved_bytes:
+        if not hosted.users and hosted.held is None and not hosted.unsaved_bytes:
             self._hosted.pop(hosted.name, None)
             self._forget(hosted.name)
 

@@ -55,6 +55,9 @@ _read_value: Callable[[str, int], tuple[Any, int]] = JSONDecoder().scan_once  # 
 _PEEK_LENGTH = 512
 """Bytes behind a key in which its value mostly ends."""
 
+_PEEKS_MAX = 4
+"""In a row in one page; more cost as much as decoding it."""
+
 _hot: deque[Page] = deque()
 """Decoded pages, those looked at longest ago first."""
 
@@ -239,15 +242,17 @@ class Pages(Weighed):
         return page.touch().get(key)
 
     def get_present(self, key: str, order: str) -> Any:
-        """The child at `key`, which there is, without decoding the rest of its page; the second time in a row all of it is.
+        """The child at `key`, which there is, without decoding the rest of its page, unless that is asked of it again and again.
         order: of the key."""
-        global _peeked
+        global _peeked, _peeks
         page = self.pages[bisect_right(self.starts, order) - 1]
         if page.children is None:
             if page.kept and key in page.kept:
                 return page.kept[key]
             if _peeked is not page:
-                _peeked = page
+                _peeked, _peeks = page, 0
+            _peeks += 1
+            if _peeks <= _PEEKS_MAX:
                 child = page.peek(key)
                 if child is not None:
                     return child
@@ -437,7 +442,9 @@ def _order_of(item: tuple[str, Any]) -> str:
 
 
 _peeked: Page | None = None
-"""Of which a child was read last, without the others: of neighbours the second is read with its page."""
+"""Of which a child was read last, without the others,"""
+_peeks = 0
+"""and how many in a row."""
 
 
 def _page_of(children: Children, kept: Children | None) -> Page:
