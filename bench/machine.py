@@ -8,9 +8,11 @@ Does not know: which process is a server and which is load.
 from __future__ import annotations
 
 import datetime
+import multiprocessing
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -66,6 +68,35 @@ def other_load(cores: int = os.cpu_count() or 1) -> float:
     return min(1.0, os.getloadavg()[0] / cores)
 
 
+class Stalls(NamedTuple):
+    """How the machine let processes wait that did nothing but look at the clock, one a core."""
+
+    share: float  # of the time in gaps of over a millisecond
+    longest_ms: float
+
+
+def stalls(seconds: float = 3.0) -> Stalls:
+    """What no server on this machine could do better: a p99 below such gaps is luck."""
+    with multiprocessing.get_context("fork").Pool(os.cpu_count() or 1) as pool:
+        gaps = pool.starmap(_spin, [(core, seconds) for core in sorted(os.sched_getaffinity(0))])
+    return Stalls(round(max(sum(one) for one in gaps) / seconds, 4), round(max((max(one, default=0.0) for one in gaps)) * 1e3, 1))
+
+
+def _spin(core: int, seconds: float) -> list[float]:
+    """Seconds of each gap of over a millisecond between two looks at the clock."""
+    os.sched_setaffinity(0, {core})
+    clock = time.perf_counter
+    gaps = []
+    before = clock()
+    end = before + seconds
+    while before < end:
+        now = clock()
+        if now - before > 0.001:
+            gaps.append(now - before)
+        before = now
+    return gaps
+
+
 def is_memory_file_system(folder: Path) -> bool:
     """Whether a folder is in memory, where a sync costs nothing and durable figures would lie."""
     mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
@@ -97,6 +128,7 @@ def describe() -> dict[str, Any]:
         "changed": bool(_git("status", "--porcelain", "--", "src", "bench/*.py", "bench/load.c")),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "load_average_before": round(os.getloadavg()[0], 2),
+        "stalls": stalls()._asdict(),
     }
 
 
@@ -107,6 +139,11 @@ def changes_since(commit: str) -> int | None:
 
 
 def _cpu_seconds(pid: int) -> float:
+    try:  # To the nanosecond, where the kernel keeps it; its ticks are off by a tenth over seconds.
+        tasks = Path(f"/proc/{pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+    except FileNotFoundError:
+        pass
     # The name in parentheses may hold spaces; what follows it is counted from field 3 of proc(5).
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND

@@ -56,7 +56,16 @@ def _section(name: str, result: Result) -> str:
     return (
         f"### {result['question']}\n{markdown_table(result['rows'])}\n{images}\n"
         f"`{result['command']}` at {commit}, {on['date'][:10]}: {on['processor']}, "
-        f"{on['cores']} cores, Linux {on['kernel']}, Python {on['python']}. Does not show: {result['not_shown']}\n"
+        f"{on['cores']} cores, Linux {on['kernel']}, Python {on['python']}{_stalls(on)}. Does not show: {result['not_shown']}\n"
+    )
+
+
+def _stalls(on: Result) -> str:
+    if "stalls" not in on:
+        return ""
+    return (
+        f"; just before, a process that only looked at the clock was kept waiting over a millisecond for "
+        f"{on['stalls']['share']:.1%} of the time, once for {on['stalls']['longest_ms']} ms"
     )
 
 

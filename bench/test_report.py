@@ -22,6 +22,7 @@ MACHINE = {
     "cores": 2,
     "kernel": "6",
     "python": "3.11",
+    "stalls": {"share": 0.012, "longest_ms": 12.5},
 }
 STEP = {"writes_per_second_asked": 200, "delivered_ms": {"p99": 1.5}}
 
@@ -78,6 +79,7 @@ def test_the_document_gets_the_results_between_its_marks(tmp_path: Path, monkeyp
         report.write(["peers", "rooms"])
     text = document.read_text()
     assert text.startswith("# P\nbefore\n")
+    assert "for 1.2% of the time, once for 12.5 ms" in text
     assert text.endswith(f"{report.END}\nafter\n")
     assert "old" not in text
     assert text.count("### Who?") == 1
