@@ -79,7 +79,7 @@ def stalls(seconds: float = 3.0) -> Stalls:
     """What no server on this machine could do better: a p99 below such gaps is luck."""
     with multiprocessing.get_context("fork").Pool(os.cpu_count() or 1) as pool:
         gaps = pool.starmap(_spin, [(core, seconds) for core in sorted(os.sched_getaffinity(0))])
-    return Stalls(round(max(sum(one) for one in gaps) / seconds, 4), round(max((max(one, default=0.0) for one in gaps)) * 1e3, 1))
+    return Stalls(round(max(sum(one) for one in gaps) / seconds, 4), round(max(max(one, default=0.0) for one in gaps) * 1e3, 1))
 
 
 def _spin(core: int, seconds: float) -> list[float]:
