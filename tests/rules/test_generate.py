@@ -73,6 +73,7 @@ def test_what_is_too_much_for_one_function_is_asked_of_closures(rule: str) -> No
         "data.child('f').val().length == 3 && data.child('f').val() < 'ê'",
         "data.child('b/c').parent().parent().child('e').val() >= 5 && data.child('e').val() < 5.5",
         "!(data.child('a').val() == 5) && data.child('e').val() == 5 && data.child('b/d').val() != 1",
+        "root.child('').exists() && root.child('/').hasChild('b') && data.child('').hasChildren(['', 'b'])",
         "data.child('a').val() + 1 == 'x1' && data.child('e').val() % 3 == 2 && -data.child('e').val() == -5",
         "root.child(data.child('a').val()).parent().exists() && root.child(data.child('f').val()).parent().child('e').val() == 5",
     ],

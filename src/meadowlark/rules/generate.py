@@ -227,7 +227,7 @@ class _Generator:
             known = place.known + more
             return f"{start} + {self._constant(known)}" if start and known else start or self._constant(known)
         keys = [*([f"*{start}"] if start else []), *place.keys, *[self._constant(key) for key in more]]
-        return f"({', '.join(keys)},)"
+        return f"({', '.join(keys)},)" if keys else "()"
 
     def _node(self, place: _Place, more: Path = ()) -> str:
         """The text of the node at a place of the tree before, or at hand."""
