@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from bench.rules import APPS, App
 from meadowlark.rules import parse_rules
 from meadowlark.rules.lint import lint
 
@@ -26,7 +27,9 @@ def findings(rules: object) -> list[str]:
         ({"a": {".validate": "newData.hasChildren(['y'])", "x": {}, "$other": {".validate": False}}}, "nothing can be valid"),
         ({"$a": {".read": "$a == 5"}}, "a capture is a string"),
         ({".read": "auth.uid.matches(/^(?:a)$/)"}, "no meaning"),
-        ({".read": "auth.uid.matches(/^a/)"}, "one end only"),
+        ({".read": "auth.uid.matches(/^[a-z]+/)"}, "add $"),
+        ({".read": "auth.uid.matches(/[0-9]{3}x$/)"}, "add ^"),
+        ({".read": "now < 1700000000000"}, "everyone may read"),
         ({"a": {".read": "query.orderByChild === 'at' && query.limitToLast <= 9"}}, "asks for orderByChild('at')"),
         ({"a": {".read": "'/at' == query.orderByChild", ".indexOn": "by"}}, "asks for orderByChild('/at')"),
         ({"a": {".read": "query.orderByValue && query.limitToLast <= 9"}}, "asks for orderByValue"),
@@ -64,6 +67,8 @@ def test_what_is_found(rules, word):
         {"a": {".read": "auth != null", ".indexOn": ["x/y", ".value"], "$b": {"x": {"y": {}}, "z": {".validate": False}}}},
         {"a": {".validate": "newData.hasChildren()", "$b": {".write": "auth.uid == $b", ".validate": "newData.isString()"}}},
         {"lobby": {".write": False}, "$room": {".write": "auth != null"}},
+        {"a": {".write": "auth != null", ".validate": "newData.val().matches(/^https:/) && newData.val().matches(/x\\+*.png$/)"}},
+        {"a": {".read": "auth != null", "$b": {".write": "now < data.child('until').val()"}}},
         {
             "a": {
                 ".write": "auth != null",
@@ -76,3 +81,24 @@ def test_what_is_found(rules, word):
 )
 def test_what_is_usual_is_not_found(rules):
     assert findings(rules) == []
+
+
+@pytest.mark.parametrize("app", APPS, ids=lambda app: app.name)
+def test_real_applications_hear_only_of_what_everyone_may_read(app: App) -> None:
+    assert [message for message in findings(app.rules) if "everyone may read" not in message] == []
+
+
+def test_every_finding_has_a_place_and_says_what_to_do() -> None:
+    text = """{"rules": {
+      "a": {".read": true, ".validate": true},
+      "b": {".write": true, "c": {".write": false}, ".validate": "newData.isString() && newData.isNumber()"}
+    }}"""
+    found = lint(parse_rules(text))
+    assert [(finding.line, finding.column) for finding in found] == [(2, 22), (2, 41), (2, 41), (3, 23), (3, 45), (3, 66)]
+    assert all("; " in finding.message for finding in found)
+
+
+def test_what_is_meant_is_said_so_on_its_line() -> None:
+    open_to_all = '{"rules": {"a": {\n".read": true,%s\n".write": true\n}}}'
+    assert [finding.line for finding in lint(parse_rules(open_to_all % ""))] == [2, 3]
+    assert [finding.line for finding in lint(parse_rules(open_to_all % " // Everyone's. lint: ok"))] == [3]

@@ -1,18 +1,23 @@
 """What is suspicious about a valid rule set: rules that let everyone in, that can never count or hold, and indexes that are
 missing or in vain.
 
-Each finding is a place and a sentence. Nothing here is a fault: a set with findings can be in force.
+Each finding is a place and a sentence that ends with what to do. Nothing here is a fault: a set with findings can be in force.
+What is meant as it is gets a comment on its line, and is not found again.
 Source: docs/rules.md "Linting".
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from meadowlark.rules.faults import Fault
 from meadowlark.rules.ruleset import CHILD_ORDERS_KNOWN, Level, Rule, RuleSet
 from meadowlark.rules.syntax import Call, Chain, Literal, Member, Part, Regex, Unary, Variable, all_parts
 from meadowlark.tree import format_path
+
+MEANT = "lint: ok"
+"""In a comment, says that what is on the line is meant."""
 
 
 def lint(rules: RuleSet) -> list[Fault]:
@@ -21,16 +26,18 @@ def lint(rules: RuleSet) -> list[Fault]:
     found += [Fault(rule.line, rule.column, message) for rule, message in _granted_above(rules.root, {})]
     found += [Fault(rule.line, rule.column, message) for rule, message in _never_asked(rules.root, None, may_write=False)]
     found += [Fault(*place, message) for place, message in _useless_indexes(rules.root, may_read=False)]
-    return sorted(set(found))
+    lines = rules.text.split("\n")
+    return sorted({fault for fault in found if MEANT not in lines[fault.line - 1].partition("//")[2]})
 
 
 def _of_level(level: Level) -> Iterator[tuple[Rule, str]]:
     where = format_path(level.path)
     for rule in (level.read, level.write):
         if rule is not None and rule.constant is True:
-            yield rule, f".{rule.kind} is true: everyone may {rule.kind} {where} and all below it, signed in or not"
-    if level.write is not None and _mentions(level.write, "now") and not _mentions(level.write, "auth"):
-        yield level.write, ".write only waits for a time: until then everyone may write"
+            text = f".{rule.kind} is true: everyone may {rule.kind} {where} and all below it, signed in or not"
+            yield rule, f"{text}; ask for auth != null, or if that is meant end the line with // {MEANT}"
+        if rule is not None and _mentions(rule, "now") and not _mentions(rule, "auth", "data", "newData", "root", "query"):
+            yield rule, f".{rule.kind} only waits for a time: until then everyone may {rule.kind}; ask for auth too"
     if level.validate is not None:
         yield from _of_validate(level, level.validate)
     if level.read is not None:
@@ -43,30 +50,50 @@ def _of_level(level: Level) -> Iterator[tuple[Rule, str]]:
 
 def _of_validate(level: Level, rule: Rule) -> Iterator[tuple[Rule, str]]:
     if rule.constant is True:
-        yield rule, ".validate is true: it checks nothing"
+        yield rule, ".validate is true: it checks nothing; remove it, or say what data must be like"
     demands = {demand for part in _conjuncts(rule.expression) if (demand := _demand(part)) is not None}
     if _NOTHING in demands:
-        yield rule, ".validate cannot hold: it wants nothing to be here, and is asked only where something is"
+        yield (
+            rule,
+            ".validate cannot hold: it wants nothing to be here, but is asked if something is; say in .write who may remove",
+        )
     elif len(demands) > 1:
-        yield rule, f".validate cannot hold: it wants {' and '.join(sorted(demands))} at once"
+        yield rule, f".validate cannot hold: it wants {' and '.join(sorted(demands))} at once; join them with ||, or drop one"
     required = {name for part in _conjuncts(rule.expression) for name in _required_children(part)}
     for name in sorted(required):
         child = level.find(name.split("/")[0])
         if child is not None and "/" not in name and child.validate is not None and child.validate.constant is False:
-            yield rule, f"the child {name!r} is required here, and its own .validate is false: nothing can be valid"
+            yield (
+                rule,
+                f"the child {name!r} is required here, and its own .validate is false: nothing can be valid; drop one of the two",
+            )
 
 
 def _of_expression(rule: Rule) -> Iterator[tuple[Rule, str]]:
     for part in all_parts(rule.expression):
         if isinstance(part, Regex) and any(text in part.body for text in ("(?:", "(?=", "(?!")):
-            yield rule, "'(?' has no meaning in Firebase's regular expressions: the text '?' is matched"
-        if isinstance(part, Regex) and part.body.startswith("^") != part.body.endswith("$"):
-            yield rule, f"/{part.body}/ is anchored at one end only: anything may stand at the other"
+            yield rule, "'(?' has no meaning in Firebase's regular expressions: the text '?' is matched; write '(' alone"
+        if isinstance(part, Regex) and (anchor := _missing_anchor(part.body)):
+            yield rule, f"/{part.body}/ is anchored at one end only: anything may stand at the other; add {anchor}"
         if isinstance(part, Chain) and part.operators[0] in ("==", "!=", "===", "!==") and len(part.operands) == 2:
             one, other = part.operands
             for capture, constant in ((one, other), (other, one)):
                 if _is_capture(capture) and isinstance(constant, Literal) and not isinstance(constant.value, str):
                     yield rule, "a capture is a string, and equal to nothing else: compare it with a string"
+
+
+def _missing_anchor(body: str) -> str:
+    """The anchor that is likely forgotten: beside what is repeated, for at an open end once is as good as many times. A literal
+    there, as in /^https:/, is how one asks for a beginning."""
+    if body.startswith("^") and not body.endswith("$"):
+        return "$" if _REPEATED_AT_END.search(body) else ""
+    if body.endswith("$") and not body.startswith("^"):
+        return "^" if _REPEATED_AT_START.match(body) else ""
+    return ""
+
+
+_REPEATED_AT_END = re.compile(r"(?<!\\)[+*}]$")
+_REPEATED_AT_START = re.compile(r"(\[[^\]]*\]|\\.|\([^)]*\)|[^\\(\[])[+*{]")
 
 
 def _granted_above(level: Level, above: dict[str, Rule]) -> Iterator[tuple[Rule, str]]:
@@ -78,7 +105,8 @@ def _granted_above(level: Level, above: dict[str, Rule]) -> Iterator[tuple[Rule,
         upper = above.get(rule.kind)
         if upper is not None:
             what = "cannot take back" if rule.constant is False else "adds nothing to"
-            yield rule, f".{rule.kind} {what} what .{rule.kind} at {format_path(upper.path)} (line {upper.line}) grants"
+            text = f".{rule.kind} {what} what .{rule.kind} at {format_path(upper.path)} (line {upper.line}) grants"
+            yield rule, f"{text}; " + ("move that grant further down" if rule.constant is False else "remove one of the two")
         elif rule.constant is True:
             granted[rule.kind] = rule
     for child in level.below():
@@ -91,9 +119,9 @@ def _never_asked(level: Level, barred: Rule | None, *, may_write: bool) -> Itera
     for rule in (level.write, level.validate):
         if rule is not None and barred is not None and rule.constant is not False:
             where = f"{format_path(barred.path)} (line {barred.line})"
-            yield rule, f".{rule.kind} lets nothing in: .validate at {where} leaves no room here"
+            yield rule, f".{rule.kind} lets nothing in: .validate at {where} leaves no room here; loosen that, or remove this"
     if level.validate is not None and level.validate.constant is not False and not may_write and not _grants_writing(level):
-        yield level.validate, ".validate is never asked: no .write grants anything here, above or below"
+        yield level.validate, ".validate is never asked: no .write grants anything here, above or below; add one, or remove this"
     if level.validate is not None and barred is None and _bars_children(level.validate):
         barred = level.validate
     for child in level.below():
@@ -119,7 +147,10 @@ def _shadowed(level: Level, capture: Level) -> Iterator[tuple[Rule, str]]:
         if not child.rules() and not child.below():
             for rule in (capture.read, capture.write):
                 if rule is not None and rule.constant is not False:
-                    yield rule, f".{rule.kind} does not count for {key!r}, which has a place of its own without rules"
+                    yield (
+                        rule,
+                        f".{rule.kind} does not count for {key!r}, which has an empty place; give it rules, or remove it",
+                    )
 
 
 def _missing_indexes(level: Level, rule: Rule) -> Iterator[tuple[Rule, str]]:
@@ -131,9 +162,12 @@ def _missing_indexes(level: Level, rule: Rule) -> Iterator[tuple[Rule, str]]:
             for asked, named in ((one, other), (other, one)):
                 order = named.value if _is_order(asked, "orderByChild") and isinstance(named, Literal) else None
                 if isinstance(order, str) and order.strip("/") not in declared:
-                    yield rule, f"an index is missing: the rule asks for orderByChild({order!r}), and no .indexOn has it"
+                    yield (
+                        rule,
+                        f"an index is missing: the rule asks for orderByChild({order!r}), and no .indexOn has it; add it there",
+                    )
     if ".value" not in declared and any(_is_order(part, "orderByValue") for part in _conjuncts(rule.expression)):
-        yield rule, "an index is missing: the rule asks for orderByValue, and no .indexOn has '.value'"
+        yield rule, "an index is missing: the rule asks for orderByValue, and no .indexOn has '.value'; add it there"
 
 
 def _indexes(level: Level) -> Iterator[str]:
@@ -145,12 +179,15 @@ def _indexes(level: Level) -> Iterator[str]:
 def _useless_indexes(level: Level, *, may_read: bool) -> Iterator[tuple[tuple[int, int], str]]:
     may_read = may_read or (level.read is not None and level.read.constant is not False)
     if level.index_on and not may_read:
-        yield level.index_place, ".indexOn is only of use to admins: no .read grants anything here or above"
+        yield (
+            level.index_place,
+            ".indexOn is only of use to admins: no .read grants anything here or above; grant reading, or remove it",
+        )
     for order in sorted(level.index_on):
         if order in CHILD_ORDERS_KNOWN:
-            yield level.index_place, f"{order!r} needs no index"
+            yield level.index_place, f"{order!r} needs no index; remove it"
         elif order != ".value" and level.below() and all(_never_has(child, order.split("/")) for child in level.below()):
-            yield level.index_place, f"no child can have {order!r}, so its index stays empty: .validate is false there"
+            yield level.index_place, f"no child can have {order!r}, so its index stays empty: .validate is false there; remove it"
     for child in level.below():
         yield from _useless_indexes(child, may_read=may_read)
 
