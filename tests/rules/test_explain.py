@@ -89,3 +89,15 @@ def test_of_a_large_write_the_rule_that_refused_is_found_and_few_are_watched():
     assert not explanation.allowed
     assert explanation.summary() == ".validate at /z (line 1, column 48) is false"
     assert len(explanation.steps) == STEPS_MAX + 1
+
+
+def test_what_has_members_is_shown_whole_unless_it_is_long() -> None:
+    def seen(auth: dict[str, object]) -> object:
+        rules = parse_rules('{"rules": {".read": "auth != null && auth.uid == 5"}}')
+        return explain_read(rules, auth, (), None, 0).to_json()["steps"][0]["values"][0]["value"]
+
+    assert seen({"uid": "anna", "token": {"admin": True}}) == {"uid": "anna", "token": {"admin": True}}
+    long = seen({"uid": "x" * 1000})
+    assert isinstance(long, str)
+    assert long.startswith('{"uid": "xxx')
+    assert long.endswith("…")

@@ -8,6 +8,7 @@ Source: docs/rules.md "Explaining".
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -57,7 +58,7 @@ class Step:
             "text": rule.text,
             "outcome": self.outcome,
             **({"error": self.failure} if self.failure else {}),
-            "values": [{"part": part, "value": shown(value)} for part, value in self.seen],
+            "values": [{"part": part, "value": _whole(value)} for part, value in self.seen],
         }
 
 
@@ -174,12 +175,18 @@ def _watched(deciding: Deciding, rule: Rule, steps: list[Step]) -> bool:
 
 
 def shown(value: Value) -> Any:
-    """A value as JSON, cut where it is long."""
+    """A value as JSON, cut where it is long; what has members as the text of it."""
     if value is MAP:
         return "(children)"
     if isinstance(value, str) and len(value) > _SHOWN_LENGTH_MAX:
         return value[:_SHOWN_LENGTH_MAX] + "…"
     if isinstance(value, dict | list):
-        text = repr(value)
+        text = json.dumps(value, ensure_ascii=False)
         return text if len(text) <= _SHOWN_LENGTH_MAX else text[:_SHOWN_LENGTH_MAX] + "…"
     return value
+
+
+def _whole(value: Value) -> Any:
+    """As `shown`; what has members whole, unless that is long."""
+    is_short = isinstance(value, dict | list) and len(json.dumps(value, ensure_ascii=False)) <= _SHOWN_LENGTH_MAX
+    return value if is_short else shown(value)

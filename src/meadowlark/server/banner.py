@@ -37,9 +37,13 @@ def _dev(config: Config, urls: Sequence[str], data: str) -> list[str]:
             ]
         ),
         "",
-        "EVERYTHING IS OPEN: no rules, every token is believed, any database is made when touched.",
+        f"EVERYTHING IS OPEN: {_open(config)}, every token is believed, any database is made when touched.",
         "For development on this machine only. Ctrl-C stops it.",
     ]
+
+
+def _open(config: Config) -> str:
+    return f"but for the rules in {config.rules_file}" if config.rules_file else "no rules until some are set"
 
 
 def _serve(config: Config, urls: Sequence[str], data: str) -> list[str]:

@@ -30,7 +30,7 @@ class DataFolder:
             _make_folder(self.path)
             self.lock = os.open(os.path.join(self.path, LOCK_FILE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise WorldError(f"the data folder {self.path} cannot be used: {error.strerror}") from error
+            raise WorldError(f"the data folder {self.path} cannot be used: {error.strerror}; name another with --data") from error
         try:
             self._take()
         except BaseException:
