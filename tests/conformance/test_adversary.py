@@ -256,6 +256,35 @@ def write(adversary: Adversary, rules: Any, auth: Any, tree: Tree, kind: str, pa
     return granted
 
 
+def test_an_admin_who_acts_as_somebody_is_asked_about_and_nobody_else_may_act(server: Server) -> None:
+    rules = {"rules": {"a": {".read": "auth.uid === 'anna'", ".write": "auth.uid === 'anna'"}}}
+    assert server.rest("PUT", "/.settings/rules", rules, ns=NS).status == 200
+    anna = sign({"v": 0, "iat": int(time.time()), "d": {"uid": "anna"}}, SECRET, "HS256", None)
+    bert = {"uid": "bert"}
+    for transport in (Socket, Polling):
+        for more, allowed in (
+            ({}, True),
+            ({"noauth": True}, False),
+            ({"authvar": bert}, False),
+            ({"authvar": {"uid": "anna"}}, True),
+        ):
+            acting = transport(server.port, NS)
+            assert acting.ask("gauth", {"cred": server.credential, **more})["s"] == "ok"
+            for action, body in (("g", {"p": "/a"}), ("p", {"p": "/a", "d": 1}), ("o", {"p": "/a", "d": 2})):
+                assert (acting.ask(action, body)["s"] == "ok") is allowed, (more, action)
+            acting.close()
+        for kind in ("auth", "gauth"):
+            user = transport(server.port, NS)
+            for more in ({"noauth": True}, {"authvar": {"uid": "anna"}}):
+                assert user.ask(kind, {"cred": anna, **more})["s"] == "permission_denied"
+            assert user.ask("g", {"p": "/a"})["s"] == "permission_denied"
+            user.close()
+    for override, status in (("null", 401), (json.dumps(bert), 401), ('{"uid":"anna"}', 200)):
+        query = f"auth_variable_override={quote(override)}"
+        assert server.rest("GET", "/a", ns=NS, query=query).status == status
+        assert server.rest("GET", "/a", ns=NS, query=f"{query}&auth={anna}", admin=False).status == 401
+
+
 NAMES = (
     "arena/../vault", "arena%2F..%2Fvault", "../vault", "%2E%2E%2Fvault", "./vault", "vault%00", "vault%20", "vault.", "vault/",
     "VAULT", "vault%0A", "arena%26ns%3Dvault", "arena&ns=vault", "vault&ns=arena", "arena;ns=vault", "va%75lt", "vau\u200blt",
