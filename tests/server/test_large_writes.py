@@ -11,6 +11,7 @@ import pytest
 
 from meadowlark.auth.identity import ADMIN
 from meadowlark.engine import Client, Database, Reply, Ruled, Set
+from meadowlark.engine.ahead import Decision
 from meadowlark.errors import Code
 from meadowlark.limits import LARGE_BYTES, LARGE_WRITES_BYTES_MAX, LARGE_WRITES_DATABASE_BYTES_MAX
 from meadowlark.rules import parse_rules
@@ -217,7 +218,7 @@ def test_a_write_is_decided_again_when_what_it_hangs_on_has_changed(disturbances
                 except StopIteration as stop:
                     made = stop.value
                     break
-            if steps.__name__ == "decide_ahead":
+            if isinstance(made, Decision):
                 decisions.append(made)
                 if len(decisions) <= disturbances:
                     database.apply(Set(Client("admin", ADMIN), 1, ("open",), len(decisions)), 1, [])
