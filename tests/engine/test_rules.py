@@ -54,6 +54,26 @@ def test_a_denied_write_is_refused_and_changes_nothing():
     assert reply.refused is None
 
 
+def test_a_sum_is_told_to_nobody_who_may_not_read_it():
+    rules = {"n": {".write": True}, "v": {".write": True, ".volatile": True}, "open": {".read": True, ".write": True}}
+    told = asking(rules, {"n": 40, "v": 40, "open": 40})
+    client = told.client()
+    add, seen = {".sv": {"increment": 2}}, 42
+
+    def value_after(command: Any) -> Any:
+        reply = told.do(command)
+        assert reply is not None
+        assert reply.refused is None
+        return reply.value
+
+    assert [value_after(Set(client, 1, (key,), add)) for key in ("n", "v", "open")] == [None, None, seen]
+    assert value_after(Update(client, 1, (), {"n": add, "open": add})) == {"n": None, "open": 44}
+    assert value_after(Update(client, 1, (), {"n": {"x": add}, "v": add, "open": 1})) == {"n": None, "v": None, "open": 1}
+    assert value_after(Set(client, 1, ("n",), {".sv": "timestamp"})) == NOW
+    admin = told.client("other", admin=True)
+    assert value_after(Set(admin, 1, ("v",), add)) == 46
+
+
 def test_an_admin_is_not_asked_about():
     told = asking({})
     reply = told.do(Set(told.client("admin", admin=True), 1, ("a",), 1))

@@ -16,9 +16,22 @@ from meadowlark.tree import Path, Prepared
 
 
 class Decision:
-    """`values`: what would be written at each of `paths`, server values made. `places`: what it hangs on, each with all below."""
+    """`values`: what would be written at each of `paths`, server values made; `adding`: where there may be sums among them.
+    `places`: what it hangs on, each with all below."""
 
-    __slots__ = ("__weakref__", "_above", "_places", "access", "allowed", "identity", "is_stale", "now_ms", "paths", "values")
+    __slots__ = (
+        "__weakref__",
+        "_above",
+        "_places",
+        "access",
+        "adding",
+        "allowed",
+        "identity",
+        "is_stale",
+        "now_ms",
+        "paths",
+        "values",
+    )
 
     def __init__(self, access: object, identity: Identity, now_ms: int, paths: list[Path]) -> None:
         self.access = access
@@ -26,6 +39,7 @@ class Decision:
         self.now_ms = now_ms
         self.paths = paths
         self.values: list[Prepared] = []
+        self.adding: list[Path] = []
         self.allowed = False
         self.is_stale = False
         self._places: set[Path] = set()

@@ -44,6 +44,7 @@ from meadowlark.tree import (
     Prepared,
     Tree,
     format_path,
+    has_increment,
     matches,
     node_count_up_to,
     parse_path,
@@ -136,10 +137,10 @@ class Database:
         self.check_write(client, path)
         decision = command.decision
         if decision is None:
-            node = self._parse(path, command.value, now_ms)
+            node, adds = self._parse(path, command.value, now_ms)
         else:
             self._check_holds(decision, client)
-            node, now_ms = decision.values[0].node, decision.now_ms
+            node, now_ms, adds = decision.values[0].node, decision.now_ms, bool(decision.adding)
         volatility = self.access.volatility(path)
         if command.volatile and volatility is Volatility.DURABLE:
             volatility = Volatility.VOLATILE
@@ -164,10 +165,14 @@ class Database:
                 out.append(Reply(client, command.request, stale, current))
                 return
         self._check_writes(client, [(path, node)], now_ms, decision)
-        if volatility is not Volatility.DURABLE and self._set_volatile(command, node, volatility, out):
+        reply = Reply(client, command.request, None, holds=command.expected is not None)
+        is_told = volatility is not Volatility.DURABLE and self._set_volatile(command, node, volatility, out)
+        entry = None if is_told else self._writing.write(path, node, out)
+        if not (adds and self._is_hidden(client, path, now_ms)):
+            reply.value = self.tree.get(path)
+        if is_told:
+            out.append(reply)
             return
-        entry = self._writing.write(path, node, out)
-        reply = Reply(client, command.request, None, self.tree.get(path), holds=command.expected is not None)
         self._commit([entry] if entry else [], reply, out, command.record)
 
     def _find_hash(self, command: c.Set, out: list[Effect]) -> None:
@@ -186,42 +191,57 @@ class Database:
             pass
 
     def _update_slices(self, command: c.Update, now_ms: int, out: list[Effect]) -> Generator[None, None, None]:
-        writes = yield from self._parse_update(command, now_ms)
+        writes, adding = yield from self._parse_update(command, now_ms)
         volatile = {path: said for path, _ in writes if (said := self.access.volatility(path)) is not Volatility.DURABLE}
+        reply = Reply(command.client, command.request)
         if volatile:
-            self._update_volatile(command, writes, volatile, out)
-            return
-        entries = yield from self._writing.merge(command.path, writes, out)
+            self._update_volatile(command, writes, volatile, reply, out)
+        else:
+            entries = yield from self._writing.merge(command.path, writes, out)
+            record = command.record
+            if record is None and len(entries) > UPDATE_AT_ONCE_MAX:
+                record = yield from record_slices(entries)
+            self._commit(entries, reply, out, record)
+        hidden = {path for path in adding if self._is_hidden(command.client, path, now_ms)}
         now_there = yield from relative_slices(len(command.path), writes)
-        record = command.record
-        if record is None and len(entries) > UPDATE_AT_ONCE_MAX:
-            record = yield from record_slices(entries)
-        self._commit(entries, Reply(command.client, command.request, None, now_there), out, record)
+        for path in hidden:
+            now_there["/".join(path[len(command.path) :])] = None
+        reply.value = now_there
 
-    def _parse_update(self, command: c.Update, now_ms: int) -> Generator[None, None, list[Write]]:
-        """All writes of an update, resolved against the tree as it is; raises Refused unless all may be done together."""
+    def _parse_update(self, command: c.Update, now_ms: int) -> Generator[None, None, tuple[list[Write], list[Path]]]:
+        """All writes of an update, resolved against the tree as it is, and which of them have sums; raises Refused unless all
+        may be done together."""
         paths = command.paths or (yield from update_paths_slices(command.path, command.children))
         writes: list[Write] = []
+        adding: list[Path] = []
         for count, (path, value) in enumerate(zip(paths, command.children.values(), strict=True), 1):
             self.check_write(command.client, path)
             if command.decision is None:
-                writes.append((path, self._parse(path, value, now_ms)))
+                node, adds = self._parse(path, value, now_ms)
+                writes.append((path, node))
+                if adds:
+                    adding.append(path)
             if count % UPDATE_AT_ONCE_MAX == 0:
                 yield
         decision = command.decision
         if decision is not None:
             self._check_holds(decision, command.client)
             writes = [(path, value.node) for path, value in zip(paths, decision.values, strict=True)]
+            adding = decision.adding
         self._check_writes(command.client, writes, now_ms, decision)
-        return writes
+        return writes, adding
 
-    def _parse(self, path: Path, value: Any, now_ms: int) -> Node | None:
-        """The node to write at `path`, with server values made."""
+    def _parse(self, path: Path, value: Any, now_ms: int) -> tuple[Node | None, bool]:
+        """The node to write at `path`, with server values made, and whether it has sums."""
         node, waiting = parse_at(path, value)
-        return resolve(node, self.tree.get(path), now_ms) if waiting else node
+        return (resolve(node, self.tree.get(path), now_ms), has_increment(node)) if waiting else (node, False)
+
+    def _is_hidden(self, client: Client, path: Path, now_ms: int) -> bool:
+        """Whether who wrote there must not be told what came of it: a sum says what stood there before. Sessions never are."""
+        return not (client.is_session or self._may_read(client, path, None, now_ms))
 
     def _set_volatile(self, command: c.Set, node: Node | None, volatility: Volatility, out: list[Effect]) -> bool:
-        """Carries out a volatile write and answers it; False if it is a write like any other after all."""
+        """Carries out a volatile write; False if it is a write like any other after all."""
         client, path = command.client, command.path
         place = path[:-1] if path[-1:] == (PRIORITY,) else path
         if place != path and not self.volatile.covers(place):
@@ -230,11 +250,10 @@ class Database:
         self._make_way([(place, node)], out)
         self._writing.write_volatile(path, node, out)
         self._writing.mark(client, place, volatility)
-        out.append(Reply(client, command.request, None, self.tree.get(path)))
         return True
 
     def _update_volatile(
-        self, command: c.Update, writes: list[Write], volatile: Mapping[Path, Volatility], out: list[Effect]
+        self, command: c.Update, writes: list[Write], volatile: Mapping[Path, Volatility], reply: Reply, out: list[Effect]
     ) -> None:
         """An update of which some places are volatile: those are told with the others, and not recorded."""
         client = command.client
@@ -244,8 +263,6 @@ class Database:
         entries = finish(self._writing.merge(command.path, writes, out, volatile))
         for path, volatility in volatile.items():
             self._writing.mark(client, path, volatility)
-        now_there = {"/".join(path[len(command.path) :]): node for path, node in writes}
-        reply = Reply(client, command.request, None, now_there)
         if len(volatile) < len(writes):
             self._commit(entries, reply, out)
         else:
@@ -606,9 +623,13 @@ class Database:
         for path, value in zip(paths, values, strict=True):
             if type(value) is Prepared and value.waits:
                 decision.hang_on([path])
+                decision.adding.append(path)
                 value = yield from resolve_slices(value, self.tree.get(path), now_ms)
             elif type(value) is not Prepared:
-                value = Prepared(self._parse(path, value, now_ms), False, [])
+                node, adds = self._parse(path, value, now_ms)
+                value = Prepared(node, False, [])
+                if adds:
+                    decision.adding.append(path)
             decision.values.append(value)
         decision.allowed = identity.admin
         if not identity.admin:

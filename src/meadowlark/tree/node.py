@@ -109,6 +109,13 @@ def resolve(node: Node, existing: Node | None, now_ms: int) -> Node:
     }
 
 
+def has_increment(node: Any) -> bool:
+    """Whether what `node` comes to depends on what stands there. For nodes with server values, so never packed."""
+    if type(node) is ServerValue:
+        return node.delta is not None
+    return type(node) is dict and any(has_increment(child) for child in node.values())
+
+
 def canonical_number(number: int | float) -> int | float:
     """The double that `number` is, held as `int` where it is integral and below 2^63. Raises Refused(INVALID_DATA)."""
     if type(number) is int and -_EXACT_INTEGER_MAX <= number <= _EXACT_INTEGER_MAX:
