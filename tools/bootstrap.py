@@ -89,6 +89,11 @@ def set_up_python(purpose):
     wanted = {name: stamp_of(name) for name in LOCKS}
     if "test" in stamps_in_place(wanted) or purpose in stamps_in_place(wanted):
         return
+    if not os.access(VENV if os.path.isdir(VENV) else ROOT, os.W_OK):
+        raise Failed(
+            f".venv has to be made or renewed in {ROOT}, which this user may not write to. Run `make setup` as its owner,\n"
+            "with a Python that every user may run, or work in a copy of your own."
+        )
     say("setting up .venv for " + purpose)
     if not os.path.exists(PYTHON) or not venv_is_ours():
         make_venv()
