@@ -200,8 +200,7 @@ def test_a_priority_does_not_outlive_the_volatile_value_that_had_it(asking: Aski
 
 def test_who_has_all_the_values_that_one_may_have_can_still_move_them(asking: Asking) -> None:
     writer = Session("w")
-    for number in range(SESSION_VOLATILE_VALUES_MAX):
-        asking.do(Set(writer, None, ("cursors", str(number)), 1))
+    asking.do(Update(writer, None, ("cursors",), {str(number): 1 for number in range(SESSION_VOLATILE_VALUES_MAX)}))
     reply = asking.do(Set(writer, None, ("cursors", "7"), 2))
     assert reply is not None
     assert reply.refused is None
