@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.floor import FLOOR, on_floor
 from bench.generator import Load
 from bench.harness import Bench, Effort, Row, main, under_load, wrong
 
@@ -18,15 +19,16 @@ P99_MS_MAX = 20.0
 
 
 def measure(effort: Effort) -> tuple[list[Row], list[Any]]:
-    """A row for each rate, until one is too much for the core."""
+    """A row for each rate and for the floor under it, until one is too much for the core."""
     rows: list[Row] = []
     details: list[Any] = []
     for rate in RATES + (RATES_FULL if effort.full else ()):
         load = Load(workload="hot", connections=LISTENERS, room_size=LISTENERS, writes_per_second=rate)
-        measured = under_load(load.lasting(effort.seconds), effort.runs)
-        held = measured.median("delivered_ms", "p99") < P99_MS_MAX and not any(wrong(run) for run in measured.runs)
-        rows.append({**measured.row(), "held": "yes" if held else "no"})
-        details.append(measured.runs)
+        for server, run in ((FLOOR.name, on_floor), ("meadowlark", under_load)):
+            measured = run(load.lasting(effort.seconds), effort.runs)
+            held = measured.median("delivered_ms", "p99") < P99_MS_MAX and not any(wrong(one) for one in measured.runs)
+            rows.append({"server": server, **measured.row(), "held": "yes" if held else "no"})
+            details.append(measured.runs)
         if measured.median("deliveries_per_second") < 0.9 * rate * LISTENERS:
             break
     return rows, details

@@ -104,7 +104,13 @@ def columns(rows: list[Result], x: str, *ys: str) -> dict[str, Points]:
 
 
 def _hot_room(result: Result) -> Plots:
-    series = columns(result["rows"], "deliveries/s", "delivered p50", "delivered p99", "delivered max")
+    series = {
+        f"{server}, {name}": points
+        for server in dict.fromkeys(row["server"] for row in result["rows"])
+        for name, points in columns(
+            [row for row in result["rows"] if row["server"] == server], "deliveries/s", "delivered p50", "delivered p99"
+        ).items()
+    }
     return {"hot_room": lines("One room of 1,000", "deliveries a second", "ms", series, log_y=True)}
 
 
@@ -174,7 +180,7 @@ def _number(value: Any) -> float | None:
 
 _DELIVERED = ("delivered p50", "delivered p99", "acked p99")
 PLOTS: dict[str, Callable[[Result], Plots]] = {
-    "rooms": _grouped("rooms", "Rooms of ten", "ms", ("connections", "writes/s"), *_DELIVERED),
+    "rooms": _grouped("rooms", "Rooms of ten", "ms", ("server", "connections", "writes/s"), *_DELIVERED),
     "hot_room": _hot_room,
     "chat": _grouped("chat", "Chats of ten", "ms", ("server", "writes/s"), *_DELIVERED),
     "ruled": _grouped("ruled", "Rooms of ten, with rules", "ms", ("rules", "writes/s"), *_DELIVERED),

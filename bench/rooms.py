@@ -1,13 +1,14 @@
 """What latency does a client in a room of ten see at 2,000 writes a second?
 
 One worker, durable. Each of the connections listens to its room and writes into it in turn; every write is delivered to
-ten listeners. The heavier rows find where one core ends.
+ten listeners. The heavier rows find where one core ends. Under each row is the floor: a relay in C (floor.py).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from bench.floor import FLOOR, on_floor
 from bench.generator import Load
 from bench.harness import Bench, Effort, Row, main, under_load
 
@@ -16,10 +17,15 @@ LOADS_FULL = (Load(connections=10_000, writes_per_second=2000), Load(connections
 
 
 def measure(effort: Effort) -> tuple[list[Row], list[Any]]:
-    """A row for each load."""
-    loads = LOADS + (LOADS_FULL if effort.full else ())
-    measured = [under_load(load.lasting(effort.seconds), effort.runs) for load in loads]
-    return [one.row() for one in measured], [one.runs for one in measured]
+    """A row for each load, and one for the floor under it."""
+    rows: list[Row] = []
+    details: list[Any] = []
+    for load in LOADS + (LOADS_FULL if effort.full else ()):
+        for server, run in (("meadowlark", under_load), (FLOOR.name, on_floor)):
+            measured = run(load.lasting(effort.seconds), effort.runs)
+            rows.append({"server": server, **measured.row()})
+            details.append(measured.runs)
+    return rows, details
 
 
 BENCH = Bench(

@@ -136,6 +136,17 @@ def test_the_bar_is_judged_by_the_results() -> None:
     peers = [{"peer": "a", "bar": "5x: yes", "x less": 6.1}, {"peer": "b", "bar": "5x: no", "x less": 2.0}]
     assert reached(peers, "peers") == ["**no**: 6.1 times a, 2.0 times b (c0ffee1)"]
     assert reached([], "rooms") == []
+    one = {
+        "connections": 10_000,
+        "writes/s": 2000,
+        "delivered p50": 0.2,
+        "delivered p99": 4.0,
+        "p99 of runs": "3-5",
+        "acked p99": 8.0,
+    }
+    rooms = [{"server": "meadowlark", **one, "missing": 0}, {"server": "relay in C", **one, "p99 of runs": "1-9", "missing": 2}]
+    floor = "; the floor there, a relay in C: 0.2 and 1-9 ms, 2 missing"
+    assert reached(rooms, "rooms") == [f"**no**: 0.2 and 3-5 ms, acknowledged 8.0 ms{floor} (c0ffee1)"]
 
 
 def test_each_bar_can_be_asked_for() -> None:

@@ -10,7 +10,7 @@ import { Socket, TransportSocket, findOffer } from './transport';
 export interface Options {
   /** A credential, or what gives one; called at each connection, with true when the last was refused. */
   token?: string | null | ((mustRefresh: boolean) => Promise<string | null> | string | null);
-  /** Milliseconds of silence after which the server is asked whether it is there; as many again without an answer end the connection. */
+  /** Milliseconds of silence after which the server is asked whether it is there; half as many without an answer end the connection. */
   silenceMs?: number;
   /** Milliseconds that a read may take. */
   timeoutMs?: number;
@@ -21,6 +21,7 @@ export interface Options {
 }
 
 const FRAME_UNITS = 16384;
+const SILENCE_MS = 8000;
 const CONNECT_MS = 10_000;
 /** For a WebTransport to be open, from asking where; then a WebSocket is tried, and for a while nothing else. */
 const TRANSPORT_MS = 800;
@@ -51,7 +52,8 @@ export class Connection {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private pulse: ReturnType<typeof setInterval> | undefined;
   private heardAt = 0;
-  private isAsked = false;
+  /** When the server was asked; 0 when nothing is asked, or it has been heard since. */
+  private askedAt = 0;
   private framesLeft = 0;
   private parts: string[] = [];
   private isWanted = false;
@@ -195,7 +197,7 @@ export class Connection {
 
   private heard(frame: string, token: string | null): void {
     this.heardAt = Date.now();
-    this.isAsked = false;
+    this.askedAt = 0;
     if (this.framesLeft) {
       this.parts.push(frame);
       if (--this.framesLeft) return;
@@ -216,7 +218,7 @@ export class Connection {
 
   private heardValue(p: string, json: string): void {
     this.heardAt = Date.now();
-    this.isAsked = false;
+    this.askedAt = 0;
     let d: Json = null;
     try {
       if (json) d = JSON.parse(json);
@@ -233,7 +235,7 @@ export class Connection {
         clearTimeout(this.timer);
         this.retryMs = RETRY_MS_MIN;
         if (this.socket instanceof TransportSocket) this.withoutTransportUntil = 0;
-        this.pulse = setInterval(() => this.check(), (this.options.silenceMs ?? 10_000) / 2);
+        this.pulse = setInterval(() => this.check(), (this.options.silenceMs ?? SILENCE_MS) / 8);
         this.core.opened(message.d, token, (status, payload) => this.authenticated(status, payload));
         this.flushSoon();
         break;
@@ -258,11 +260,12 @@ export class Connection {
 
   /** A server that is silent is asked; one that stays silent is dead. */
   private check(): void {
-    const silence = this.options.silenceMs ?? 10_000;
-    const silentMs = Date.now() - this.heardAt;
-    if (silentMs > 2 * silence && this.isAsked) this.over();
-    else if (silentMs > silence) {
-      this.isAsked = true;
+    const silence = this.options.silenceMs ?? SILENCE_MS;
+    const now = Date.now();
+    if (this.askedAt) {
+      if (now - this.askedAt > silence / 2) this.over();
+    } else if (now - this.heardAt > silence) {
+      this.askedAt = now;
       this.socket?.send('{"t":"c","d":{"t":"p","d":{}}}');
     }
   }
