@@ -128,8 +128,12 @@ LONG_POLL_UPGRADE_BYTES_MAX = 256 * 1024
 QUIC_CONNECTIONS_MAX = 10_000
 """QUIC connections of one worker, finished handshakes or not. They share one socket, so descriptors do not bound them."""
 
-QUIC_IDLE_SECONDS = 60.0
-"""After which a QUIC connection that was silent is forgotten. Our client says something every ten."""
+QUIC_PING_SECONDS = 10.0
+"""After which a silent QUIC connection is asked. Our clients say something every eight; pages in a browser's background cannot,
+but the browser answers for them."""
+
+QUIC_IDLE_SECONDS = 24.0
+"""After which a QUIC connection that stays silent is forgotten: its goodbye was lost, or it died."""
 
 QUIC_WINDOW_BYTES = 1024 * 1024
 """That a client may send on one stream before we have read it."""

@@ -22,6 +22,7 @@ from qh3.quic.configuration import QuicConfiguration
 from qh3.quic.connection import QuicConnection
 from qh3.quic.events import ConnectionTerminated, StreamDataReceived
 
+from meadowlark.limits import QUIC_PING_SECONDS
 from meadowlark.server.families import Way
 from meadowlark.server.metrics import Metrics
 from meadowlark.server.quic import Channel, Endpoint, Guest, _Connection, _Settings, _Tokens, make_certificate
@@ -38,6 +39,7 @@ class Visitor:
         self.waiting: list[bytes] = []
         """To be sent in datagrams."""
         self.has_ended = False
+        self.heard_count = 0
 
     def received(self, data: bytes) -> None:
         self.channel.write(data.upper())
@@ -48,7 +50,8 @@ class Visitor:
     def next_datagram(self, room: int) -> bytes | None:
         return self.waiting.pop(0) if self.waiting else None
 
-    def heard(self) -> None: ...
+    def heard(self) -> None:
+        self.heard_count += 1
 
     def pause(self) -> None: ...
 
@@ -290,6 +293,31 @@ def test_who_asks_for_nothing_is_closed() -> None:
             assert not client.is_over
             endpoint.sweep(asyncio.get_running_loop().time() + 60)
             await until(lambda: client.is_over)
+
+    run(work())
+
+
+def test_one_that_is_silent_is_asked_and_its_answer_heard() -> None:
+    async def work() -> None:
+        visitors: list[Visitor] = []
+
+        def accept(channel: Channel, path: str, host: str) -> Visitor:
+            visitors.append(Visitor(channel, path, host))
+            channel.accept()
+            return visitors[-1]
+
+        async with serving(accept) as endpoint, visiting(endpoint) as client:
+            session = client.ask()
+            await until(lambda: client.statuses)
+            stream = client.open(session)
+            client.say(stream, b"a")
+            await until(lambda: client.heard[stream])
+            now = asyncio.get_running_loop().time()
+            endpoint.sweep(now)
+            assert visitors[0].heard_count == 0
+            endpoint.sweep(now + QUIC_PING_SECONDS + 1)
+            await until(lambda: visitors[0].heard_count)
+            assert not client.is_over
 
     run(work())
 

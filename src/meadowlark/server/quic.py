@@ -48,6 +48,7 @@ from meadowlark.limits import (
     QUIC_CONNECTIONS_MAX,
     QUIC_IDLE_SECONDS,
     QUIC_OVERHEAD_BYTES_MAX,
+    QUIC_PING_SECONDS,
     QUIC_WINDOW_BYTES,
 )
 from meadowlark.server.metrics import Metrics
@@ -236,7 +237,8 @@ class _Connection(QuicConnectionProtocol):
         self._is_waiting = False
         """Whether the guest was told to wait."""
         self._is_over = False
-        self.since = self._loop.time()
+        self.since = self.heard_at = self._loop.time()
+        """`heard_at` is when something came last, or it was asked."""
         self.cids = [quic.host_cid, quic._retry_source_connection_id or b""]
         """By which the server knows it; those that it has retired too."""
         endpoint.connections.add(self)
@@ -325,7 +327,7 @@ class _Connection(QuicConnectionProtocol):
         if self._transport is None:
             return
         try:
-            now = self._loop.time()
+            now = self.heard_at = self._loop.time()
             for packet in data:
                 self._quic.receive_datagram(packet, addr, now=now)
             self._process_events()
@@ -572,10 +574,13 @@ class Endpoint:
             self._server.forget(connection)
 
     def sweep(self, now: float) -> None:
-        """Once a second: those that have asked for nothing for too long are closed."""
+        """Once a second: those that have asked for nothing for too long are closed, and those that are silent are asked."""
         for connection in list(self.connections):
             if not connection.is_settled and now - connection.since > HANDSHAKE_SECONDS:
                 connection.end(_NO_ERROR, "nothing was asked for")
+            elif connection.is_settled and now - connection.heard_at > QUIC_PING_SECONDS:
+                connection.heard_at = now
+                connection.ask()
 
     def close(self) -> None:
         for connection in list(self.connections):
