@@ -135,9 +135,9 @@ class Journal:
         self._next = self._index.nexts()
         return found
 
-    def start(self) -> None:
-        """The committer's thread runs."""
-        self._committer.start(f"journal-{self._worker}")
+    def start(self, at_first: Callable[[], object] | None = None) -> None:
+        """The committer's thread runs. at_first: called there before anything else."""
+        self._committer.start(f"journal-{self._worker}", at_first)
 
     def drain(self) -> None:
         """Everything appended is durable; blocks until then. Raises JournalFailed if it cannot be.

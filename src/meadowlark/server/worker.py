@@ -142,7 +142,7 @@ class Worker:
         report = self._journal.open(self._snapshots)
         log.info("journal open", report=str(report))
         _pin(self._spec.index)
-        self._journal.start()
+        self._journal.start(_give_way)
         self._loop.set_default_executor(ThreadPoolExecutor(2, "beside", _unpin))
         self._loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         control = socket.socket(fileno=self._spec.control)
@@ -466,6 +466,12 @@ def _pin(index: int) -> None:
     with contextlib.suppress(OSError, AttributeError):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[index % len(cores)]})
+
+
+def _give_way() -> None:
+    """For the journal's thread: what wakes it is no reason to interrupt the loop, which has the interpreter."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _unpin() -> None:
