@@ -455,3 +455,13 @@ def test_a_closed_outbox_is_not_woken_by_a_large_message(made: Made) -> None:
     large.make()
     made.loop.turn()
     assert made.written == []
+
+
+def test_who_asks_is_told_when_a_turn_has_been_written() -> None:
+    made = Made()
+    told: list[int] = []
+    made.turn.written = told.append
+    made.outbox.put(b"a")
+    assert told == []
+    made.loop.turn()
+    assert len(told) == 1

@@ -51,7 +51,7 @@ class Turn:
 
     __slots__ = (
         "_is_due", "_is_relieving", "_late", "_late_count", "_loop", "_ready", "_unfinished", "held_bytes", "lanes", "stalled",
-        "stopwatch", "volatile_rate",
+        "stopwatch", "volatile_rate", "written",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +77,8 @@ class Turn:
         self.held_bytes = 0
         """What waits for them, and what waits behind answers that are not ready: all that is not gone by the end of a turn."""
         self._is_relieving = False
+        self.written: Callable[[int], object] | None = None
+        """Called when a turn has been written, with the stopwatch's time."""
 
     def call_later(self, nanoseconds: int, callback: Callable[[], object]) -> asyncio.TimerHandle:
         return self._loop.call_later(nanoseconds / SECOND, callback)
@@ -133,6 +135,8 @@ class Turn:
             now = self._stop_some()
         stopwatch.metrics.sent_bytes += size
         self.lanes.settle()
+        if self.written is not None:
+            self.written(now)
         if now - started_at > stopwatch.slow.threshold:
             stopwatch.slow.report("write", now, now - started_at, size=size)
 

@@ -67,6 +67,10 @@ DRAIN_CONNECTIONS_SECONDS = 5.0
 TIDY_SECONDS = 5.0
 CONNECTION_SWEEP_SECONDS = 2
 """Between two looks at an HTTP connection's patience and a stream's keep-alive."""
+BACKLOG_NANOSECONDS = 3_000_000
+"""For which records have always been waiting before each turn of the loop ends with a moment for the journal's thread."""
+MOMENT_SECONDS = 0.00003
+"""Asked for; it is as long as the thread then has the core."""
 LANES_SECONDS = 10.0
 """Between two looks at whether only one database is in use."""
 SWITCH_SECONDS = 0.0005
@@ -105,7 +109,10 @@ class Worker:
         stopwatch = Stopwatch(slow_seconds=config.slow_operation_seconds)
         self._metrics = stopwatch.metrics
         self.turn = Turn(self._loop, stopwatch, volatile_rate=config.volatile_rate)
+        self.turn.written = self._let_journal_run
         self._lanes_due = 0.0
+        self._backlog_since = 0
+        """By the stopwatch, the end of the first turn since which there always were records that wait; 0: there are none."""
         self.slicer = Slicer(lambda: self.turn.is_due, overran=self._overran)
         self.large_writes = LargeWrites(self.slicer, self.now_ms)
         self.push_ids = PushIds(random.SystemRandom().randrange)
@@ -226,6 +233,15 @@ class Worker:
         if now >= self._lanes_due:
             self._lanes_due = now + LANES_SECONDS
             self.turn.lanes.sweep(others=self.shard.used_count() > 1)
+
+    def _let_journal_run(self, now: int) -> None:
+        """A full core: the loop never waits, so that the journal's thread, which gives way to it, must be given a moment."""
+        if not self._journal.backlog_bytes:
+            self._backlog_since = 0
+        elif not self._backlog_since:
+            self._backlog_since = now
+        elif now - self._backlog_since > BACKLOG_NANOSECONDS:
+            time.sleep(MOMENT_SECONDS)
 
     async def _look_at_rules(self) -> None:
         await self.rules.look(self.shard, self._loop.time())
