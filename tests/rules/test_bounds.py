@@ -48,6 +48,8 @@ def reading(data: Any) -> Any:
         "data.hasChildren([data.val(), data.val()])",
         " && ".join(["data.val().contains('aaaab') == false"] * 1000),
         " && ".join(["data.val().matches(/a$/)"] * 1000),
+        " && ".join(["data.val() <= data.val()"] * 1000),
+        " && ".join(["data.val() == data.val()"] * 1000),
     ],
 )
 def test_long_values_end_an_evaluation_rather_than_prolong_it(rule):

@@ -83,6 +83,8 @@ def compare(one: Value, other: Value, purse: Purse) -> float:
         if not (one.isascii() and other.isascii()):
             spend(purse, len(one) + len(other))
             one, other = utf16_order(one), utf16_order(other)
+        elif len(one) > SHORT:
+            spend(purse, min(len(one), len(other)))
         return -1.0 if one < other else float(one > other)
     one, other = number(one), number(other)
     return -1.0 if one < other else 1.0 if one > other else 0.0 if one == other else math.nan
