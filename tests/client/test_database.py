@@ -394,3 +394,43 @@ def test_the_blocking_client(url: str) -> None:
         eventually(lambda: not other.ref("a").get().exists, what="the removal heard of")
         with pytest.raises(Refused):
             ref.set({"no.key": 1})
+
+
+def test_a_token_callback_that_fails_or_hangs_is_asked_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meadowlark.client.database.TOKEN_SECONDS", 0.1)
+
+    async def work() -> None:
+        asked: list[bool] = []
+        reported: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context["message"]))
+
+        async def token(must_refresh: bool) -> str | None:
+            asked.append(must_refresh)
+            if len(asked) == 1:
+                raise RuntimeError("no network")
+            if len(asked) == 2:
+                await asyncio.sleep(60)
+            return None
+
+        async with Database(f"http://127.0.0.1:{server.port}?ns={fresh_name('token')}", token=token) as database:
+            await database.ref("a").set(1)
+            assert len(asked) == 3
+            assert len(reported) == 2
+
+    run(work())
+
+
+def test_in_dev_a_volatile_write_that_is_denied_is_reported_to_who_wrote_it(server: Server) -> None:
+    async def work() -> None:
+        ns = fresh_name("drop")
+        rules = {"rules": {".read": True, "c": {".volatile": True, ".write": "data.exists()"}}}
+        assert server.rest("PUT", "/.settings/rules", rules, ns=ns).status == 200
+        reported: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context["message"]))
+        async with Database(f"http://127.0.0.1:{server.port}?ns={ns}") as database:
+            await database.wait_connected()
+            database.ref("c").set_volatile(1)
+            await until(lambda: bool(reported))
+            assert "dropped" in reported[0]
+
+    run(work())

@@ -62,6 +62,8 @@ class Core:
         """Of the last link, so that the server knows who comes back."""
         self.outgoing: list[bytes] = []
         self.on_auth_revoked: Callable[[str], None] = lambda text: None
+        self.on_remark: Callable[[str], None] = lambda text: None
+        """Hears what the server says to developers: of volatile writes that were dropped, which nobody waits for."""
         self._volatile_rate = 0.0
         self._last_number = 0
         self._requests: dict[Request, None] = {}
@@ -278,6 +280,9 @@ class Core:
     def _told_auth_revoked(self, body: dict[str, Any]) -> None:
         self.on_auth_revoked(str(body.get("d", "")))
 
+    def _told_remark(self, body: dict[str, Any]) -> None:
+        self.on_remark(str(body.get("msg", "")))
+
 
 def _view_body(view: View) -> dict[str, Any]:
     body: dict[str, Any] = {"p": format_path(view.path)}
@@ -294,6 +299,7 @@ _TOLD: dict[str, Callable[[Core, dict[str, Any]], None]] = {
     "m": Core._told_merge,
     "c": Core._told_cancelled,
     "ac": Core._told_auth_revoked,
+    "sd": Core._told_remark,
 }
 
 __all__ = ["DISCONNECTED", "Core", "Done", "Node"]

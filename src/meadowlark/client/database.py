@@ -43,6 +43,8 @@ RETRY_FACTOR = 1.5
 EAGER_ATTEMPTS = 5
 CONTENDED_SECONDS_MAX = 0.2
 """A transaction that was overtaken more often waits some part of this, so that many at one place get out of each other's way."""
+TOKEN_SECONDS = 30.0
+"""For a callback that gives a token."""
 HELLO_SECONDS = 10.0
 """From a connection to the server's first word."""
 
@@ -55,6 +57,14 @@ Transport = Literal["webtransport", "websocket"]
 
 Token = str | Callable[[bool], Awaitable[str | None]]
 """A credential, or a function that gives one. It is asked at each connection, with True when the last one was refused."""
+
+
+def _report(message: str, error: Exception | None = None) -> None:
+    """What nobody waits for is the loop's to report."""
+    context: dict[str, Any] = {"message": message}
+    if error is not None:
+        context["exception"] = error
+    asyncio.get_running_loop().call_exception_handler(context)
 
 
 class Abort:
@@ -92,6 +102,7 @@ class Database:
         self._host: str | None = None
         self._core = Core(lambda: time.time_ns() // 1_000_000)
         self._core.on_auth_revoked = self._auth_revoked
+        self._core.on_remark = _report
         self._turns = Turns()
         self._push_ids = PushIds(random.SystemRandom().randrange)
         self._connection: Connection | TransportConnection | None = None
@@ -208,7 +219,7 @@ class Database:
     async def _connect_once(self) -> None:
         """Connects, and returns when that connection is over."""
         loop = asyncio.get_running_loop()
-        credential = await self._credential()
+        credential = await self._credential_in_time()
         over = self._over = loop.create_future()
         hello = self._hello = loop.create_future()
         connection = await self._open()
@@ -293,6 +304,17 @@ class Database:
         must_refresh, self._must_refresh = self._must_refresh, False
         return await token(must_refresh)
 
+    async def _credential_in_time(self) -> str | None:
+        """Whatever becomes of a user's callback, it is asked again, and the connection's task goes on."""
+        was_refused = self._must_refresh
+        try:
+            async with asyncio.timeout(TOKEN_SECONDS):
+                return await self._credential()
+        except Exception as error:
+            self._must_refresh = was_refused
+            _report("the callback gave no token; it is asked again", error)
+            raise ConnectionError("no token") from None
+
     def _auth_answered(self, status: str, payload: Any) -> None:
         if status not in ("ok", DISCONNECTED):
             self._must_refresh = True
@@ -329,8 +351,7 @@ class Database:
         try:
             callback(value)
         except Exception as error:
-            context = {"message": "a listener failed", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(context)
+            _report("a listener failed", error)
 
     # What references ask
 
@@ -395,8 +416,7 @@ class Database:
             if error is not None:
                 self._call(error, fault)
             elif not isinstance(fault, Closed):
-                context = {"message": "a listen was ended by the server", "exception": fault}
-                asyncio.get_running_loop().call_exception_handler(context)
+                _report("a listen was ended by the server", fault)
 
         listener = Listener(frozenset(kinds), lambda event: self._call(told, event), ended)
         view = self._core.listen(place._path, place._query, listener)

@@ -74,26 +74,21 @@ Said = Hello | Response | Told | Moved | Ended
 
 def request_frames(number: int, action: str, body: dict[str, Any]) -> list[bytes]:
     """The text frames of one request. Raises ValueError when it is larger than a server takes."""
-    return _frames({"r": number, "a": action, "b": body})
-
-
-def unanswered_frames(action: str, body: dict[str, Any]) -> list[bytes]:
-    """Those of a request that wants no answer."""
-    return _frames({"a": action, "b": body})
+    return _divide(orjson.dumps({"t": "d", "d": {"r": number, "a": action, "b": body}}))
 
 
 def volatile_frames(path: str, value: Any) -> list[bytes]:
-    """Those of a volatile write."""
-    frames = unanswered_frames("v", {"p": path, "d": value})
+    """Those of a volatile write, which wants no answer."""
+    encoded = orjson.dumps(value)
+    frames = _divide(b'{"t":"d","d":{"a":"v","b":{"p":%b,"d":%b}}}' % (orjson.dumps(path), encoded))
     if len(frames) > 1:
         return frames
     frame = VolatileFrame(frames[0])
-    frame.path, frame.value = path, orjson.dumps(value)
+    frame.path, frame.value = path, encoded
     return [frame]
 
 
-def _frames(data: dict[str, Any]) -> list[bytes]:
-    payload = orjson.dumps({"t": "d", "d": data})
+def _divide(payload: bytes) -> list[bytes]:
     if len(payload) <= FRAME_BYTES_MAX:
         return [payload]
     if len(payload) > MESSAGE_BYTES_MAX:

@@ -28,12 +28,12 @@ from qh3.quic.events import ConnectionTerminated, QuicEvent, StreamDataReceived,
 from meadowlark.client.connection import SILENCE_SECONDS, Address
 from meadowlark.client.datagrams import SETTLE_SECONDS, Saying
 from meadowlark.client.protocol import KEEPALIVE, Ended, Link, Said, Told
+from meadowlark.limits import QUIC_IDLE_SECONDS
 from meadowlark.wire.numbering import Heard
 from meadowlark.wire.webtransport import Frame, StreamFrames
 
 DATAGRAM_BYTES_MAX = 1100
 GOODBYE_SECONDS = 0.1
-IDLE_SECONDS = 60.0
 SUSPECT_SECONDS = 1.0
 OFFER_BYTES_MAX = 65_536
 
@@ -331,7 +331,7 @@ def _configuration(host: str, offer: Offer, tls: ssl.SSLContext | None) -> QuicC
     configuration = QuicConfiguration(
         is_client=True,
         alpn_protocols=["h3"],
-        idle_timeout=IDLE_SECONDS,
+        idle_timeout=QUIC_IDLE_SECONDS,
         max_datagram_frame_size=65_536,
         verify_mode=ssl.CERT_NONE if believes_all else ssl.CERT_REQUIRED,
         server_name=None if _is_address(host) else host,
