@@ -23,6 +23,7 @@ export interface Options {
 const FRAME_UNITS = 16384;
 const SILENCE_MS = 8000;
 const CONNECT_MS = 10_000;
+const TOKEN_MS = 30_000;
 /** For a WebTransport to be open, from asking where; then a WebSocket is tried, and for a while nothing else. */
 const TRANSPORT_MS = 800;
 const WITHOUT_TRANSPORT_MS = 300_000;
@@ -192,7 +193,9 @@ export class Connection {
     if (typeof token !== 'function') return token ?? null;
     const mustRefresh = this.mustRefresh;
     this.mustRefresh = false;
-    return token(mustRefresh);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => { timer = setTimeout(() => reject(new Error(`no token within ${TOKEN_MS / 1000} s`)), TOKEN_MS); });
+    return Promise.race([token(mustRefresh), late]).finally(() => clearTimeout(timer));
   }
 
   private heard(frame: string, token: string | null): void {
@@ -300,9 +303,9 @@ export class Connection {
       setTimeout(() => this.flushSoon(), CONGESTED_MS);
       return;
     }
-    for (const [p, d] of volatile) {
-      const message = volatileMessage(p, d);
-      if (this.socket instanceof TransportSocket && message.length <= FRAME_UNITS) this.socket.sendVolatile(p, JSON.stringify(d), message);
+    for (const [path, value] of volatile) {
+      const json = JSON.stringify(value), message = volatileMessage(path, json);
+      if (this.socket instanceof TransportSocket && message.length <= FRAME_UNITS) this.socket.sendVolatile(path, json, message);
       else this.send(message);
     }
     volatile.clear();

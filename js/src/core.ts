@@ -82,6 +82,7 @@ export class Core {
       case 'm': return this.mirror.told(parsePath(body.p), body.d, body.t ?? null, true);
       case 'c': return this.cancelled(parsePath(body.p), body.q);
       case 'ac': return this.onAuthRevoked(String(body.d ?? ''));
+      case 'sd': console.warn(`meadowlark: ${body.msg}`);
     }
   }
 
@@ -190,7 +191,7 @@ export class Core {
 
   private send(request: Request): void {
     // What was written before it comes before it.
-    for (const [path, value] of this.volatile) this.outgoing.push(volatileMessage(path, value));
+    for (const [path, value] of this.volatile) this.outgoing.push(volatileMessage(path, JSON.stringify(value)));
     this.volatile.clear();
     request.number = ++this.lastNumber;
     this.byNumber.set(request.number, request);
@@ -230,8 +231,8 @@ export class Core {
 }
 
 /** It has no number, since nobody waits for an answer. */
-export function volatileMessage(p: string, d: Json): string {
-  return JSON.stringify({ t: 'd', d: { a: 'v', b: { p, d } } });
+export function volatileMessage(path: string, json: string): string {
+  return `{"t":"d","d":{"a":"v","b":{"p":${JSON.stringify(path)},"d":${json}}}}`;
 }
 
 function bodyOf(view: View): Json {
