@@ -22,7 +22,7 @@ from meadowlark.tree import Path
 PART_BYTES = 4 * 1024 * 1024
 """Of a part, about: some tens of milliseconds of a server's work, in slices."""
 PART_PATHS_MAX = 256
-"""Places that one part writes: putting them into the tree is one step of the server, of 15 µs each where it is packed."""
+"""Places that one part writes: the server holds its database while it puts them into the tree, 15 µs each where it is packed."""
 CUTTING = 2
 """Which way of cutting this is: part 7 of another is not the same."""
 

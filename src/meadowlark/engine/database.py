@@ -444,7 +444,8 @@ class Database:
                 continue
             try:
                 self._check_read(waiting.client, waiting.path, None, now_ms)
-                self._check_listen_count(waiting.client)
+                if waiting.path not in waiting.client.listens:
+                    self._check_listen_count(waiting.client)
             except Refused as refused:
                 out.append(Reply(waiting.client, waiting.request, refused.fresh()))
                 continue

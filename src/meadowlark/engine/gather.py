@@ -7,14 +7,14 @@ Does not know: permissions, who waits for what reason.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from itertools import islice
 from operator import itemgetter
 
 from meadowlark.engine.commands import Get, Listen
 from meadowlark.query import AnyIndex, Index, KeyIndex, Position, Query, Touched, Window
 from meadowlark.query.positions import after
-from meadowlark.tree import Node, Path, Tree, child_count, children, find, find_child, find_present, hash_slices
+from meadowlark.tree import Node, Path, Tree, child_count, children, find, find_child, find_present, hash_slices, is_key_ordered
 
 STEP_CHILDREN = 100
 """Read between two yields, where neighbours are read: some pages."""
@@ -24,6 +24,9 @@ STEP_SCATTERED = 25
 
 SHARE = 16
 """From one child in so many on, all of a place is read, in the order in which it is kept."""
+
+FEW_CHILDREN = 50
+"""Shown of a packed map in their order; of more, several lie in one page, which is then decoded once for all of them."""
 
 
 class Gather:
@@ -111,11 +114,13 @@ class Gather:
         return values or None
 
 
-def shown(window: Window, index: AnyIndex, node: Node | None, many: int) -> Iterator[tuple[str, Node]]:
-    """(key, child) of what `window` shows of `node`: up to `many` in their order, more in that of their keys."""
+def shown(window: Window, index: AnyIndex, node: Node | None) -> Iterable[tuple[str, Node]]:
+    """(key, child) of what `window` shows of `node`: in their order, or many of a packed map in that of their keys."""
     if isinstance(index, KeyIndex):
         return index.pairs(window.low, window.high)
+    if not is_key_ordered(node):
+        return [(key, find_present(node, key)) for _, _, _, key in index.walk(window.low, window.high)]
     positions = list(index.walk(window.low, window.high))
-    if len(positions) > many:
-        positions.sort(key=itemgetter(2))  # Neighbours lie in one page, which is decoded once then.
-    return ((key, find_present(node, key, order)) for _, _, order, key in positions)
+    if len(positions) > FEW_CHILDREN:
+        positions.sort(key=itemgetter(2))
+    return [(key, find_present(node, key, order)) for _, _, order, key in positions]

@@ -63,8 +63,6 @@ CAUGHT_UP_AT_ONCE = 20
 TOLD_AT_ONCE_CHILDREN = 200
 """Of views that are behind, told in one go."""
 
-FEW_CHILDREN = 50
-
 Write = tuple[Path, Node | None]
 Writes = dict[str, list[Write]]
 """By the child that they touch."""
@@ -91,7 +89,7 @@ class View:
 
     def whole(self, index: AnyIndex, node: Node | None) -> Node | None:
         """What the view shows of `node`; few children in their order, many in that of their keys."""
-        return make_map(shown(self.window, index, node, FEW_CHILDREN))
+        return make_map(shown(self.window, index, node))
 
     def begin(
         self, client: Client, tag: int | None, path: Path, hash: str | None, whole: Node | None, gather: Gather | None = None

@@ -12,7 +12,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from meadowlark.tree import Leaf, Node, Path, find, find_child, is_leaf, key_order, priority_of, utf16_order, value_of
+from meadowlark.tree import (
+    AFTER_ALL_KEYS,
+    Leaf,
+    Node,
+    Path,
+    find,
+    find_child,
+    is_leaf,
+    key_order,
+    priority_of,
+    utf16_order,
+    value_of,
+)
 
 Position = tuple[Any, ...]
 Reader = Callable[[str, Node], Position]
@@ -25,8 +37,6 @@ START: Position = ()
 END: Position = (9,)
 
 _BEFORE_ALL_KEYS = ""
-_AFTER_ALL_KEYS = "2"
-"""Key orders begin with 0 or 1."""
 
 MIN_NAME = "[MIN_NAME]"
 MAX_NAME = "[MAX_NAME]"
@@ -76,7 +86,7 @@ def cut(order: str, value: Leaf | None, key: str | None, *, after: bool) -> Posi
         return _cut_at_key(0, 0, value, after)
     rank, ordered = classify(value)
     if key is None:
-        return (rank, ordered, _AFTER_ALL_KEYS if after else _BEFORE_ALL_KEYS)
+        return (rank, ordered, AFTER_ALL_KEYS if after else _BEFORE_ALL_KEYS)
     return _cut_at_key(rank, ordered, key, after)
 
 
@@ -84,7 +94,7 @@ def _cut_at_key(rank: int, ordered: Leaf, key: str, after: bool) -> Position:
     if key == MIN_NAME:
         return (rank, ordered, _BEFORE_ALL_KEYS)
     if key == MAX_NAME:
-        return (rank, ordered, _AFTER_ALL_KEYS)
+        return (rank, ordered, AFTER_ALL_KEYS)
     return (rank, ordered, key_order(key), key, 0) if after else (rank, ordered, key_order(key))
 
 

@@ -34,8 +34,6 @@ class Query(msgspec.Struct, frozen=True, eq=False, gc=False):
     from_end: bool
     spec: dict[str, Any]
     """As it came."""
-    keys: tuple[str | None, str | None] = (None, None)
-    """In the order by key: the first and the last that may be shown."""
 
     @property
     def index(self) -> str:
@@ -110,7 +108,6 @@ def make_query(
         limit=limit,
         from_end=limit is not None and from_end,
         spec={} if spec is None else spec,
-        keys=(_key_of(order, start), _key_of(order, end)),
     )
 
 
@@ -149,10 +146,6 @@ def _check_bound(order: str, bound: Bound | None) -> Bound | None:
     elif type(value) in (int, float):
         value = canonical_number(value)
     return Bound(value, key, inclusive)
-
-
-def _key_of(order: str, bound: Bound | None) -> str | None:
-    return bound.value if bound is not None and order == KEY and bound.value not in (MIN_NAME, MAX_NAME) else None
 
 
 def _check_order(order: str) -> tuple[str, Path]:
