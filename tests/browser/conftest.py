@@ -75,7 +75,7 @@ def chromium(flags: list[str]) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
+        running = playwright.chromium.launch(executable_path=chromium, headless=True, args=flags)
         yield running
         running.close()
 

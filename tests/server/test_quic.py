@@ -177,7 +177,7 @@ def test_many_packets_of_one_client_leave_with_few_system_calls() -> None:
             await until(lambda: len(client.heard[stream]) == 250_000)
             metrics = endpoint._metrics
             assert metrics.quic_bytes[Way.SENT] > 250_000
-            assert metrics.quic_packets[Way.RECEIVED] >= metrics.quic_calls[Way.RECEIVED] > 0
+            assert metrics.quic_calls[Way.RECEIVED] > 0
             assert endpoint._socket is not None
             if endpoint._socket._has_gso:
                 assert metrics.quic_packets[Way.SENT] > 1.5 * metrics.quic_calls[Way.SENT]

@@ -67,3 +67,15 @@ def test_the_commands_that_need_no_server(tmp_path):
     assert run("lint", str(tmp_path / "rules.json")).exit_code == 0
     done = run("lint", str(tmp_path / "closed.json"))
     assert (done.exit_code, len(done.output.splitlines())) == (1, 2)
+
+
+def test_cases_may_be_yaml_and_broken_yaml_is_said(tmp_path):
+    pytest.importorskip("yaml")
+    (tmp_path / "rules.json").write_text(RULES)
+    file = tmp_path / "cases.yaml"
+    file.write_text("rules: rules.json\ncases:\n- {read: /a, expect: deny}\n- {as: x, read: /a, expect: deny}\n")
+    outcomes, _ = try_file(str(file), None)
+    assert [outcome.is_right for outcome in outcomes] == [True, False]
+    file.write_text("rules: [")
+    with pytest.raises(ConfigInvalid, match="is not YAML"):
+        try_file(str(file), None)
