@@ -2,8 +2,9 @@
 
 While a sync runs, the next group gathers in the queue, so a lone record waits for one sync and many records share one. On a fast
 disk the thread would come between the loop's steps for each record: groups therefore begin GROUP_SECONDS apart, which costs a
-record that comes in between less than that, and halves what the thread takes from the loop. What is in the queue is either a
-record (a plain tuple: `record.Waiting`) or an order: a function that the thread runs when everything before it is durable.
+record that comes in between less than that, and halves what the thread takes from the loop, to which it gives way besides
+(worker.py). What is in the queue is either a record (a plain tuple: `record.Waiting`) or an order: a function that the thread
+runs when everything before it is durable.
 
 A write or sync that fails ends it for good: the group, and whatever is put in the queue later, is handed back as failed, and
 nothing is written again. A sync is never retried: after a failed one the system may take lost pages for clean.

@@ -21,8 +21,9 @@ import structlog
 log = structlog.get_logger()
 
 SHARE_NANOSECONDS = 1_200_000
-"""Of one turn, for a lane alone; also for all those together that are over. With as much for writing, and what cannot be
-charged, most turns of a flooded worker take under 3 ms of its core, and all under 6 (bench/flood.py)."""
+"""Of one turn, for one lane where several databases are in use, and for the door; also for all together that are over. With as
+much for writing, and what cannot be charged, most turns of a flooded worker take under 3 ms of its core, and all under 6
+(bench/flood.py)."""
 SHARE_ALONE_NANOSECONDS = 16_000_000
 """Of one turn, for the only lane there is: what the first message of another database may wait for."""
 SHARE_NANOSECONDS_MIN = 250_000

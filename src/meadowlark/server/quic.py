@@ -1,4 +1,4 @@
-"""QUIC and HTTP/3 as far as WebTransport needs them: the one module that knows qh3.
+"""QUIC and HTTP/3 as far as WebTransport needs them: the one module of the server that knows qh3.
 
 An `Endpoint` is one UDP socket. Who connects asks with an extended CONNECT for one session, and gets a `Channel`: one
 bidirectional stream, opened by the client, and datagrams. A `Guest` is told what comes. Everything else that HTTP/3 can do is

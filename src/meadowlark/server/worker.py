@@ -68,9 +68,11 @@ TIDY_SECONDS = 5.0
 CONNECTION_SWEEP_SECONDS = 2
 """Between two looks at an HTTP connection's patience and a stream's keep-alive."""
 BACKLOG_NANOSECONDS = 3_000_000
-"""For which records have always been waiting before each turn of the loop ends with a moment for the journal's thread."""
+"""For which records have always been waiting before turns of the loop end with a moment for the journal's thread."""
+MOMENTS_NANOSECONDS = 1_000_000
+"""Between two such moments: on a slow disk the thread waits for that, and needs none."""
 MOMENT_SECONDS = 0.00003
-"""Asked for; it is as long as the thread then has the core."""
+"""Slept at the end of such a turn: for at least so long the journal's thread has the core."""
 LANES_SECONDS = 10.0
 """Between two looks at whether only one database is in use."""
 SWITCH_SECONDS = 0.0005
@@ -112,7 +114,7 @@ class Worker:
         self.turn.written = self._let_journal_run
         self._lanes_due = 0.0
         self._backlog_since = 0
-        """By the stopwatch, the end of the first turn since which there always were records that wait; 0: there are none."""
+        """By the stopwatch, since when there always were records that wait, or later by what a moment was worth; 0: none wait."""
         self.slicer = Slicer(lambda: self.turn.is_due, overran=self._overran)
         self.large_writes = LargeWrites(self.slicer, self.now_ms)
         self.push_ids = PushIds(random.SystemRandom().randrange)
@@ -242,6 +244,7 @@ class Worker:
             self._backlog_since = now
         elif now - self._backlog_since > BACKLOG_NANOSECONDS:
             time.sleep(MOMENT_SECONDS)
+            self._backlog_since = now - BACKLOG_NANOSECONDS + MOMENTS_NANOSECONDS
 
     async def _look_at_rules(self) -> None:
         await self.rules.look(self.shard, self._loop.time())

@@ -1,4 +1,4 @@
-"""WebTransport, towards the server: the frames of its one stream, and volatile values that come in datagrams.
+"""WebTransport: the frames of its one stream, both ways, and volatile values that clients send in datagrams.
 
 The stream carries what a WebSocket carries, byte for byte as RFC 6455 frames it, without masks and without fragments: text frames
 are the realtime protocol. A binary frame is for us: it says what the numbers in datagrams mean, or that those sent are void.
