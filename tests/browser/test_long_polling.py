@@ -19,6 +19,7 @@ import pytest
 from meadowlark.wire.scripts import script
 from tests.browser.conftest import serving
 from tests.harness import PROJECT, Server, eventually, fresh_name
+from tests.query.scenarios import SCENARIOS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -199,6 +200,49 @@ def test_a_large_value_is_heard_over_polls(open_window: Any, server: Server, ns:
     count = ann.run("get(at('large')).then((snapshot) => snapshot.size)")
     assert count == len(value)
     assert ann.run("get(at('large/key777')).then((snapshot) => snapshot.val())") == value["key777"]
+
+
+def test_queries_over_polls_raise_the_events_of_the_scenarios(open_window: Any, server: Server, ns: str) -> None:
+    """A fourth of them; tests/conformance/test_queries.py has all, over a WebSocket."""
+    ann = open_window("&poll")
+    for number, scenario in enumerate(SCENARIOS[::4]):
+        place = f"/{number}"
+        server.write(f"{place}/list", scenario["tree"], ns=ns)
+        ann.run("{" + HEAR + f"hear(query(at('{number}/list'), {calls_of(scenario['query'])})); }}")
+        expected = scenario["first"]
+        for step in [None, *scenario["steps"]]:
+            if step is not None:
+                kind, path, value = step["do"]
+                method = "PATCH" if kind == "update" else "PUT"
+                assert (
+                    server.rest(method, f"{place}/{path}".rstrip("/"), value, ns=ns, raw=json.dumps(value).encode()).status == 200
+                )
+                expected = step["events"]
+            ann.run("set(at('barrier'), 1)")  # Answered after all that was told before.
+            assert ann.run("seen.splice(0)") == expected, (scenario["name"], step)
+        ann.run("{ off(asked); }")
+
+
+HEAR = """
+    window.hear = (query) => {
+      window.asked = query;
+      seen.splice(0);
+      onChildAdded(query, (snapshot, before) => seen.push(['added', snapshot.key, before]));
+      onChildChanged(query, (snapshot, before) => seen.push(['changed', snapshot.key, before]));
+      onChildMoved(query, (snapshot, before) => seen.push(['moved', snapshot.key, before]));
+      onChildRemoved(query, (snapshot) => seen.push(['removed', snapshot.key]));
+      onValue(query, (snapshot) => {
+        const keys = [];
+        snapshot.forEach((child) => { keys.push(child.key); });
+        seen.push(['value', keys]);
+      });
+    };
+"""
+
+
+def calls_of(query: list[list[Any]]) -> str:
+    """The constraints as JavaScript."""
+    return ", ".join(f"{name}({json.dumps(arguments)[1:-1]})" for name, *arguments in query)
 
 
 def test_a_forced_client_never_tries_a_websocket(open_window: Any, gate: Gate) -> None:

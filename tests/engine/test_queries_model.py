@@ -1,10 +1,11 @@
 """Many queries open at once beside random writes: after each step what every listener has put together from pushes is what
-sorting, cutting and limiting the whole place gives.
+sorting, cutting and limiting the whole place gives, and so is what is read once, in every order, by every kind of range.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 from collections import defaultdict
 from collections.abc import Generator
 from typing import Any
@@ -37,10 +38,11 @@ from meadowlark.engine import (
     queries,
     views,
 )
-from meadowlark.query import index, parse_query
+from meadowlark.errors import Code
+from meadowlark.query import Query, index, parse_query
 from meadowlark.tree import Tree, find, node_hash, pack_tree_slices, parse_path, unpacked
 from tests.engine.asking import NOW
-from tests.query.naive import select
+from tests.query.naive import answer, select, told
 from tests.tree.test_pages_model import cool_all, small_pages
 
 __all__ = ["small_pages"]
@@ -68,9 +70,50 @@ PRIORITIES = st.sampled_from([None, 1, 2, "p"])
 SMALL_CHANGES = st.one_of(VALUES, LEAVES, st.dictionaries(st.sampled_from("ab"), LEAVES))
 
 
+ORDERS = (".key", ".value", ".priority", "a", "b", "a/b")
+UNDECLARED = "b"
+"""Listened to all the same, and refused to who reads once."""
+ASKED_AT_ONCE = 2
+WORKS_MAX = 6
+"""While so much is under way, nobody else asks."""
+
+
+def bounds(order: str) -> list[dict[str, Any]]:
+    """Starts of ranges of every kind."""
+    values: list[Any] = ["1", "a"] if order == ".key" else [None, False, 1, 1.5, "x"]
+    keys = [None] if order == ".key" else [None, "1", "b", "[MIN_NAME]", "[MAX_NAME]"]
+    made = itertools.product(values, keys, (True, False))
+    return [{"sp": value, "sin": is_in} | ({} if key is None else {"sn": key}) for value, key, is_in in made]
+
+
+def asked() -> list[dict[str, Any]]:
+    """Queries in every order, with every pair of ends and every limit, in an order that mixes them."""
+    found: list[dict[str, Any]] = []
+    limits: list[dict[str, Any]] = [{}, {"l": 1, "vf": "l"}, {"l": 2, "vf": "r"}, {"l": 3, "vf": "l"}]
+    for order in ORDERS:
+        starts = bounds(order)
+        ends = [{"e" + name[1:]: value for name, value in start.items()} for start in starts]
+        ranges = [{}, *starts, *ends]
+        found += [{"i": order} | some | limit for some in ranges for limit in limits]
+        both = [*zip(starts, ends, strict=True), *list(itertools.product(starts, ends))[::7]]
+        found += [{"i": order} | start | end | limits[number % 4] for number, (start, end) in enumerate(both)]
+    return found
+
+
+ASKED = asked()
+STRIDE = 389
+"""From one query that is asked to the next: another order and another kind of range."""
+assert len(ASKED) % STRIDE
+
+
+class AllButOne:
+    def find(self, path: Any, query: Query) -> bool:
+        return query.index != UNDECLARED
+
+
 @st.composite
 def specs(draw: st.DrawFn) -> dict[str, Any]:
-    order = draw(st.sampled_from([".key", ".value", ".priority", "a", "b", "a/b"]))
+    order = draw(st.sampled_from(ORDERS))
     spec: dict[str, Any] = {"i": order}
     for end in "se":
         if draw(st.integers(0, 2)) == 0:
@@ -117,12 +160,13 @@ class Watcher(Client):
 class Queried(RuleBasedStateMachine):
     """One writer, three watchers with any number of queries each."""
 
-    @initialize()
-    def begin(self) -> None:
-        self.make()
+    @initialize(turn=st.integers(0, len(ASKED)))
+    def begin(self, turn: int) -> None:
+        self.make(turn)
 
-    def make(self) -> None:
-        self.database = Database("test", Open())
+    def make(self, turn: int) -> None:
+        self.database = Database("test", Open(), indexes=AllButOne())
+        self.turn = turn
         self.clients = [Watcher(str(number)) for number in range(3)]
         self.specs: dict[tuple[Watcher, int], tuple[tuple[str, ...], dict[str, Any]]] = {}
         self.tags = 0
@@ -146,7 +190,8 @@ class Queried(RuleBasedStateMachine):
                 effect.entries.clear()
             elif isinstance(effect, Reply) and effect.detail == "get":
                 place, spec = self.gets.pop(effect.request or 0)
-                assert told(unpacked(effect.value)) == told(select(unpacked(self.database.tree.get(place)), spec))
+                truth = answer(unpacked(self.database.tree.get(place)), spec)
+                assert told(unpacked(effect.value)) == told(truth), (place, spec)
         self.database.check()
         return out
 
@@ -190,10 +235,16 @@ class Queried(RuleBasedStateMachine):
 
     @rule(place=PLACES, spec=specs())
     def get(self, place: Any, spec: dict[str, Any]) -> None:
-        spec = spec | {"i": ".key" if spec["i"] == ".key" else ".priority"}  # Others are refused where no index is declared.
         self.tags += 1
+        command = Get(self.clients[0], self.tags, place, parse_query(spec))
+        if spec["i"] == UNDECLARED:
+            [refused] = self.do(command)
+            assert isinstance(refused, Reply)
+            assert refused.refused is not None
+            assert refused.refused.code is Code.INDEX_MISSING
+            return
         self.gets[self.tags] = (place, spec)
-        self.do(Get(self.clients[0], self.tags, place, parse_query(spec)))
+        self.do(command)
 
     @rule(number=st.integers(0, 2), path=PATHS, value=VALUES)
     def queue(self, number: int, path: Any, value: Any) -> None:
@@ -237,6 +288,14 @@ class Queried(RuleBasedStateMachine):
                 truth = select(unpacked(self.database.tree.get(place)), self.specs[client, tag][1])
                 assert told(client.mirrors[tag].get(place)) == told(truth), (place, self.specs[client, tag][1])
 
+    @invariant()
+    def whoever_asks_is_told_what_is_there(self) -> None:
+        for _ in range(ASKED_AT_ONCE):
+            if len(self.works) > WORKS_MAX:
+                break
+            self.turn += 1
+            self.get([(), ("p",), ("p", "q"), ("a",)][self.turn % 4], ASKED[self.turn * STRIDE % len(ASKED)])
+
     def teardown(self) -> None:
         while self.works:
             steps, then = self.works.pop(0)
@@ -255,21 +314,12 @@ class Queried(RuleBasedStateMachine):
         assert not self.database._listeners.root.children
 
 
-def told(node: Any) -> str:
-    """Maps by key, and 1, True and 1.0 told apart by their text."""
-    return repr(_sorted(node))
-
-
-def _sorted(node: Any) -> Any:
-    return {key: _sorted(node[key]) for key in sorted(node)} if isinstance(node, dict) else node
-
-
 class Paged(Queried):
     """Maps become pages at any time, and go back to bytes; one is wide enough to lie in many."""
 
-    @initialize(count=st.sampled_from([0, 1, 12, 60]), priorities=st.booleans())
-    def begin(self, count: int, priorities: bool) -> None:  # type: ignore[override]
-        self.make()
+    @initialize(turn=st.integers(0, len(ASKED)), count=st.sampled_from([0, 1, 12, 60]), priorities=st.booleans())
+    def begin(self, turn: int, count: int, priorities: bool) -> None:  # type: ignore[override]
+        self.make(turn)
         wide = {key: {"a": number % 5, "b": "x" * 20} for number, key in enumerate(WIDE_KEYS[:count])}
         if priorities:
             wide = {

@@ -14,8 +14,8 @@ from meadowlark.engine import Database, Listen, Open, Push, Set, Update
 from meadowlark.query import parse_query
 from meadowlark.tree import parse_path
 from tests.engine.asking import NOW
-from tests.engine.test_queries_model import Watcher, told
-from tests.query.naive import select
+from tests.engine.test_queries_model import Watcher
+from tests.query.naive import select, told
 from tests.query.scenarios import SCENARIOS, events_between, spec_of
 
 PLACE = ("list",)

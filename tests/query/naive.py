@@ -19,6 +19,22 @@ def select(node: Any, spec: dict[str, Any]) -> Any:
     return {key: node[key] for _, key in entries} or None
 
 
+def answer(node: Any, spec: dict[str, Any]) -> Any:
+    """What who reads `node` once by `spec` is answered; one that leaves nothing out shows leaves and priorities too."""
+    return select(node, spec) if spec.keys() & {"l", "sp", "ep"} else node
+
+
+def told(value: Any) -> str:
+    """For comparing: maps by key, and 1, True and 1.0 told apart by their text."""
+    return repr(_by_key(value))
+
+
+def _by_key(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_by_key(item) for item in value]
+    return {key: _by_key(value[key]) for key in sorted(value)} if isinstance(value, dict) else value
+
+
 def rank(order: str, key: str, child: Any) -> tuple[Any, ...]:
     """Where a child stands in an order: its value there, then its key."""
     if order == ".key":

@@ -467,6 +467,40 @@ def test_an_upgrade_keeps_the_session_its_listens_and_what_it_queued(server: Ser
     client.close()
 
 
+def test_the_windows_of_queries_are_followed_over_polls_and_through_an_upgrade(server: Server) -> None:
+    ns = fresh_name()
+    client = Polling(server.port, ns)
+    people = {"ann": {"n": 1}, "bob": {"n": 2}, "cy": {"n": 3}}
+    server.write("/people", people, ns=ns)
+    first, last = {"i": "n", "l": 2, "vf": "l"}, {"i": ".key", "sp": "b", "l": 1, "vf": "r"}
+    assert client.ask("q", {"p": "/people", "q": first, "t": 1, "h": ""}) == {"s": "ok", "d": {"w": ["no_index"]}}
+    assert client.ask("q", {"p": "/people", "q": last, "t": 2, "h": ""}) == {"s": "ok", "d": {}}
+    assert client.ask("g", {"p": "/people", "q": last})["d"] == {"cy": {"n": 3}}
+    refused = client.ask("g", {"p": "/people", "q": first})
+    assert refused["d"] == 'Index not defined, add ".indexOn": "n", for path "/people", to the rules'
+    server.write("/people/cy/n", 0, ns=ns)
+    client.poll()
+    told = [
+        {"p": "people", "d": {"ann": {"n": 1}, "bob": {"n": 2}}, "t": 1},
+        {"p": "people", "d": {"cy": {"n": 3}}, "t": 2},
+        {"p": "people", "d": {"bob": None, "cy": {"n": 0}}, "t": 1},
+        {"p": "people/cy/n", "d": 0, "t": 2},
+    ]
+    assert [push["b"] for push in client.pushes] == told
+
+    socket, _ = upgraded(client)
+    server.write("/people/dan", {"n": -1}, ns=ns)
+    assert [socket.receive()["d"]["b"] for _ in range(2)] == [
+        {"p": "people", "d": {"ann": None, "dan": {"n": -1}}, "t": 1},
+        {"p": "people", "d": {"cy": None, "dan": {"n": -1}}, "t": 2},
+    ]
+    assert socket.ask("n", {"p": "/people", "q": first, "t": 1})["s"] == "ok"
+    server.write("/people/dan/n", 5, ns=ns)
+    assert socket.receive()["d"]["b"] == {"p": "people/dan/n", "d": 5, "t": 2}
+    for each in (socket, client):
+        each.close()
+
+
 def test_what_the_socket_brings_before_the_last_poll_is_carried_out_after_it(server: Server) -> None:
     ns = fresh_name()
     client = Polling(server.port, ns)

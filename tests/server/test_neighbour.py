@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.harness import Server
+from tests.server.following import EventReader
 from tests.server.sockets import Socket
 
 GROUPS = 470
@@ -85,27 +86,6 @@ def test_a_neighbour_is_answered_while_a_client_listens_to_a_large_tree_and_gets
     assert answers_during(server, listen) > READ_ANSWERS_MIN
 
 
-class EventReader:
-    """A client of an event stream, that reads when it is asked to."""
-
-    def __init__(self, server: Server, path: str, query: str = "") -> None:
-        self._connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
-        self._connection.request("GET", f"{path}.json?ns=large{query}", headers={"Accept": "text/event-stream"})
-        self._answer = self._connection.getresponse()
-        assert self._answer.status == 200, self._answer.read()
-
-    def event(self) -> tuple[str, Any]:
-        """The next one that is not there to keep the connection alive."""
-        while True:
-            name, data, empty = (self._answer.readline() for _ in range(3))
-            assert empty == b"\n"
-            if name != b"event: keep-alive\n":
-                return name.decode().split()[1], json.loads(data.removeprefix(b"data: "))
-
-    def close(self) -> None:
-        self._connection.close()
-
-
 @pytest.mark.slow
 def test_a_neighbour_is_answered_while_a_large_tree_is_streamed_changed_and_removed(server: Server) -> None:
     value = json.loads(BODY)
@@ -114,7 +94,7 @@ def test_a_neighbour_is_answered_while_a_large_tree_is_streamed_changed_and_remo
     streams: list[EventReader] = []
 
     def begin() -> None:
-        streams.append(EventReader(server, "/big"))
+        streams.append(EventReader(server.port, "large", "/big"))
         events.append(streams[0].event())
 
     def change() -> None:
@@ -155,10 +135,10 @@ def test_a_neighbour_is_answered_while_many_children_are_queried(server: Server)
     """200,000 of them, listened to and got, over a socket, by REST and by a stream; by child, with an index, and by key."""
     children = json.dumps({f"k{number:06}": {"n": number} for number in range(200_000)}).encode()
     server.rest("PUT", "/many", raw=children, ns="large", query="print=silent")
-    query = "&orderBy=%22$key%22&limitToLast=2"
+    query = "orderBy=%22$key%22&limitToLast=2"
     last = {"k199998": {"n": 199998}, "k199999": {"n": 199999}}
-    assert server.rest("GET", "/many", ns="large", query=query[1:]).json() == last
-    stream = EventReader(server, "/many", query)
+    assert server.rest("GET", "/many", ns="large", query=query).json() == last
+    stream = EventReader(server.port, "large", "/many", query)
     large = Socket(server.port, "large")
 
     def listen() -> None:
