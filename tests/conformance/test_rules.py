@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from typer.testing import CliRunner
@@ -13,7 +11,6 @@ from typer.testing import CliRunner
 from meadowlark.cli import application
 from tests.conformance.conftest import settings_for
 from tests.harness import Script, Server, eventually, fresh_name
-from tests.rules.cases import Case, load, with_priority
 
 pytestmark = pytest.mark.slow
 
@@ -70,25 +67,6 @@ NAMES = (
     "write", "too long", "not mine", "update", "level", "wrong level", "time", "made-up time", "counter", "counter by two",
     "queue", "queue for bert", "read", "nobody writes", "nobody listens",
 )  # fmt: skip
-
-
-def test_recorded_verdicts_hold_over_rest(server: Server) -> None:
-    """What live databases were seen to answer, asked of a running server: rules set, data written, identity taken on."""
-    ns = fresh_name("recorded")
-    for case in load("production.json", "operations"):
-        assert over_rest(server, ns, case) == case["expect"], case["id"]
-
-
-def over_rest(server: Server, ns: str, case: Case) -> str:
-    assert server.rest("PUT", "/.settings/rules", case["rules"], ns=ns).status == 200
-    assert server.rest("PUT", "/", ns=ns, raw=json.dumps(case["data"]).encode()).status == 200
-    override = f"auth_variable_override={quote(json.dumps(case['auth']))}"
-    if case["op"] == "read":
-        answer = server.rest("GET", case["path"], ns=ns, query=override)
-    else:
-        written = json.dumps(with_priority(case)).encode()
-        answer = server.rest("PUT", case["path"], ns=ns, query=override, raw=written)
-    return {200: "allow", 401: "deny"}.get(answer.status, str(answer.status))
 
 
 def test_rules_outlive_the_server_and_its_crash(tmp_path: Path) -> None:
