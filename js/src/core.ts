@@ -5,8 +5,8 @@
  */
 
 import { hashOf } from './hash';
-import { Listener, Mirror, View, Write } from './mirror';
-import { Json, Node, Path, checkKey, formatPath, fromJson, isLocal, parsePath } from './node';
+import { Listener, Mirror, Parts, View, Write, startsWith } from './mirror';
+import { Json, Node, Path, checkKey, formatPath, fromJson, isLocal, isMap, keysOf, parsePath } from './node';
 import { Query, Spec } from './query';
 
 export type Done = (status: string, payload: Json) => void;
@@ -27,6 +27,8 @@ export class Core {
   volatile = new Map<string, Json>();
   onAuthRevoked: (text: string) => void = () => {};
   private volatileRate = 0;
+  /** What the server shall do when this link ends. */
+  private leaving: Parts = [];
   private lastNumber = 0;
   private readonly requests = new Set<Request>();
   private byNumber = new Map<number, Request>();
@@ -66,6 +68,10 @@ export class Core {
     }
     for (const request of ended) this.finish(request, DISCONNECTED, 'the connection was lost before the answer came: the outcome is unknown');
     this.tellState();
+    // What was left to the server to do it does now, unheard by us.
+    const { leaving } = this;
+    this.leaving = [];
+    for (const part of leaving) this.mirror.stands(part[0], this.mirror.guessed([part]), null);
   }
 
   /** A data message. */
@@ -125,12 +131,7 @@ export class Core {
 
   update(path: Path, children: Record<string, Json>, done: Done): void {
     checkWritable(path);
-    const parts = Object.keys(children).map((key) => {
-      const place = [...path, ...parsePath(key)];
-      checkWritable(place);
-      return [place, fromJson(children[key], place)] as const;
-    });
-    this.write({ path, parts, isHidden: false }, 'm', { p: formatPath(path), d: children }, done, true);
+    this.write({ path, parts: partsOf(path, children), isHidden: false }, 'm', { p: formatPath(path), d: children }, done, true);
   }
 
   /** A transaction's write, carried out if what stands there has the hash of `before`. */
@@ -152,9 +153,15 @@ export class Core {
 
   onDisconnect(action: 'o' | 'om' | 'oc', path: Path, value: Json, done: Done): void {
     checkWritable(path);
-    if (action === 'o') fromJson(value, path);
-    if (action === 'om') for (const key of Object.keys(value)) fromJson(value[key], [...path, ...parsePath(key)]);
-    this.add({ action, body: { p: formatPath(path), d: value }, done, rank: Rank.ON_DISCONNECT, survives: false, number: null });
+    const parts = action === 'o' ? [[path, fromJson(value, path)] as const] : action === 'om' ? partsOf(path, value) : [];
+    const answered: Done = (status, payload) => {
+      if (status === 'ok') {
+        for (const [place] of action === 'oc' ? [[path]] as const : parts) this.leaving = this.leaving.flatMap((part) => without(part, place));
+        this.leaving = [...this.leaving, ...parts];
+      }
+      done(status, payload);
+    };
+    this.add({ action, body: { p: formatPath(path), d: value }, done: answered, rank: Rank.ON_DISCONNECT, survives: false, number: null });
   }
 
   failAll(text: string): void {
@@ -237,6 +244,22 @@ export function volatileMessage(path: string, json: string): string {
 
 function bodyOf(view: View): Json {
   return view.tag === null ? { p: formatPath(view.path) } : { p: formatPath(view.path), q: view.query.spec, t: view.tag };
+}
+
+function partsOf(path: Path, children: Record<string, Json>): Parts {
+  return Object.keys(children).map((key) => {
+    const place = [...path, ...parsePath(key)];
+    checkWritable(place);
+    return [place, fromJson(children[key], place)];
+  });
+}
+
+/** What is left of a part if nothing is to be done at `place`. */
+function without(part: Parts[number], place: Path): Parts {
+  const [path, node] = part;
+  if (startsWith(path, place)) return [];
+  if (!startsWith(place, path) || !isMap(node)) return [part];
+  return keysOf(node).flatMap((key) => without([[...path, key], node[key]!], place));
 }
 
 function checkWritable(path: Path): void {

@@ -23,6 +23,8 @@ export class Listener {
   ) {}
 }
 
+interface Base { isKnown: boolean; readonly server: Node | null; readonly isWhole: boolean }
+
 /** One path with one query. */
 export class View {
   listeners: Listener[] = [];
@@ -44,8 +46,11 @@ export class View {
   }
 }
 
-/** One write that the server has not answered. Places are absolute; server values wait in the nodes. */
-export interface Write { readonly path: Path; readonly parts: readonly (readonly [Path, Node | null])[]; readonly isHidden: boolean }
+/** Places and what is written there. */
+export type Parts = readonly (readonly [Path, Node | null])[];
+
+/** One write that the server has not answered. Places are absolute; server values wait in the nodes until it is begun. */
+export interface Write { readonly path: Path; parts: Parts; readonly isHidden: boolean }
 
 export class Mirror {
   readonly views = new Map<string, View>();
@@ -74,6 +79,8 @@ export class Mirror {
   close(view: View): void {
     this.views.delete(nameOf(view.path, view.query));
     if (view.tag !== null) this.tagged.delete(view.tag);
+    // Windows that were made of it are made of what the server said of them, again.
+    else for (const other of this.concerned(view.path, null)) if (other.tag !== null) this.refresh(other, null);
   }
 
   add(view: View, listener: Listener): void {
@@ -114,27 +121,34 @@ export class Mirror {
   // What the server says
 
   told(path: Path, value: Json, tag: number | null, isMerge: boolean): void {
-    const parts: [Path, Node | null][] = isMerge
+    this.stands(path, isMerge
       ? Object.keys(value ?? {}).map((key) => [[...path, ...parsePath(key)], received(value[key])])
-      : [[path, received(value)]];
-    for (const view of this.concerned(path, tag)) {
-      for (const [place, node] of parts) {
+      : [[path, received(value)]], tag);
+  }
+
+  /** path: at or above all of `parts`. */
+  stands(path: Path, parts: Parts, tag: number | null): void {
+    const concerned = this.concerned(path, tag);
+    for (const view of concerned) {
+      if (view.tag === tag) for (const [place, node] of parts) {
         if (place.length <= view.path.length) {
-          if (startsWith(view.path, place)) view.server = find(node, view.path.slice(place.length));
-        } else if (startsWith(place, view.path)) {
+          if (!startsWith(view.path, place)) continue;
+          view.server = find(node, view.path.slice(place.length));
+          view.isKnown = true;
+        } else if (view.isKnown && startsWith(place, view.path)) {
+          // What another view was told of a part does not make the whole known.
           view.server = put(view.server, place.slice(view.path.length), node);
         }
       }
-      view.isKnown = true;
-      this.refresh(view, touchedBy(view.path, parts));
     }
+    for (const view of concerned) this.refresh(view, touchedBy(view.path, parts));
   }
 
   /** The listen was answered without data: what we have is right. */
   confirmed(view: View): void {
     if (view.isKnown) return;
     view.isKnown = true;
-    this.refresh(view, null);
+    for (const other of view.tag === null ? this.concerned(view.path, null) : [view]) this.refresh(other, null);
   }
 
   ended(view: View, status: string, text: string): void {
@@ -147,7 +161,7 @@ export class Mirror {
       const view = this.tagged.get(tag);
       return view ? [view] : [];
     }
-    return this.deepestFirst().filter((view) => view.tag === null && isLocal(view.path) === isLocal(path)
+    return this.deepestFirst().filter((view) => isLocal(view.path) === isLocal(path)
       && (startsWith(path, view.path) || startsWith(view.path, path)));
   }
 
@@ -158,7 +172,9 @@ export class Mirror {
 
   // What we write
 
+  /** Server values are guessed once, from what stands there now: the server's word for ours is not added to. */
   write(write: Write): void {
+    write.parts = this.guessed(write.parts);
     this.writes.add(write);
     if (!write.isHidden) this.refreshFor(write);
   }
@@ -166,6 +182,16 @@ export class Mirror {
   /** The server has answered: what it says now counts. */
   settle(write: Write): void {
     if (this.writes.delete(write)) this.refreshFor(write);
+  }
+
+  guessed(parts: Parts): Parts {
+    return parts.map(([path, node]) => [path, resolve(node, this.standing(path), this.nowMs())]);
+  }
+
+  private standing(path: Path): Node | null {
+    const above = this.covering(path);
+    const server = above ? find(above.server, path.slice(above.path.length)) : null;
+    return this.overlay({ isKnown: true, server, isWhole: true }, path, false);
   }
 
   private refreshFor(write: Write): void {
@@ -177,45 +203,57 @@ export class Mirror {
 
   /** The view with our writes on top, and whether all of it is known. */
   overlaid(view: View, withHidden = false): { isKnown: boolean; node: Node | null } {
-    let { isKnown, server: node } = view;
+    const base = this.base(view);
+    const node = this.overlay(base, view.path, withHidden);
+    return { isKnown: base.isKnown, node };
+  }
+
+  /** What a view is made of. A window on something that is known whole is made of that, and needs not to wait for the server. */
+  private base(view: View): Base {
+    const above = view.tag === null ? undefined : this.covering(view.path);
+    if (above) return { isKnown: true, server: find(above.server, view.path.slice(above.path.length)), isWhole: true };
+    return { isKnown: view.isKnown, server: view.server, isWhole: view.tag === null };
+  }
+
+  private overlay(base: Base, place: Path, withHidden: boolean): Node | null {
+    let node = base.server;
     for (const write of this.writes) {
       if (write.isHidden && !withHidden) continue;
-      for (const [path, waiting] of write.parts) {
-        if (startsWith(view.path, path)) {
-          isKnown = true;
-          node = resolve(find(waiting, view.path.slice(path.length)), node, this.nowMs());
-        } else if (startsWith(path, view.path)) {
-          const relative = path.slice(view.path.length);
+      for (const [path, value] of write.parts) {
+        if (startsWith(place, path)) {
+          base.isKnown = true;
+          node = find(value, place.slice(path.length));
+        } else if (startsWith(path, place)) {
+          const relative = path.slice(place.length);
           // Part of a child that is not in the window: the server says when it comes whole.
-          if (relative.length > 1 && view.tag !== null && find(node, relative.slice(0, 1)) === null) continue;
-          node = put(node, relative, resolve(waiting, find(node, relative), this.nowMs()));
+          if (relative.length > 1 && !base.isWhole && find(node, relative.slice(0, 1)) === null) continue;
+          node = put(node, relative, value);
         }
       }
     }
-    return { isKnown, node };
+    return node;
   }
 
   /** The view with our writes on top where only the `touched` children may differ from before; undefined where that does not tell. */
   private patched(view: View, touched: Set<string>): NodeMap | undefined {
+    const base = this.base(view);
     let node = view.overlay;
     for (const key of touched) {
       if (!isMap(node)) return undefined;
-      node = put(node, [key], this.overlaidChild(view, key));
+      node = put(node, [key], this.overlaidChild(base, [...view.path, key]));
     }
     return isMap(node) ? node : undefined;
   }
 
-  private overlaidChild(view: View, key: string): Node | null {
-    let child = childOf(view.server, key);
-    const place = [...view.path, key];
+  private overlaidChild(base: Base, place: Path): Node | null {
+    let child = childOf(base.server, place.at(-1)!);
     for (const write of this.writes) {
       if (write.isHidden) continue;
-      for (const [path, waiting] of write.parts) {
+      for (const [path, value] of write.parts) {
         if (path.length <= place.length) {
-          if (startsWith(place, path)) child = resolve(find(waiting, place.slice(path.length)), child, this.nowMs());
-        } else if (startsWith(path, place) && !(view.tag !== null && child === null)) {
-          const relative = path.slice(place.length);
-          child = put(child, relative, resolve(waiting, find(child, relative), this.nowMs()));
+          if (startsWith(place, path)) child = find(value, place.slice(path.length));
+        } else if (startsWith(path, place) && (base.isWhole || child !== null)) {
+          child = put(child, path.slice(place.length), value);
         }
       }
     }

@@ -1,6 +1,6 @@
 /** The children that a query shows of a node, kept in order, and what changes when the node does. */
 
-import { Node, NodeMap, childOf, isSame, keysOf, newMap, priorityOf } from './node';
+import { Node, NodeMap, childOf, isSame, keysOf, newMap } from './node';
 import { Position, comparePositions } from './order';
 import { Query } from './query';
 
@@ -42,14 +42,12 @@ export class Window {
     return compare(new Set([...before.keys(), ...this.shown.keys()]), before, this.shown);
   }
 
-  /** `node` with only what is shown of it. */
+  /** `node` with only what is shown of it. A part has no priority. */
   visible(node: Node | null): Node | null {
     if (!this.query.filters) return node;
     if (!this.shown.size) return null;
     const made: NodeMap = newMap();
     for (const [key, row] of this.shown) made[key] = row.node;
-    const priority = priorityOf(node);
-    if (priority !== null) made['.priority'] = priority;
     return made;
   }
 
