@@ -355,7 +355,7 @@ export function runTransaction(
       try {
         value = update(toJson(node));
         if (value === undefined) return finish(false, node);
-        if (priorityOf(node) !== null && typeof value === 'object' && value !== null && !('.priority' in value)) value = prioritized(value, priorityOf(node));
+        if (priorityOf(node) !== null && !('.priority' in Object(value))) value = prioritized(value, priorityOf(node));
         write = { path, parts: [[path, fromJson(value, path)]], isHidden: !applyLocally };
       } catch (error) {
         return fail(error as Error);

@@ -1,8 +1,8 @@
-"""The stories of tests/specs/stories.json on one tree, as Firebase's own SDK and both of our clients tell them: event by event the same.
+"""Stories on one tree, as Firebase's own SDK and both of our clients tell them: event by event the same.
 
-Each client plays each story at a place of its own. What is compared is all that a program is told, in order: events of its listeners, the
-outcome of what it asked, and with refusals the code. What a refusal says beside the code is compared for our own clients only, since
-the SDK does not give it to programs everywhere.
+Each client plays each story of tests/specs/stories.json at a place of its own. What is compared is all that a program is told, in
+order: events of its listeners, the outcome of what it asked, and with refusals the code. What a refusal says beside the code is
+compared for our own clients only, since the SDK does not give it to programs everywhere.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
 
 
 class Player:
-    """A client of each kind plays the stories by this; here it is the Python one. In step with tests/conformance/node/stories.mjs."""
+    """How the Python client plays. In step with tests/conformance/node/stories.mjs, by which the others do."""
 
     def __init__(self, url: str, root: str) -> None:
         self._url = url
@@ -78,7 +78,9 @@ class Player:
                 waiting.clear()
                 await self._settled()
             else:
-                await asyncio.gather(*[task for task, part in zip(begun, parts, strict=True) if part[0] == "other"])
+                await asyncio.gather(
+                    *[task for task, part in zip(begun, parts, strict=True) if part[0] == "other" or part[1] == "offline"]
+                )
                 await asyncio.sleep(0)
         for listening in listenings:
             listening.stop()
@@ -86,7 +88,8 @@ class Player:
     def _hear(self, asked: Readable, label: str, heard: dict[str, Any]) -> list[Any]:
         def child(event: ChildEvent) -> None:
             before = None if event.kind == "child_removed" else self._known(event.previous_key)
-            self._say(label, event.kind.removeprefix("child_"), self._known(event.key), before, self._plain(event.snapshot.export))
+            kind = event.kind.removeprefix("child_")
+            self._say(label, kind, self._known(event.key), before, self._plain(event.snapshot.export))
 
         def value(snapshot: Snapshot) -> None:
             keys = [self._known(child.key) for child in snapshot]
@@ -104,6 +107,8 @@ class Player:
         client = self._clients[who]
         if verb == "offline":
             client.go_offline()
+            while client.is_connected:
+                await asyncio.sleep(0)
         elif verb == "online":
             client.go_online()
         elif verb == "leave":
@@ -206,15 +211,20 @@ def told(node: Path, server: Server, built: str) -> dict[str, Told]:
 
 
 def in_order(events: list[list[Any]]) -> list[list[list[list[Any]]]]:
-    """Of each step what is told, in order. Of what was begun together the outcomes come by themselves and in no particular order: how
-    many turns of the loop a promise takes to tell is nobody's promise."""
+    """Of each step what is told, in order. Of what was begun together the outcomes come by themselves and in no particular order:
+    how many turns of the loop a promise takes to tell is nobody's promise."""
     steps: list[list[list[Any]]] = [[]]
     for event in events:
         if event[0] == "step":
             steps.append([])
         elif event[0] != "reason":
             steps[-1].append(event)
-    return [[step] if len(found := _outcomes(step)) < 2 else [[one for one in step if one not in found], sorted(found, key=str)] for step in steps]
+    return [_untangled(step) for step in steps]
+
+
+def _untangled(step: list[list[Any]]) -> list[list[list[Any]]]:
+    outcomes = _outcomes(step)
+    return [step] if len(outcomes) < 2 else [[event for event in step if event not in outcomes], sorted(outcomes, key=str)]
 
 
 def _outcomes(events: list[list[Any]]) -> list[list[Any]]:
@@ -225,3 +235,40 @@ def _outcomes(events: list[list[Any]]) -> list[list[Any]]:
 @pytest.mark.parametrize("story", STORIES)
 def test_a_story_is_told_alike(told: dict[str, Told], story: str, client: str) -> None:
     assert in_order(told[client](story)) == in_order(told["sdk"](story))
+
+
+# What the comparison rests on, said in words
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_denied_write_is_seen_at_once_and_then_undone_before_it_is_told(told: dict[str, Told], client: str) -> None:
+    first = in_order(told[client]("a denied set"))[1][0]
+    assert first == [
+        ["one", "value", [], "much too long"],
+        ["notes", "changed", "a", None, "much too long"],
+        ["notes", "value", ["a", "b"], {"a": "much too long", "b": "two"}],
+        ["one", "value", [], "one"],
+        ["notes", "changed", "a", None, "one"],
+        ["notes", "value", ["a", "b"], {"a": "one", "b": "two"}],
+        ["refused", "set", "PERMISSION_DENIED"],
+    ]
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_each_kind_of_request_is_refused_with_the_code(told: dict[str, Told], client: str) -> None:
+    refused = {event[1] for story in STORIES for event in told[client](story, "refused") if event[2] == "PERMISSION_DENIED"}
+    assert refused == {
+        "set", "update", "push", "remove", "setPriority", "setWithPriority", "get", "transaction", "quiet transaction",
+        "onDisconnect.set", "onDisconnect.update", "onDisconnect.remove",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("client", ["javascript", "python"])
+def test_a_server_in_dev_says_which_rule_denied_and_where(told: dict[str, Told], client: str) -> None:
+    for story in STORIES:
+        for _, verb, reason in told[client](story, "reason"):
+            assert f"/stories/{client}/{story}" in reason, (verb, reason)
+            assert ".write" in reason or ".validate" in reason or ".read" in reason, (verb, reason)
+    _, _, reason = told[client]("a denied remove", "reason")[0]
+    assert ".write at" in reason
+    assert "is false" in reason

@@ -17,10 +17,10 @@ from typing import Any
 
 import msgspec
 
-from meadowlark.client.mirror import Listener, Mirror, View, Write, describe, parse_write
+from meadowlark.client.mirror import Listener, Mirror, Parts, View, Write, describe, parse_write
 from meadowlark.client.protocol import Hello, Response, Said, Told, request_frames, volatile_frames
 from meadowlark.query import Query, parse_query
-from meadowlark.tree import Node, Path, format_path, node_count_up_to, node_hash, parse_path
+from meadowlark.tree import Node, Path, children, format_path, is_map, node_count_up_to, node_hash, parse_path
 
 Done = Callable[[str, Any], None]
 """Called with "ok" and what came, or with a status and a text."""
@@ -65,6 +65,8 @@ class Core:
         self.on_remark: Callable[[str], None] = lambda text: None
         """Hears what the server says to developers: of volatile writes that were dropped, which nobody waits for."""
         self._volatile_rate = 0.0
+        self._leaving: Parts = []
+        """What the server shall do when this link ends."""
         self._last_number = 0
         self._requests: dict[Request, None] = {}
         """All that is not answered, in the order it was asked."""
@@ -105,6 +107,10 @@ class Core:
             request.number = None
         for request in ended:
             self._finish(request, DISCONNECTED, "the connection was lost before the answer came: the outcome is unknown")
+        # What was left to the server to do it does now, unheard by us.
+        leaving, self._leaving = self._leaving, []
+        for part in leaving:
+            self.mirror.stands(part[0], self.mirror.guessed([part]), None)
 
     def said(self, said: Said) -> None:
         """What the server said on an open link, other than hello and goodbye."""
@@ -155,12 +161,8 @@ class Core:
         write = Write(path, [(path, parse_write(path, value))])
         self._write(write, "p", {"p": format_path(path), "d": value}, done)
 
-    def update(self, path: Path, children: dict[str, Any], done: Done) -> None:
-        parts = []
-        for key, value in children.items():
-            place = path + parse_path(key)
-            parts.append((place, parse_write(place, value)))
-        self._write(Write(path, parts), "m", {"p": format_path(path), "d": children}, done)
+    def update(self, path: Path, members: dict[str, Any], done: Done) -> None:
+        self._write(Write(path, _parts(path, members)), "m", {"p": format_path(path), "d": members}, done)
 
     def compare_and_set(self, write: Write, value: Any, expected: str, done: Done) -> None:
         """A transaction's write: carried out if what stands there has the hash `expected`."""
@@ -180,7 +182,16 @@ class Core:
 
     def on_disconnect(self, action: str, path: Path, value: Any, done: Done) -> None:
         """action: `o` to set, `om` to update, `oc` to forget."""
-        self._add(Request(action, {"p": format_path(path), "d": value}, done, ON_DISCONNECT, survives=False))
+        parts = [(path, parse_write(path, value))] if action == "o" else _parts(path, value) if action == "om" else []
+
+        def answered(status: str, payload: Any) -> None:
+            if status == "ok":
+                for place in [path] if action == "oc" else [place for place, _ in parts]:
+                    self._leaving = [left for part in self._leaving for left in _without(part, place)]
+                self._leaving += parts
+            done(status, payload)
+
+        self._add(Request(action, {"p": format_path(path), "d": value}, answered, ON_DISCONNECT, survives=False))
 
     def find_known(self, path: Path, query: Query | None) -> tuple[bool, Node | None]:
         """Whether what `get` would read is here already, kept true by a listener, and what it is."""
@@ -289,6 +300,22 @@ def _view_body(view: View) -> dict[str, Any]:
     if view.tag is not None and view.query is not None:
         body |= {"q": view.query.spec, "t": view.tag}
     return body
+
+
+def _parts(path: Path, members: dict[str, Any]) -> Parts:
+    """What an update at `path` writes where. Raises Refused."""
+    places = [(path + parse_path(key), value) for key, value in members.items()]
+    return [(place, parse_write(place, value)) for place, value in places]
+
+
+def _without(part: tuple[Path, Any], place: Path) -> Parts:
+    """What is left of `part` if nothing is to be done at `place`."""
+    path, node = part
+    if path[: len(place)] == place:
+        return []
+    if place[: len(path)] != path or not is_map(node):
+        return [part]
+    return [left for key, child in children(node) for left in _without(((*path, key), child), place)]
 
 
 def _ignore(status: str, payload: Any) -> None: ...

@@ -28,11 +28,11 @@ from meadowlark.client.errors import Closed, Contended, Denied, OutcomeUnknown
 from meadowlark.client.listening import EventQueue, Listening, iterate
 from meadowlark.client.mirror import Event, Listener, Write, parse_write
 from meadowlark.client.protocol import Ended, Hello, Moved, Said
-from meadowlark.client.reference import Readable, Reference, Snapshot
+from meadowlark.client.reference import Readable, Reference, Snapshot, with_priority
 from meadowlark.client.turns import Turns
 from meadowlark.ids import PushIds
 from meadowlark.limits import VOLATILE_RATE_MAX, VOLATILE_RATE_MIN
-from meadowlark.tree import Path, format_path, node_hash, parse_path, plain
+from meadowlark.tree import PRIORITY, Path, format_path, node_hash, parse_path, plain, priority_of
 
 if TYPE_CHECKING:
     from meadowlark.client.webtransport import TransportConnection
@@ -466,6 +466,9 @@ class Database:
                 value = update(plain(before))
                 if value is ABORT:
                     return False, Snapshot(reference, before)
+                priority = priority_of(before)
+                if priority is not None and not (isinstance(value, dict) and PRIORITY in value):
+                    value = with_priority(value, priority)
                 write = Write(path, [(path, parse_write(path, value))], is_hidden=not apply_locally)
                 begin = partial(self._core.compare_and_set, write, value, node_hash(before))
                 try:

@@ -11,7 +11,7 @@ Source: docs/semantics.md "Event order"; the events of the official SDKs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -104,13 +104,25 @@ class View:
         self._tree.thaw()
 
 
+Parts = list[tuple[Path, Any]]
+"""Places and what is written there."""
+
+
+class Base(msgspec.Struct):
+    """What a view is made of. is_whole: whether nothing is left out of it."""
+
+    is_known: bool
+    server: Node | None
+    is_whole: bool
+
+
 class Write:
     """One write of ours that the server has not answered."""
 
     __slots__ = ("is_hidden", "parts", "path")
 
-    def __init__(self, path: Path, parts: list[tuple[Path, Any]], *, is_hidden: bool = False) -> None:
-        """parts: absolute paths with nodes whose server values wait. is_hidden: listeners do not see it yet."""
+    def __init__(self, path: Path, parts: Parts, *, is_hidden: bool = False) -> None:
+        """parts: absolute paths with nodes whose server values wait until it is begun. is_hidden: listeners do not see it yet."""
         self.path = path
         self.parts = parts
         self.is_hidden = is_hidden
@@ -145,12 +157,12 @@ class Mirror:
         if tag is not None:
             self._tagged[tag] = view
         else:
+            above = self._covering(path)
+            if above is not None:
+                view.put((), find(above.server, path[len(above.path) :]))
+                view.is_known = True
             # The server knows whole listens by their path, however they are ordered here.
-            for other in self.whole_views(path):
-                if other.is_known:
-                    view.put((), other.server)
-                    view.is_known = True
-                view.is_asked = view.is_asked or other.is_asked
+            view.is_asked = any(other.is_asked for other in self.whole_views(path))
         self.views[path, query] = view
         return view
 
@@ -163,6 +175,11 @@ class Mirror:
         self.views.pop((view.path, view.query), None)
         if view.tag is not None:
             self._tagged.pop(view.tag, None)
+            return
+        # Windows that were made of it are made of what the server said of them, again.
+        for other in self._concerned(view.path, None):
+            if other.tag is not None:
+                self._refresh(other, None)
 
     def add(self, view: View, listener: Listener) -> None:
         """Tells `listener` what is visible, if anything is, and from now on what changes."""
@@ -182,28 +199,33 @@ class Mirror:
 
     def told(self, path: Path, value: Any, tag: int | None, *, is_merge: bool) -> None:
         """A push: `value` stands at `path`, or its members at the places that their keys name below it."""
-        parts: Iterable[tuple[Path, Any]] = (
-            [(path + parse_path(key), member) for key, member in value.items()] if is_merge else [(path, value)]
-        )
-        for view in self._concerned(path, tag):
-            touched: set[str] | None = set()
+        merged = [(path + parse_path(key), member) for key, member in value.items()] if is_merge else [(path, value)]
+        self.stands(path, merged, tag)
+
+    def stands(self, path: Path, parts: Parts, tag: int | None) -> None:
+        """As if the server had said so. path: at or above all of `parts`."""
+        concerned = self._concerned(path, tag)
+        for view in concerned:
+            if view.tag != tag:
+                continue
             depth = len(view.path)
             for place, node in parts:
                 if len(place) <= depth:
                     if view.path[: len(place)] == place:
                         view.put((), find(node, view.path[len(place) :]))
-                        touched = None
-                elif place[:depth] == view.path:
+                        view.is_known = True
+                elif view.is_known and place[:depth] == view.path:
+                    # What another view was told of a part does not make the whole known.
                     view.put(place[depth:], node)
-                    touched = _touch(touched, place[depth])
-            view.is_known = True
-            self._refresh(view, touched)
+        for view in concerned:
+            self._refresh(view, _touched(view.path, parts))
 
     def confirmed(self, view: View) -> None:
         """The listen was answered without data: what we have is right, and if we have nothing, nothing is there."""
         if not view.is_known:
             view.is_known = True
-            self._refresh(view, None)
+            for other in self._concerned(view.path, None) if view.tag is None else [view]:
+                self._refresh(other, None)
 
     def ended(self, view: View, status: str, text: str) -> None:
         """The server lets us listen there no more."""
@@ -218,7 +240,15 @@ class Mirror:
         if tag is not None:
             view = self._tagged.get(tag)
             return [] if view is None else [view]
-        return [view for view in self._deepest_first() if view.tag is None and _overlap(view.path, path)]
+        return [view for view in self._deepest_first() if _overlap(view.path, path)]
+
+    def _covering(self, path: Path) -> View | None:
+        """A view of everything at `path` or above it, of which the server has said what is there."""
+        for depth in range(len(path), -1, -1):
+            view = self.views.get((path[:depth], None))
+            if view is not None and view.is_known:
+                return view
+        return next((view for view in self.whole_views(path) if view.is_known), None)
 
     def _deepest_first(self) -> list[View]:
         """The order in which views hear of a change, as with the official SDKs: what is below before what is above it."""
@@ -227,7 +257,11 @@ class Mirror:
     # What we write
 
     def write(self, write: Write) -> None:
-        """Lays `write` over what the server says, until `settle`."""
+        """Lays `write` over what the server says, until `settle`.
+
+        Server values are guessed once, from what stands there now: the server's word for ours is not added to.
+        """
+        write.parts = self.guessed(write.parts)
         self.writes[write] = None
         if not write.is_hidden:
             self._refresh_for(write)
@@ -237,16 +271,18 @@ class Mirror:
         if self.writes.pop(write, self) is None:
             self._refresh_for(write)
 
+    def guessed(self, parts: Parts) -> Parts:
+        """`parts` with their server values made."""
+        return [(path, resolve(node, self._standing(path), self._now_ms())) for path, node in parts]
+
+    def _standing(self, path: Path) -> Node | None:
+        above = self._covering(path)
+        server = None if above is None else find(above.server, path[len(above.path) :])
+        return self._overlay(Base(True, server, True), path)
+
     def _refresh_for(self, write: Write) -> None:
         for view in self._deepest_first():
-            depth = len(view.path)
-            touched: set[str] | None = set()
-            for path, _ in write.parts:
-                if len(path) <= depth:
-                    if view.path[: len(path)] == path:
-                        touched = None
-                elif path[:depth] == view.path:
-                    touched = _touch(touched, path[depth])
+            touched = _touched(view.path, write.parts)
             if touched is None or touched:
                 self._refresh(view, touched)
 
@@ -254,61 +290,64 @@ class Mirror:
 
     def overlaid(self, view: View, *, with_hidden: bool = False) -> tuple[bool, Node | None]:
         """What the server says of the view with our pending writes on top, and whether all of it is known."""
-        is_known, depth = view.is_known, len(view.path)
+        base = self._base(view)
+        node = self._overlay(base, view.path, with_hidden=with_hidden)
+        return base.is_known, node
+
+    def _base(self, view: View) -> Base:
+        """A window on something that is known whole is made of that, and needs not to wait for the server."""
+        above = None if view.tag is None else self._covering(view.path)
+        if above is not None:
+            return Base(True, find(above.server, view.path[len(above.path) :]), True)
+        return Base(view.is_known, view.server, view.tag is None)
+
+    def _overlay(self, base: Base, place: Path, *, with_hidden: bool = False) -> Node | None:
+        depth = len(place)
         tree: Tree | None = None
         for write in self.writes:
             if write.is_hidden and not with_hidden:
                 continue
-            for path, waiting in write.parts:
+            for path, node in write.parts:
                 if len(path) <= depth:
-                    if view.path[: len(path)] != path:
+                    if place[: len(path)] != path:
                         continue
                     relative: Path = ()
-                    waiting = find(waiting, view.path[len(path) :])
-                    is_known = True
-                elif path[:depth] == view.path:
+                    node = find(node, place[len(path) :])
+                    base.is_known = True
+                elif path[:depth] == place:
                     relative = path[depth:]
                 else:
                     continue
-                tree = tree or Tree(view.server)
-                if len(relative) > 1 and view.tag is not None and tree.get(relative[:1]) is None:
+                tree = tree or Tree(base.server)
+                if len(relative) > 1 and not base.is_whole and tree.get(relative[:1]) is None:
                     continue  # Part of a child that is not in the window: the server says when it comes whole.
-                tree.freeze()
-                tree.set(relative, resolve(waiting, tree.get(relative), self._now_ms()))
-                tree.thaw()
-        return is_known, view.server if tree is None else tree.root
+                _put(tree, relative, node)
+        return base.server if tree is None else tree.root
 
     def _patched(self, view: View, touched: set[str]) -> Node | None:
         """The same where only the `touched` children may differ from before; None where that does not tell."""
         if not is_map(view.overlay):
             return None
+        base = self._base(view)
         tree = Tree(view.overlay)
         tree.freeze()
         for key in touched:
-            tree.set((key,), self._overlaid_child(view, key))
+            tree.set((key,), self._overlaid_child(base, (*view.path, key)))
         tree.thaw()
         return tree.root if is_map(tree.root) else None
 
-    def _overlaid_child(self, view: View, key: str) -> Node | None:
-        place = (*view.path, key)
+    def _overlaid_child(self, base: Base, place: Path) -> Node | None:
         depth = len(place)
-        tree = Tree(find_child(view.server, key))
+        tree = Tree(find_child(base.server, place[-1]))
         for write in self.writes:
             if write.is_hidden:
                 continue
-            for path, waiting in write.parts:
+            for path, node in write.parts:
                 if len(path) <= depth:
-                    if place[: len(path)] != path:
-                        continue
-                    relative: Path = ()
-                    waiting = find(waiting, place[len(path) :])
-                elif path[:depth] == place and (view.tag is None or tree.root is not None):
-                    relative = path[depth:]
-                else:
-                    continue
-                tree.freeze()
-                tree.set(relative, resolve(waiting, tree.get(relative), self._now_ms()))
-                tree.thaw()
+                    if place[: len(path)] == path:
+                        _put(tree, (), find(node, place[len(path) :]))
+                elif path[:depth] == place and (base.is_whole or tree.root is not None):
+                    _put(tree, path[depth:], node)
         return tree.root
 
     def _refresh(self, view: View, touched: set[str] | None) -> None:
@@ -327,7 +366,7 @@ class Mirror:
                 self._greet(view, listener)
         if not was_visible:
             return
-        is_same = not (removed or added or moved or changed) and _same_beside_children(before, node)
+        is_same = not (removed or added or moved or changed) and _same_beside_children(before, view.visible)
         if is_same:
             return
         events = [Event("child_removed", row.key, row.node) for row in removed]
@@ -360,12 +399,26 @@ def parse_write(path: Path, value: Any) -> Node | None:
     return from_json(value, len(path))[0]
 
 
-def _touch(touched: set[str] | None, key: str) -> set[str] | None:
-    """`touched` with `key` too; a priority of the view itself touches everything."""
-    if touched is None or key == PRIORITY:
-        return None
-    touched.add(key)
+def _touched(view: Path, parts: Parts) -> set[str] | None:
+    """The children of a view that writes at these places may have changed; None: any."""
+    depth = len(view)
+    touched: set[str] = set()
+    for path, _ in parts:
+        if len(path) <= depth:
+            if view[: len(path)] == path:
+                return None
+        elif path[:depth] == view:
+            if path[depth] == PRIORITY:
+                return None
+            touched.add(path[depth])
     return touched
+
+
+def _put(tree: Tree, path: Path, node: Node | None) -> None:
+    """What was read of the tree before stays as it was."""
+    tree.freeze()
+    tree.set(path, node)
+    tree.thaw()
 
 
 def _overlap(one: Path, other: Path) -> bool:
@@ -385,4 +438,4 @@ def describe(view: View) -> str:
     return format_path(view.path)
 
 
-__all__ = ["Event", "Listener", "Mirror", "Row", "View", "Write", "describe", "parse_write"]
+__all__ = ["Event", "Listener", "Mirror", "Parts", "Row", "View", "Write", "describe", "parse_write"]

@@ -254,7 +254,7 @@ class Reference(Readable):
 
     async def set(self, value: Any, *, priority: int | float | str | None = None) -> None:
         """Replaces what stands here; returns when the server has it on disk. Raises Denied, and Refused for impossible values."""
-        await self._database._set(self._path, value if priority is None else _with_priority(value, priority))
+        await self._database._set(self._path, value if priority is None else with_priority(value, priority))
 
     async def update(self, children: Mapping[str, Any]) -> None:
         """Replaces each child, or each place below by its path, all or none."""
@@ -305,7 +305,7 @@ class OnDisconnect:
         self._path = path
 
     async def set(self, value: Any, *, priority: int | float | str | None = None) -> None:
-        await self._ask("o", value if priority is None else _with_priority(value, priority))
+        await self._ask("o", value if priority is None else with_priority(value, priority))
 
     async def update(self, children: Mapping[str, Any]) -> None:
         await self._ask("om", dict(children))
@@ -321,7 +321,8 @@ class OnDisconnect:
         await self._database._on_disconnect(action, self._path, value)
 
 
-def _with_priority(value: Any, priority: int | float | str) -> Any:
+def with_priority(value: Any, priority: int | float | str) -> Any:
+    """`value` as JSON that says its priority too."""
     if isinstance(value, dict) and ".value" not in value and ".sv" not in value:
         return value | {".priority": priority}
     if isinstance(value, list):

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import msgspec
 
 from meadowlark.query import Position, Query, position_reader
-from meadowlark.tree import PRIORITY, Node, children, encode, find_child, is_leaf, is_map, priority_of
+from meadowlark.tree import Node, children, encode, find_child, is_leaf, is_map, priority_of
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -66,16 +66,12 @@ class Window:
         return self._compare(candidates)
 
     def shown(self, node: Node | None) -> Node | None:
-        """`node` with only the children that are shown."""
+        """`node` with only the children that are shown. A part has no priority."""
         if self._query is None or not self._query.filters:
             return node
         if not self._shown:
             return None
-        made: dict[str, Node] = {key: row.node for key, row in self._shown.items()}
-        priority = priority_of(node)
-        if priority is not None:
-            made[PRIORITY] = priority
-        return made
+        return {key: row.node for key, row in self._shown.items()}
 
     def _rebuild(self, node: Node | None) -> None:
         self._rows = {}
