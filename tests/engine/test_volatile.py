@@ -10,11 +10,12 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from meadowlark.engine import Get, Leave, Listen, OnDisconnectSet, Ruled, Set, Update
+from meadowlark.engine import Get, Leave, Listen, OnDisconnectSet, Push, Ruled, Set, Update
 from meadowlark.engine.database import Database
 from meadowlark.engine.volatile import VolatileValues, finish, without
 from meadowlark.errors import Code
 from meadowlark.limits import SESSION_VOLATILE_VALUES_MAX, VOLATILE_BYTES_MAX
+from meadowlark.query import parse_query
 from meadowlark.rules import parse_rules
 from meadowlark.tree import Path, Tree, find, plain
 from tests.engine.asking import Asking, Believer
@@ -67,6 +68,65 @@ def test_it_goes_when_its_writer_goes(asking: Asking) -> None:
     assert asking.database.tree.root is None
     assert listener.mirror.root is None
     assert asking.database.volatile.count == 0
+
+
+def pushes(asking: Asking, client: Session) -> list[Push]:
+    return [effect for effect in asking.out if isinstance(effect, Push) and client in effect.listeners]
+
+
+def test_an_update_of_volatile_places_is_told_whole_and_can_be_told_place_by_place(asking: Asking) -> None:
+    writer, root, at, below = Session("w"), Session("r"), Session("a"), Session("b")
+    for listener, path in ((root, ()), (at, ("cursors", "ann")), (below, ("cursors", "ann", "x"))):
+        asking.do(Listen(listener, 1, path))
+    asking.do(Update(writer, 2, (), {"cursors/ann": {"x": 1}, "cursors/bob": 2}))
+    [told] = pushes(asking, root)
+    assert (told.merge, told.volatile) == (True, True)
+    assert [(piece.path, piece.value, piece.volatile) for piece in told.pieces()] == [
+        (("cursors", "ann"), {"x": 1}, True),
+        (("cursors", "bob"), 2, True),
+    ]
+    assert told.pieces() is told.pieces(), "made once for all who are behind"
+    assert [push.volatile for push in pushes(asking, at) + pushes(asking, below)] == [True, True]
+
+
+def test_what_lasts_in_an_update_stays_together(asking: Asking) -> None:
+    writer, listener = Session("w"), Session("l")
+    asking.do(Listen(listener, 1, ()))
+    asking.do(Update(writer, 2, (), {"score/a": 1, "cursors/ann": 2, "score/b": 3}))
+    [told] = pushes(asking, listener)
+    assert told.volatile
+    assert [(piece.path, piece.value, piece.volatile) for piece in told.pieces()] == [
+        ((), {"score/a": 1, "score/b": 3}, False),
+        (("cursors", "ann"), 2, True),
+    ]
+    asking.do(Update(writer, 3, (), {"score/a": 4, "score/b": 5}))
+    [told] = pushes(asking, listener)
+    assert not told.volatile
+
+
+def test_what_queries_are_told_of_volatile_values_is_volatile_under_their_tags(asking: Asking) -> None:
+    writer, listener = Session("w"), Session("l")
+    asking.do(Listen(listener, 1, ("cursors",)))
+    last = parse_query({"i": "x", "l": 1, "vf": "r"})
+    asking.do(Listen(listener, 2, ("cursors",), query=last, tag=7))
+    asking.do(Set(writer, 3, ("cursors", "ann"), {"x": 1}))
+    asking.do(Set(writer, 4, ("cursors", "ann", "x"), 2))
+    places = [push.place for push in pushes(asking, listener)]
+    assert places == [("cursors", "ann", "x"), (7, ("cursors", "ann", "x"))]
+    assert all(push.volatile for push in pushes(asking, listener))
+    asking.do(Set(writer, 5, ("cursors", "bob"), {"x": 3}))
+    [plain_push, window] = pushes(asking, listener)
+    assert (window.merge, window.volatile) == (True, True)
+    assert [(piece.place, piece.value) for piece in window.pieces()] == [
+        ((7, ("cursors", "ann")), None),
+        ((7, ("cursors", "bob")), {"x": 3}),
+    ]
+    asking.do(Update(writer, 6, ("cursors",), {"bob/x": 4, "ann/x": 1}))
+    assert all(push.volatile for push in pushes(asking, listener))
+    asking.do(Update(writer, 7, ("cursors",), {"bob/x": 5, "bob/name": "Bob"}))
+    plain_push, window = pushes(asking, listener)
+    assert plain_push.lasting == {"bob/name"}
+    assert not window.volatile, "what a window shows of both lasts"
 
 
 def test_the_last_writer_owns_it(asking: Asking) -> None:

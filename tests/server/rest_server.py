@@ -36,6 +36,7 @@ from meadowlark.server.slicer import Slicer
 from meadowlark.server.webtransport import WebTransports
 from meadowlark.testing import MemoryFiles
 from meadowlark.tree import encode
+from meadowlark.wire.drops import drop_of
 
 ADMIN_CREDENTIAL = "the-admin-credential"
 SECONDS = 60.0
@@ -89,6 +90,8 @@ class MemoryShard:
                         asyncio.get_running_loop().call_soon(self.release)
             elif isinstance(effect, Reply):
                 asker: Any = effect.client
+                if effect.request is None and effect.refused is not None:
+                    asker.drop(drop_of(effect.refused.code), text=effect.refused.text)
                 asker.send_reply(asker.encode_reply(effect))
             elif isinstance(effect, Work):
                 asyncio.get_running_loop().call_soon(self._work, hosted, effect)
@@ -140,6 +143,7 @@ class MemoryWorker:
         self.sessions: set[Any] = set()
         self.long_polls = LongPolls(self)  # type: ignore[arg-type]  # its shard is one in memory
         self.draining = False
+        self.tells_drops = is_dev
         self.webtransports = WebTransports(self, self.config, 0, asyncio.ensure_future)  # type: ignore[arg-type]
         self.foreign: set[str] = set()
         self.passed: list[tuple[bytes, str]] = []

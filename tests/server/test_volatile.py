@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Coroutine
+from functools import partial
 from itertools import count
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +24,7 @@ from meadowlark.server.shard import Hosted, Shard
 from meadowlark.server.slicer import Slicer
 from meadowlark.server.stopwatch import Stopwatch
 from meadowlark.testing import MemoryFiles
+from meadowlark.wire.drops import Drop
 
 RULES = """{"rules": {".read": true, "durable": {".write": true},
   "cursors": {"$user": {".write": true, ".volatile": true, ".validate": "newData.val() !== 'denied'"}}}}"""
@@ -34,6 +37,19 @@ class Loop:
 
     def __init__(self) -> None:
         self.soon: list[Callable[[], Any]] = []
+        self.timers: list[Callable[[], Any]] = []
+
+    def call_later(self, seconds: float, callback: Callable[..., Any], *arguments: Any) -> Any:
+        call = partial(callback, *arguments)
+        self.timers.append(call)
+        return SimpleNamespace(cancel=lambda: call in self.timers and self.timers.remove(call))
+
+    def end_second(self) -> None:
+        """All timers end that were begun."""
+        timers, self.timers = self.timers, []
+        for timer in timers:
+            timer()
+        self.settle()
 
     def call_soon(self, callback: Callable[..., Any], *arguments: Any) -> None:
         self.soon.append(lambda: callback(*arguments))
@@ -194,7 +210,7 @@ def test_a_client_that_floods_is_read_no_faster_than_its_share_and_others_are_se
         assert neighbours_line.heard.count(b'"a":"d"') == 200
         assert worker.turn.held_bytes < 1000, "what a listener that stalls is to hear does not grow"
         assert worker.metrics.volatile_superseded == sent - 5
-        assert worker.metrics.volatile_dropped == 0
+        assert sum(worker.metrics.volatile_dropped) == 0
 
     run(work)
 
@@ -210,10 +226,10 @@ def test_what_is_denied_or_too_large_is_counted_and_told_where_somebody_waits_or
             writer.received(say("ann", "x" * VOLATILE_BYTES_MAX))
             writer.received(b'{"t":"d","d":{"a":"v","b":{"p":"/nobody/may","d":1}}}')
             worker.loop.settle()
-            assert worker.metrics.volatile_dropped == 3
+            assert worker.metrics.volatile_dropped[Drop.DENIED] == 2
+            assert worker.metrics.volatile_dropped[Drop.TOO_BIG] == 1
             assert listens.written == []
-            drops = line.heard.count(b"volatile write dropped")
-            assert drops == (3 if is_dev else 0)
+            assert line.heard.count(b"volatile write dropped") == (2 if is_dev else 0), "the first of each kind"
             assert (f"limit is {VOLATILE_BYTES_MAX}".encode() in line.heard) == is_dev
             line.written.clear()
             writer.received(say("ann", "x" * VOLATILE_BYTES_MAX, request=9))
@@ -221,7 +237,73 @@ def test_what_is_denied_or_too_large_is_counted_and_told_where_somebody_waits_or
             worker.loop.settle()
             assert b'"r":9,"b":{"s":"too_big","d":"volatile value at /cursors/ann has 4098 bytes, limit is 4096"}' in line.heard
             assert b'"r":10,"b":{"s":"permission_denied"' in line.heard
-            assert worker.metrics.volatile_dropped == 3, "those were answered"
+            assert sum(worker.metrics.volatile_dropped) == 3, "those were answered"
+            worker.loop.end_second()
+            assert line.heard.count(b"volatile write dropped") == (1 if is_dev else 0), "and the other that was denied"
+
+    run(work)
+
+
+def remarks(line: Line) -> list[str]:
+    """What a developer's console would show."""
+    found = re.findall(rb'\{"t":"d","d":\{"a":"sd","b":\{"msg":"(.*?)"\}\}\}', line.heard)
+    line.written.clear()
+    return [text.decode() for text in found]
+
+
+SPARED = "a listener that is slow, or asked not to be told so often, hears the last of each path"
+
+
+def test_of_each_kind_of_drop_a_developer_hears_a_line_a_second_with_how_many() -> None:
+    async def work() -> None:
+        worker = Worker(is_dev=True)
+        hosted = await worker.shard.open("demo")
+        writer, line = worker.connect(hosted)
+        slow, _ = worker.connect(hosted, listens="/cursors")
+        slow.pause()
+        for number in range(100):
+            writer.received(b'{"t":"d","d":{"a":"v","b":{"p":"/cursors/ann"}}}')
+            writer.received(b'{"t":"d","d":{"a":"v","b":{"p":"/cursors/a.n","d":1}}}')
+            writer.received(say("ann", number))
+            worker.loop.settle()
+        missing = "the request is incomplete: expected a value in 'd' of its body"
+        first = [f"volatile write dropped: {missing}", f"volatile write superseded: {SPARED}"]
+        said = remarks(line)
+        assert len(said) == 3
+        assert set(first) < set(said)
+        worker.loop.end_second()
+        said = remarks(line)
+        assert len(said) == 3
+        assert {f"99 volatile writes dropped: {missing}", f"98 volatile writes superseded: {SPARED}"} < set(said)
+        assert worker.metrics.volatile_dropped[Drop.MALFORMED] == 100
+        assert worker.metrics.volatile_dropped[Drop.REFUSED] == 100
+        assert worker.metrics.volatile_superseded == 99
+        worker.loop.end_second()
+        assert remarks(line) == []
+        assert worker.loop.timers == [], "nothing is looked at once all is said"
+        writer.received(say("ann", 1))
+        worker.loop.settle()
+        assert remarks(line) == [f"volatile write superseded: {SPARED}"]
+        writer.closed()
+        assert worker.loop.timers == []
+
+    run(work)
+
+
+def test_in_production_nobody_is_told_of_drops() -> None:
+    async def work() -> None:
+        worker = Worker()
+        hosted = await worker.shard.open("demo")
+        writer, line = worker.connect(hosted)
+        slow, _ = worker.connect(hosted, listens="/cursors")
+        slow.pause()
+        for number in range(3):
+            writer.received(b'{"t":"d","d":{"a":"v","b":{"p":"/cursors/ann"}}}')
+            writer.received(say("ann", number))
+            worker.loop.settle()
+        assert line.heard == b""
+        assert worker.loop.timers == []
+        assert worker.metrics.volatile_dropped[Drop.MALFORMED] == 3
 
     run(work)
 
@@ -262,7 +344,7 @@ def test_one_connection_cannot_fill_the_database() -> None:
             writer.received(say(str(number), 1))
             worker.loop.settle()
         assert hosted.database.volatile.count == SESSION_VOLATILE_VALUES_MAX
-        assert worker.metrics.volatile_dropped == 10
+        assert worker.metrics.volatile_dropped[Drop.TOO_BIG] == 10
         writer.closed()
         worker.settle()
         assert hosted.database.tree.root is None

@@ -13,6 +13,7 @@ from picows import WSCloseCode
 from meadowlark.limits import WEBTRANSPORT_HELD_BYTES_MAX
 from meadowlark.server.families import Fate, Way
 from meadowlark.server.webtransport import DatagramConnection, WebTransportLine
+from meadowlark.wire.drops import Drop
 from meadowlark.wire.numbering import Heard
 from meadowlark.wire.webtransport import Frame, StreamFrames, encode_datagram, encode_path
 from tests.server.rest_server import MemoryWorker
@@ -204,9 +205,9 @@ def test_what_comes_while_it_does_not_read_waits_in_order_and_not_without_end() 
         visit.ask(2, "p", p="/a", d=2)
         visit.line.received_datagram(encode_datagram(1, [(0, b"1")]))
         await visit.turn()
-        assert len(visit.messages) == 1
+        assert [message["d"].get("a") for message in visit.messages[1:]] == ["sd"], "the datagram was dropped"
         visit.line.resume_reading()
-        await visit.hear(lambda: [message["d"].get("r") for message in visit.messages[1:]] == [1, 2])
+        await visit.hear(lambda: [message["d"].get("r") for message in visit.messages[2:]] == [1, 2])
         visit.line.pause_reading()
         for _ in range(WEBTRANSPORT_HELD_BYTES_MAX // 40_000 + 1):
             visit.say("x" * 40_000)
@@ -290,5 +291,37 @@ def test_the_connection_can_ask_abort_and_be_told_that_the_client_is_there() -> 
         visit.line.close(WSCloseCode.OK, "")
         visit.line.write(b"x")
         assert visit.line.is_gone
+
+    run(work)
+
+
+def test_who_develops_is_told_what_became_of_datagrams_that_went_nowhere() -> None:
+    async def work(worker: MemoryWorker) -> None:
+        visit = await Visit(worker).open()
+        visit.agree(encode_path(1, 0, "/c/a"))
+        visit.line.received_datagram(encode_datagram(2, [(0, b"1"), (3, b"1")]))
+        visit.line.received_datagram(encode_datagram(1, [(0, b"1")]))
+        visit.line.received_datagram(encode_datagram(3, [(0, b"{")]))
+        visit.line.received_datagram(encode_datagram(4, [(0, b'"' + b"x" * 5000 + b'"')]))
+        visit.line.received_datagram(encode_datagram(5, [(0, b'"\xff"')]))
+        visit.line.pause_reading()
+        visit.line.received_datagram(encode_datagram(6, [(0, b"2")]))
+        await visit.hear(lambda: len(visit.messages) == 6)
+        told = [message["d"]["b"]["msg"] for message in visit.messages[1:] if message["d"]["a"] == "sd"]
+        assert sorted(told) == [
+            "volatile write dropped: in a datagram, by a number that means no path",
+            "volatile write dropped: in a datagram, cut short or not JSON",
+            "volatile write dropped: in a datagram, doubled or later than a newer value",
+            "volatile write dropped: in a datagram, while the server did not read: it was busy, or inside a long message",
+            "volatile write dropped: volatile value at /c/a has 5002 bytes, limit is 4096",
+        ]
+        dropped = worker.turn.stopwatch.metrics.volatile_dropped
+        assert {drop: dropped[drop] for drop in Drop if dropped[drop]} == {
+            Drop.TOO_BIG: 1,
+            Drop.MALFORMED: 2,
+            Drop.UNKNOWN: 1,
+            Drop.LATE: 1,
+            Drop.UNREAD: 1,
+        }
 
     run(work)

@@ -27,7 +27,7 @@ def test_what_makes_no_sense_is_counted_and_answered_with_nothing() -> None:
         session, events = received(b'{"t":"d","d":{"a":"v","b":%b}}' % body)
         assert [(event.frame, event.code is not None) for event in events if isinstance(event, Answer)] == [(b"", True)]
         assert session.state is State.OPEN
-    assert events[0] == Answer(b"", Code.INVALID_REQUEST)
+    assert events[0] == Answer(b"", Code.INVALID_REQUEST, "the request is incomplete: expected a value in 'd' of its body")
 
 
 def test_other_actions_need_a_number() -> None:

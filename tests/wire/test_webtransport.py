@@ -8,6 +8,7 @@ import random
 import pytest
 
 from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, DATAGRAM_PATHS_MAX
+from meadowlark.wire.drops import Drop
 from meadowlark.wire.websocket import close_frame, ping_frame, text_frames
 from meadowlark.wire.webtransport import (
     PATH_BYTES_MAX,
@@ -32,7 +33,7 @@ def told(datagrams: Datagrams, *packets: bytes) -> list[tuple[str, object]]:
     """Path and value of the messages that `packets` become."""
     messages: list[bytes] = []
     for packet in packets:
-        datagrams.receive(packet, messages)
+        datagrams.receive(packet, messages, [])
     bodies = [json.loads(message)["d"] for message in messages]
     assert all(body["a"] == "v" and "r" not in body for body in bodies)
     return [(body["b"]["p"], body["b"]["d"]) for body in bodies]
@@ -85,9 +86,27 @@ class TestDatagrams:
 
     def test_a_late_packet_does_not_overwrite_a_newer_value(self) -> None:
         first, second, other = encode_datagram(1, [(0, b"1")]), encode_datagram(2, [(0, b"2")]), encode_datagram(3, [(1, b"3")])
+        assert told(agreed("a", "b"), other, second, first, second) == [("b", 3), ("a", 2)]
+
+    @pytest.mark.parametrize(
+        ("packet", "drops"),
+        [
+            (encode_datagram(3, [(0, b"1"), (0, b"2")]), [Drop.LATE]),
+            (encode_datagram(2, [(0, b"1"), (1, b"1"), (7, b"1")]), [Drop.LATE, Drop.LATE, Drop.UNKNOWN]),
+            (encode_datagram(3, [(0, b"{"), (1, b'"\xff"'), (1, b"1")]), [Drop.MALFORMED] * 2),
+            (encode_datagram(3, [(0, b"1"), (1, b"1")])[:-1], [Drop.MALFORMED]),
+            (encode_datagram(3, [(0, b"1")]) + b"\x80", [Drop.MALFORMED]),
+            (encode_datagram(3, [(0, b"1")]) + b"\x01\x80", [Drop.MALFORMED]),
+            (b"\x80", [Drop.MALFORMED]),
+            (b"", [Drop.MALFORMED]),
+        ],
+    )
+    def test_why_something_is_dropped_is_said(self, packet: bytes, drops: list[Drop]) -> None:
         datagrams = agreed("a", "b")
-        assert told(datagrams, other, second, first, second) == [("b", 3), ("a", 2)]
-        assert datagrams.dropped == 2
+        told(datagrams, encode_datagram(2, [(0, b"0"), (1, b"0")]))
+        found: list[Drop] = []
+        datagrams.receive(packet, [], found)
+        assert found == drops
 
     def test_a_number_that_means_nothing_is_dropped(self) -> None:
         assert told(Datagrams(), encode_datagram(1, [(0, b"1")])) == []
@@ -103,7 +122,7 @@ class TestDatagrams:
         assert datagrams.agree(encode_fence(2)) == "", "an older one changes nothing"
         assert told(datagrams, encode_datagram(4, [(0, b"1")]), encode_datagram(5, [(0, b"2")])) == [("a", 2)]
 
-    @pytest.mark.parametrize("value", [b"", b"{", b"1}}},{", b'1,"x":2', b"nul", b"[" * 100_000])
+    @pytest.mark.parametrize("value", [b"", b"{", b"1}}},{", b'1,"x":2', b"nul", b"[" * 100_000, b'"\xff"'])
     def test_what_is_not_one_value_is_dropped(self, value: bytes) -> None:
         assert told(agreed("a"), encode_datagram(1, [(0, value), (0, b"1")])) == [("a", 1)]
 

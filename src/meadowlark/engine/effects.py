@@ -36,10 +36,31 @@ class Push(msgspec.Struct, gc=False):
     tag: int | None = None
     """What these listeners call their listen to a query."""
     volatile: bool = False
-    """Only the last of those for one path matters: a client that is behind may be told that alone."""
+    """Only the last of those for one path (of a merge, for each of its paths) matters: a client that is behind may be told that
+    alone."""
+    lasting: Collection[str] = ()
+    """Of a volatile merge, the paths in `value` for which that does not hold."""
     room: dict[Any, Any] | None = None
     """Like `encoded`, for all but the tag: shared with the pushes that say the same to listeners with other tags."""
     ranges: list[Range] | None = None
+    apart: list[Push] | None = None
+    """Room for `pieces`."""
+
+    @property
+    def place(self) -> Any:
+        """What a volatile push is the last for: its path, which a client may hear of under several tags."""
+        return self.path if self.tag is None else (self.tag, self.path)
+
+    def pieces(self) -> list[Push]:
+        """A volatile merge taken apart, for who need not hear of all: what lasts in one, and every other path by itself."""
+        if self.apart is None:
+            lasting = {name: self.value[name] for name in self.lasting}
+            self.apart = [Push(self.listeners, self.path, lasting, merge=True, tag=self.tag)] if lasting else []
+            for name, value in self.value.items():
+                if name not in lasting:
+                    path = (*self.path, *name.split("/"))
+                    self.apart.append(Push(self.listeners, path, value, tag=self.tag, volatile=True))
+        return self.apart
 
 
 class Reply(msgspec.Struct, gc=False):

@@ -7,7 +7,7 @@ Does not know: who may write, where commands come from, sequences. Source: docs/
 
 from __future__ import annotations
 
-from collections.abc import Container, Generator
+from collections.abc import Collection, Generator
 from typing import Any
 
 from meadowlark.engine.access import Volatility
@@ -67,7 +67,7 @@ class Writing:
         return ["w", format_path(change.settled), node]
 
     def merge(
-        self, base: Path, writes: list[Write], out: list[Effect], volatile: Container[Path] = ()
+        self, base: Path, writes: list[Write], out: list[Effect], volatile: Collection[Path] = ()
     ) -> Generator[None, None, list[Entry]]:
         """Does all `writes` below `base`; each place hears of them in one message. Gives the entries of those not `volatile`.
 
@@ -103,14 +103,23 @@ class Writing:
                     merged.setdefault(spot, []).append((path, node))
                 end = spot_at(base_spot, path[depth:])
                 if end is not None:
+                    first = len(below)
                     self._push_below(end, change, below)
+                    if is_volatile:
+                        _mark_volatile(below[first:])
         if above and done:
-            out.append(Push(above, base, (yield from relative_slices(depth, writes)), True))
+            push = Push(above, base, (yield from relative_slices(depth, writes)), True)
+            out.append(_as_volatile(push, writes, volatile) if volatile else push)
         for spot, group in merged.items():
-            out.append((yield from _group_push(spot, group)))
+            push = yield from _group_push(spot, group)
+            out.append(_as_volatile(push, group, volatile) if volatile else push)
         out.extend(below)
         if done and self._queries.ordering_count:
+            first = len(out)
             yield from self._queries.tell(done, stood, out)
+            # What a window shows follows from all writes together: it is volatile if they all are.
+            if volatile and all(path in volatile for path, _ in done):
+                _mark_volatile(out[first:])
         return entries
 
     # Volatile values
@@ -119,9 +128,7 @@ class Writing:
         """`write` where nothing is recorded; of what it tells, only the last for each path matters. `mark` comes next."""
         start = len(out)
         self.write(path, node, out, is_volatile=True)
-        for effect in out[start:]:
-            if type(effect) is Push and not effect.merge:
-                effect.volatile = True
+        _mark_volatile(out[start:])
 
     def check_volatile(self, client: Client, writes: list[Write]) -> None:
         """Raises Refused unless `client` may have these volatile values beside those it has."""
@@ -203,6 +210,21 @@ class Writing:
             if is_same_leaf(before, after):
                 continue
             out.append(Push(lower.clients, change.path + relative, after))
+
+
+def _mark_volatile(effects: list[Effect]) -> None:
+    for effect in effects:
+        if type(effect) is Push:
+            effect.volatile = True
+
+
+def _as_volatile(push: Push, writes: list[Write], volatile: Collection[Path]) -> Push:
+    """`push`, which tells of `writes`, marked as far as they are volatile."""
+    lasting = [path for path, _ in writes if path not in volatile]
+    if len(lasting) < len(writes):
+        push.volatile = True
+        push.lasting = {"/".join(path[len(push.path) :]) for path in lasting}
+    return push
 
 
 def _is_priority(write: Write) -> bool:

@@ -102,7 +102,7 @@ class DatagramOutbox:
 
     def put(self, push: Push) -> bool:
         """Tells of `push` here, if it is a volatile value that can be told so."""
-        if not push.volatile or push.tag is not None or push.asked:
+        if not push.volatile or push.merge or push.tag is not None or push.asked:
             return False
         number = self._numbering.find(push)
         if number is None:

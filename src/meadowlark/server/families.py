@@ -26,6 +26,7 @@ from meadowlark.errors import Code
 from meadowlark.journal.counters import HISTOGRAM_BUCKETS
 from meadowlark.server.build import BUILDS
 from meadowlark.server.histogram import BOUNDS
+from meadowlark.wire.drops import Drop
 
 
 class Operation(enum.IntEnum):
@@ -176,7 +177,8 @@ FAMILIES: tuple[Family, ...] = (
     _counter("slow_closes", "connections closed because their clients did not take what waited for them: too much for one, "
              "nothing taken for too long, or too much for all", "reason", _names(Slow)),
     _counter("volatile_superseded", "volatile values that a slow client, or one with a bound, was spared for later ones"),
-    _counter("volatile_dropped", "volatile writes without an answer that were refused"),
+    _counter("volatile_dropped", "volatile writes without an answer that went nowhere: refused, or not read of a datagram",
+             "reason", _names(Drop)),
     _gauge("quic_connections", "open QUIC connections"),
     _counter("quic_packets", "QUIC packets", "way", _names(Way)),
     _counter("quic_calls", "system calls that moved them: where packets come or go close together, one moves several", "way",

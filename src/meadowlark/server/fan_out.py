@@ -17,6 +17,8 @@ from typing import Any
 
 from meadowlark.engine import Client, Push
 from meadowlark.server.lanes import Lane, Lanes
+from meadowlark.server.metrics import Metrics
+from meadowlark.wire.drops import SUPERSEDED
 
 WHOLE_LISTENERS_MAX = 2_000
 """Told in one step: half a millisecond."""
@@ -27,13 +29,14 @@ SLICE_LISTENERS = 1_000
 class FanOuts:
     """Of one database; made when it first has so many listeners."""
 
-    __slots__ = ("_clock", "_is_waiting", "_lane", "_lanes", "_untold")
+    __slots__ = ("_clock", "_is_waiting", "_lane", "_lanes", "_metrics", "_untold")
 
-    def __init__(self, lanes: Lanes, lane: Lane, clock: Callable[[], int]) -> None:
-        """clock: nanoseconds."""
+    def __init__(self, lanes: Lanes, lane: Lane, clock: Callable[[], int], metrics: Metrics | None = None) -> None:
+        """clock: nanoseconds. metrics: where it is counted what listeners are spared."""
         self._lanes = lanes
         self._lane = lane
         self._clock = clock
+        self._metrics = metrics or Metrics()
         self._untold: deque[tuple[Push, deque[Any], Client | None]] = deque()
         """What is told in order, each with those who have not heard it; the last, its author, has in any case."""
         self._is_waiting = False
@@ -79,6 +82,10 @@ class FanOuts:
         some = [listeners.popleft() for _ in range(min(count, len(listeners)))]
         if not listeners:
             self._untold.popleft()
+        superseded = self._metrics.volatile_superseded
         for listener in some:
             if listener is not author:
                 listener.deliver(push)
+        superseded = self._metrics.volatile_superseded - superseded
+        if superseded and author is not None:
+            author.drop(SUPERSEDED, superseded)  # type: ignore[attr-defined]

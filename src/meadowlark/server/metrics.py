@@ -18,6 +18,7 @@ from meadowlark.journal import Counters
 from meadowlark.server.build import BUILD, BUILDS
 from meadowlark.server.families import CELL_COUNT, FAMILIES, Connected, Family, Fate, Operation, Slow, Transport, Way
 from meadowlark.server.histogram import Histogram
+from meadowlark.wire.drops import Drop
 
 _CODE_INDEX = {code: index for index, code in enumerate(Code)}
 
@@ -45,7 +46,7 @@ class Metrics:
         self.refused = [0 for _ in Code]
         self.slow_closes = [0 for _ in Slow]
         self.volatile_superseded = 0
-        self.volatile_dropped = 0
+        self.volatile_dropped = [0 for _ in Drop]
         self.quic_connections = 0
         self.quic_packets = [0 for _ in Way]
         self.quic_calls = [0 for _ in Way]

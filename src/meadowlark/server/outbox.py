@@ -21,16 +21,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from meadowlark.limits import OUTBOX_BYTES_MAX, OUTBOX_STALL_SECONDS, OUTBOXES_BYTES_MAX
 from meadowlark.server.families import Slow
 from meadowlark.server.lanes import Lane, Lanes
 from meadowlark.server.pace import SECOND, Pace
 from meadowlark.server.stopwatch import Begun, Stopwatch
-from meadowlark.tree import Path
 
 LARGE_TURN_BYTES = 262_144
 """Of a large message, or of what waited for a slow client, written in one turn of the loop."""
@@ -212,12 +211,21 @@ class Place:
         """Of the large message's parts."""
 
 
+class Lossy:
+    """In the row behind a place: the last frames of volatile values, in the order in which they were last told."""
+
+    __slots__ = ("frames",)
+
+    def __init__(self) -> None:
+        self.frames: dict[Any, bytes] = {}
+
+
 class Outbox:
     """Frames for one client. `overflowed` is called once, with the reason, when the client is too slow."""
 
     __slots__ = (
-        "_behind", "_behind_bytes", "_frames", "_latest", "_overflowed", "_pace", "_paused", "_superseded_count", "_timer",
-        "_turn", "_waiting_bytes", "_write", "conflates", "lane", "stalled_at",
+        "_behind", "_behind_bytes", "_frames", "_latest", "_lossy", "_overflowed", "_pace", "_paused", "_superseded_count",
+        "_timer", "_turn", "_waiting_bytes", "_write", "conflates", "lane", "stalled_at",
     )  # fmt: skip
 
     def __init__(
@@ -230,12 +238,15 @@ class Outbox:
         self._overflowed: Callable[[str], None] | None = overflowed
         self._frames: list[bytes] = []
         self._waiting_bytes = 0
-        self._latest: dict[Path, int] | None = None
-        """While the client takes nothing: where the last frame of each volatile value stands among the frames."""
+        self._latest: dict[Any, int] | None = None
+        """Since the client took nothing, until it has taken all: where the last frame of each volatile value stands among the
+        frames."""
         self._superseded_count = 0
-        self._behind: deque[bytes | Place] = deque()
+        self._behind: deque[bytes | Place | Lossy] = deque()
         """From the first place on, in order. Empty when nothing is held."""
         self._behind_bytes = 0
+        self._lossy: dict[Any, Lossy] = {}
+        """Where among them the last frame of each volatile value stands, if it still does."""
         self._paused = False
         self._pace: Pace | None = None
         """None: volatile values leave as they come."""
@@ -283,16 +294,18 @@ class Outbox:
             self._frames.append(frame)
             self._waiting_bytes = len(frame)
 
-    def put_volatile(self, path: Path, frame: bytes) -> None:
-        """Queues what tells of a volatile value at `path`. While the client takes nothing, only the last for each path stays, in
-        the place of the last, so that what was told in between comes before it; also while it waits for the pace."""
-        if self._paused and not self._behind:
-            self._put_latest(path, frame)
-        elif self._pace is None or self._behind:
+    def put_volatile(self, place: Hashable, frame: bytes) -> None:
+        """Queues what tells of a volatile value: `place` is what it is the last for. While the client is behind, only the last of
+        each stays, where that stands, so that what was told in between comes before it; also while it waits for the pace."""
+        if self._behind:
+            self._put_lossy(place, frame)
+        elif self._paused or self._latest is not None:
+            self._put_latest(place, frame)
+        elif self._pace is None:
             self.put(frame)
         else:
             pace = self._pace
-            self._turn.stopwatch.metrics.volatile_superseded += pace.add(path, frame)
+            self._turn.stopwatch.metrics.volatile_superseded += pace.add(place, frame)
             if not pace.is_planned or pace.waiting_bytes > LARGE_TURN_BYTES:
                 self._plan(pace)
 
@@ -304,7 +317,7 @@ class Outbox:
         if self._pace is not None:
             self._let_out(self._pace)
         self._pace = Pace(rate) if rate else None
-        self.conflates = self._paused or self._pace is not None
+        self._review()
 
     def pace_left(self) -> int:
         """Nanoseconds until volatile values may be told that go another way, in datagrams; 0: now."""
@@ -350,7 +363,27 @@ class Outbox:
             self._timer = None
         return pace.take(self._turn.stopwatch.clock()).values()
 
-    def _put_latest(self, path: Path, frame: bytes) -> None:
+    def _review(self) -> None:
+        self.conflates = self._paused or self._pace is not None or self._latest is not None or bool(self._behind)
+
+    def _put_lossy(self, place: Hashable, frame: bytes) -> None:
+        earlier = self._lossy.get(place)
+        superseded = earlier.frames.pop(place, None) if earlier is not None else None
+        if superseded is not None:
+            self._turn.stopwatch.metrics.volatile_superseded += 1
+            self._count_behind(-len(superseded))
+        elif self._behind_bytes > OUTBOX_BYTES_MAX:
+            self._overflow_behind()
+            return
+        last = self._behind[-1]
+        if type(last) is not Lossy:
+            last = Lossy()
+            self._behind.append(last)
+        last.frames[place] = frame
+        self._lossy[place] = last
+        self._count_behind(len(frame))
+
+    def _put_latest(self, path: Hashable, frame: bytes) -> None:
         if self._latest is None:
             self._latest = {}
         place = self._latest.get(path)
@@ -366,7 +399,8 @@ class Outbox:
         frames = self._frames
         size = len(frames[place])
         self._waiting_bytes -= size
-        self._turn.hold(-size)
+        if self._paused:
+            self._turn.hold(-size)
         frames[place] = b""
         self._turn.stopwatch.metrics.volatile_superseded += 1
         assert self._latest is not None
@@ -399,6 +433,7 @@ class Outbox:
             self._let_out(self._pace)
         place = Place()
         self._behind.append(place)
+        self.conflates = True
         return place
 
     def release(self, place: Place, frame: bytes) -> None:
@@ -425,6 +460,10 @@ class Outbox:
             data = b"".join(frames)
         frames.clear()
         self._waiting_bytes = 0
+        if self._latest is not None:
+            self._latest = None
+            self._superseded_count = 0
+            self._review()
         write(data)
         return size + self._flush_large() if self._behind else size
 
@@ -448,9 +487,7 @@ class Outbox:
         """The client took all that was written: what waits follows."""
         if self._paused:
             self._paused = False
-            self.conflates = self._pace is not None
-            self._latest = None
-            self._superseded_count = 0
+            self._review()
             self._turn.hold(-self._waiting_bytes)
             self._turn.stalled.discard(self)
         self.stalled_at = None
@@ -483,6 +520,7 @@ class Outbox:
         self._frames = []
         self._latest = None
         self._behind = deque()
+        self._lossy = {}
         self._waiting_bytes = self._behind_bytes = 0
         self._paused = True
         self.stalled_at = None
@@ -506,6 +544,7 @@ class Outbox:
             self._overflow_behind()
             return
         self._behind.append(waiting)
+        self.conflates = True
         self._count_behind(size)
 
     def _count_behind(self, size: int) -> None:
@@ -522,6 +561,9 @@ class Outbox:
                 self._count_behind(-len(first))
                 behind.popleft()
                 self._put_now(first)
+            elif isinstance(first, Lossy):
+                behind.popleft()
+                self._let_go(first)
             elif first.large is not None:
                 self._recount(first, LARGE_PLACE_BYTES)
                 self._begin(first, first.large)
@@ -531,6 +573,18 @@ class Outbox:
                 self._put_now(first.frame)
             else:
                 return
+        self._lossy.clear()
+        self._review()
+
+    def _let_go(self, lossy: Lossy) -> None:
+        """Nothing is before those any more: they leave, or are the last that a client is to hear that takes nothing."""
+        frames, lossy.frames = lossy.frames, {}
+        for place, frame in frames.items():
+            self._count_behind(-len(frame))
+            if self._paused or self._latest is not None:
+                self._put_latest(place, frame)
+            else:
+                self._put_now(frame)
 
     def _begin(self, place: Place, large: Large) -> None:
         """Has a large message made if nobody has yet; writes it in this turn if it is the next."""
@@ -566,6 +620,9 @@ class Outbox:
                 break
         data = b"".join(self._frames[:count])
         del self._frames[:count]
+        if self._latest is not None:
+            self._latest = {path: place - count for path, place in self._latest.items() if place >= count}
+            self._superseded_count = self._frames.count(b"")
         self._waiting_bytes -= size
         self._write(data)
         if self._frames and not self._paused:
@@ -575,7 +632,7 @@ class Outbox:
     def _flush_large(self) -> int:
         """Writes some of the large message that is next, if it is made; how many bytes that were."""
         place, size = self._behind[0], 0
-        if isinstance(place, bytes) or place.large is None or place.large.parts is None or self._write is None:
+        if not isinstance(place, Place) or place.large is None or place.large.parts is None or self._write is None:
             return 0
         parts = place.large.parts
         while place.sent_count < len(parts) and size < LARGE_TURN_BYTES and not self._paused:

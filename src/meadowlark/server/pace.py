@@ -8,7 +8,8 @@ Does not know: loops, sockets; the time comes in, in nanoseconds.
 
 from __future__ import annotations
 
-from meadowlark.tree import Path
+from collections.abc import Hashable
+from typing import Any
 
 SECOND = 1_000_000_000
 
@@ -22,7 +23,7 @@ class Pace:
         self._interval = int(SECOND / per_second)
         self._open_at = 0
         """From when on something may leave."""
-        self.waiting: dict[Path, bytes] = {}
+        self.waiting: dict[Any, bytes] = {}
         """The last frame of each place, in the order in which they were last written."""
         self.waiting_bytes = 0
         self.is_planned = False
@@ -30,10 +31,10 @@ class Pace:
         self.leaves_now = False
         """Whether that is in this turn."""
 
-    def add(self, path: Path, frame: bytes) -> bool:
-        """Keeps `frame`; whether it took the place of another."""
-        earlier = self.waiting.pop(path, None)
-        self.waiting[path] = frame
+    def add(self, place: Hashable, frame: bytes) -> bool:
+        """Keeps `frame`, the last for `place`; whether it took the place of another."""
+        earlier = self.waiting.pop(place, None)
+        self.waiting[place] = frame
         self.waiting_bytes += len(frame)
         if earlier is None:
             return False
@@ -44,7 +45,7 @@ class Pace:
         """Nanoseconds until what waits may leave; 0 if it may."""
         return max(0, self._open_at - now)
 
-    def take(self, now: int) -> dict[Path, bytes]:
+    def take(self, now: int) -> dict[Any, bytes]:
         """All that waits, which leaves now."""
         taken, self.waiting = self.waiting, {}
         self.waiting_bytes = 0

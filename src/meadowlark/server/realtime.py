@@ -32,6 +32,7 @@ from meadowlark.server.identities import Identities
 from meadowlark.server.large_messages import LargeMessage
 from meadowlark.server.large_writes import LargeWrites
 from meadowlark.server.outbox import Outbox, Place, Turn
+from meadowlark.server.remarks import Remarks
 from meadowlark.server.shard import Hosted, Receiver, Shard
 from meadowlark.server.slicer import Slicer
 from meadowlark.server.uploads import Upload
@@ -57,6 +58,7 @@ from meadowlark.wire import (
     encode_reply,
     encode_revoke,
 )
+from meadowlark.wire.drops import Drop, drop_of
 
 log = structlog.get_logger()
 
@@ -126,7 +128,8 @@ class RealtimeConnection(Receiver):
 
     __slots__ = (
         "_collected_bytes", "_door_messages", "_ended", "_held_frames", "_host", "_hosted", "_is_gone", "_is_preparing",
-        "_is_reading", "_lane", "_lanes", "_message_bytes", "_outbox", "_reads", "_session", "_silent_sweeps", "_upload", "line",
+        "_is_reading", "_lane", "_lanes", "_message_bytes", "_outbox", "_reads", "_remarks", "_session", "_silent_sweeps",
+        "_upload", "line",
     )  # fmt: skip
 
     def __init__(self, host: Host, hosted: Hosted, session_id: str, host_name: str) -> None:
@@ -159,6 +162,8 @@ class RealtimeConnection(Receiver):
         """None before `opened` and after the end."""
         self._silent_sweeps = 0
         """Since something was heard."""
+        self._remarks: Remarks | None = None
+        """None until there is something to remark."""
         self._ended: Identity | None = None
         """Who the client was until the credential ended, if nothing has taken its place; what is queued for the end of the
         connection was queued by that one."""
@@ -290,8 +295,8 @@ class RealtimeConnection(Receiver):
         if kind is Answer:
             self.send_reply(event.frame)
             self._count_answer(event.code)
-            if not event.frame:
-                self._host.turn.stopwatch.metrics.volatile_dropped += 1
+            if not event.frame and event.code is not None:
+                self.drop(drop_of(event.code), text=event.text)
         elif kind is Authenticate:
             self._authenticate(event, hosted)
         elif kind is Unauthenticate:
@@ -354,8 +359,8 @@ class RealtimeConnection(Receiver):
         try:
             return await self._host.large_writes.prepare(hosted, command, size)
         except Refused as refused:
-            assert command.request is not None, "a message is answered"
-            return Answer(encode_refusal(command.request, refused), refused.code)
+            frame = b"" if command.request is None else encode_refusal(command.request, refused)
+            return Answer(frame, refused.code, refused.text)
 
     def _end_long(self) -> None:
         """What waited for the message goes on: the frames behind it, or the end of the connection."""
@@ -440,8 +445,11 @@ class RealtimeConnection(Receiver):
             frames = made[REALTIME] if made is not None and REALTIME in made else encode_push(push)
             if frames and not (push.volatile and outbox.conflates):
                 outbox.put(frames)
+            elif push.merge and push.volatile and outbox.conflates:
+                for piece in push.pieces():
+                    self.deliver(piece)
             elif frames:
-                outbox.put_volatile(push.path, frames)
+                outbox.put_volatile(push.place, frames)
             else:
                 outbox.put_large(self._find_large(push), at_once=not push.asked)
 
@@ -461,9 +469,19 @@ class RealtimeConnection(Receiver):
         if reply.detail == "get" and self._hosted is not None and reply.request is not None and is_large(reply.value):
             making = encode_get_slices(reply.request, reply.value)
             return LargeMessage(self._host.slicer, self._hosted, reply.value, making)
-        if reply.request is None and reply.refused is not None and self._host.tells_drops:
-            return encode_debug(f"volatile write dropped: {reply.refused.text}")
         return encode_reply(reply)
+
+    def drop(self, kind: object, count: int = 1, text: str = "") -> None:
+        if isinstance(kind, Drop):
+            self._host.turn.stopwatch.metrics.volatile_dropped[kind] += count
+        outbox = self._outbox
+        if outbox is not None and self._host.tells_drops:
+            if self._remarks is None:
+                self._remarks = Remarks(self._remark, outbox.call_later)
+            self._remarks.note(kind, count, text)
+
+    def _remark(self, text: str) -> None:
+        self.send_reply(encode_debug(text.encode(errors="replace").decode()))
 
     def send_reply(self, encoded: Any) -> None:
         if self._outbox is None:
@@ -549,6 +567,9 @@ class RealtimeConnection(Receiver):
         outbox, self._outbox = self._outbox, None
         if outbox is not None:
             outbox.close()
+        remarks, self._remarks = self._remarks, None
+        if remarks is not None:
+            remarks.close()
         self.line = None
         self._host.sessions.discard(self)
         self._host.expiries.forget(self)

@@ -61,6 +61,7 @@ from meadowlark.server.slicer import Slicer, Steps
 from meadowlark.server.stopwatch import Stopwatch
 from meadowlark.server.watching import Carried, Told, Watcher
 from meadowlark.tree import Node, encode, encode_slices, pack_tree_slices
+from meadowlark.wire.drops import SUPERSEDED, drop_of
 from meadowlark.wire.numbering import Numbering
 
 log = structlog.get_logger()
@@ -92,6 +93,9 @@ class Receiver(Client):
 
     def revoke(self, effect: Revoke) -> None:
         raise NotImplementedError
+
+    def drop(self, kind: object, count: int = 1, text: str = "") -> None:
+        """Volatile writes of this client went nowhere (wire/drops.py), or will be heard of by fewer."""
 
     def hold(self) -> Receiver:
         """Whom to send a reply to that nothing later may overtake. This is enough for those who hear of nothing else."""
@@ -336,6 +340,7 @@ class Shard:
         """Tells everyone concerned of `command`, which had `out`."""
         telling: FanOuts | None = None
         replied: Any = None
+        superseded = self._metrics.volatile_superseded
         for effect in out:
             if type(effect) is Push:
                 self._stopwatch.push_count += 1
@@ -361,12 +366,15 @@ class Shard:
                 self._graveyard.bury(effect.node)
             elif type(effect) is Work:
                 self._slicer.begin(self._work(hosted, effect))
+        superseded = self._metrics.volatile_superseded - superseded
+        if superseded and (author := getattr(command, "client", None)) is not None:
+            author.drop(SUPERSEDED, superseded)
         if before is not None and not isinstance(command, (Indexed, Gathered, Hashed, Tidy, Recheck)):
             self._show(hosted, command, out, replied, before, read_at)
 
     def _find_telling(self, hosted: Hosted) -> FanOuts | None:
         if hosted.telling is None and self._lanes is not None:
-            hosted.telling = FanOuts(self._lanes, hosted.lane, self._stopwatch.clock)
+            hosted.telling = FanOuts(self._lanes, hosted.lane, self._stopwatch.clock, self._metrics)
         return hosted.telling
 
     def _work(self, hosted: Hosted, work: Work) -> Steps:
@@ -437,7 +445,7 @@ class Shard:
         if reply.refused is not None:
             self._metrics.refuse(reply.refused.code)
             if reply.request is None:
-                self._metrics.volatile_dropped += 1
+                client.drop(drop_of(reply.refused.code), text=reply.refused.text)
         return encoded
 
     def _show(

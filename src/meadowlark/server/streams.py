@@ -99,11 +99,18 @@ class EventStream(Receiver):
 
     def deliver(self, push: Push) -> None:
         self._begin()
+        is_spared = push.volatile and self._outbox.conflates
+        if is_spared and push.merge:
+            for piece in push.pieces():
+                self.deliver(piece)
+            return
         if not events.is_encoded(push, self._root) and is_large(push.value):
             self._deliver_large(push)
             return
         event = events.encode_event(push, self._root)
-        if event:
+        if event and is_spared:
+            self._outbox.put_volatile(push.path, event)
+        elif event:
             self._outbox.put(event)
 
     def encode_reply(self, reply: Reply) -> Refused | None:

@@ -41,6 +41,7 @@ from meadowlark.server.routing import database_of_host
 from meadowlark.server.shard import Hosted
 from meadowlark.wire import close_frame
 from meadowlark.wire.assembly import COUNT_LENGTH_MAX, find_count
+from meadowlark.wire.drops import Drop
 from meadowlark.wire.targets import parse_target
 from meadowlark.wire.webtransport import Datagrams, Frame, StreamFrames
 
@@ -104,6 +105,10 @@ class DatagramConnection(RealtimeConnection):
     def deliver(self, push: Push) -> None:
         datagrams = self.datagrams
         if datagrams is None or datagrams.put(push):
+            return
+        if push.volatile and push.merge and push.tag is None:
+            for piece in push.pieces():
+                self.deliver(piece)
             return
         is_apart = datagrams.before(push)
         super().deliver(push)
@@ -220,14 +225,18 @@ class WebTransportLine:
         metrics.datagrams[_RECEIVED] += 1
         if connection is None or not self._is_open or not self._is_reading or self._pieces_left or self._frames:
             metrics.datagram_updates[Fate.DROPPED] += 1
+            if connection is not None:
+                connection.drop(Drop.UNREAD)
             return
         messages: list[bytes] = []
-        dropped = self._datagrams.dropped
-        self._datagrams.receive(datagram, messages)
-        metrics.datagram_updates[Fate.DROPPED] += self._datagrams.dropped - dropped
+        drops: list[Drop] = []
+        self._datagrams.receive(datagram, messages, drops)
+        metrics.datagram_updates[Fate.DROPPED] += len(drops)
         metrics.datagram_updates[Fate.RECEIVED] += len(messages)
         for message in messages:
             connection.received(message)
+        for drop in drops:
+            connection.drop(drop)
 
     def next_datagram(self, room: int) -> bytes | None:
         connection = self._connection

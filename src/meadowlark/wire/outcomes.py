@@ -51,6 +51,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     frame: bytes
     code: Code | None = None
     """Why the request was refused, for who counts; None if it was not."""
+    text: str = ""
+    """The same for people, where there is no frame because nobody asked for an answer."""
 
 
 class Close(msgspec.Struct, frozen=True, gc=False):

@@ -151,7 +151,7 @@ class Session:
             try:
                 events.append(unnumbered(self.client, None, inner.b or _NO_BODY))
             except Refused as refused:
-                events.append(Answer(b"", refused.code))
+                events.append(Answer(b"", refused.code, refused.text))
         elif kind != "c":
             what = "a request has no number: expected 'r'" if kind == "d" else "a message is neither control nor data"
             self._close(CloseCode.PROTOCOL, what, events)

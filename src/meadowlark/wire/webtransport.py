@@ -20,6 +20,7 @@ import msgspec
 
 from meadowlark.limits import CLIENT_FRAME_BYTES_MAX, DATAGRAM_PATHS_MAX
 from meadowlark.tree import encode
+from meadowlark.wire.drops import Drop
 
 NUMBER_BYTES_MAX = 5
 """Of one number: seven bits in each, the lowest first, and a high bit in all but the last."""
@@ -103,14 +104,12 @@ class _Known:
 class Datagrams:
     """What one client's datagrams mean."""
 
-    __slots__ = ("_known", "_void", "dropped")
+    __slots__ = ("_known", "_void")
 
     def __init__(self) -> None:
         self._known: dict[int, _Known] = {}
         self._void = 0
         """The sequence up to which nothing counts."""
-        self.dropped = 0
-        """Updates that were late, doubled, or of a number that means nothing."""
 
     def agree(self, payload: bytes) -> str:
         """Takes note of a binary frame; why it cannot be, or ""."""
@@ -136,26 +135,31 @@ class Datagrams:
             return "a path is not UTF-8"
         return ""
 
-    def receive(self, datagram: bytes, messages: list[bytes]) -> None:
-        """Appends to `messages` a volatile write, as the session reads it, for each update that counts."""
+    def receive(self, datagram: bytes, messages: list[bytes], drops: list[Drop]) -> None:
+        """Appends to `messages` a volatile write, as the session reads it, for each update that counts, and to `drops` why for
+        each that does not; what is behind one that is cut short cannot be told apart, and is one with it."""
         sequence, at = read_number(datagram, 0)
         if sequence is None:
+            drops.append(Drop.MALFORMED)
             return
         while at < len(datagram):
             number, at = read_number(datagram, at)
-            if number is None:
-                return
             size, at = read_number(datagram, at)
-            if size is None or at + size > len(datagram):
+            if number is None or size is None or at + size > len(datagram):
+                drops.append(Drop.MALFORMED)
                 return
             value = datagram[at : at + size]
             at += size
             known = self._known.get(number)
-            if known is None or sequence <= known.heard or sequence <= self._void or not _is_json(value):
-                self.dropped += 1
-                continue
-            known.heard = sequence
-            messages.append(b'{"t":"d","d":{"a":"v","b":{"p":%b,"d":%b}}}' % (known.path, value))
+            if known is None:
+                drops.append(Drop.UNKNOWN)
+            elif sequence <= known.heard or sequence <= self._void:
+                drops.append(Drop.LATE)
+            elif not _is_json(value):
+                drops.append(Drop.MALFORMED)
+            else:
+                known.heard = sequence
+                messages.append(b'{"t":"d","d":{"a":"v","b":{"p":%b,"d":%b}}}' % (known.path, value))
 
 
 def encode_path(sequence: int, number: int, path: str) -> bytes:
@@ -202,6 +206,8 @@ def _is_json(value: bytes) -> bool:
     """Whether `value` is one JSON value and nothing else, so that it can stand in a message."""
     try:
         _raw(value)
+        if not value.isascii():
+            value.decode()  # Which the decoder does not look at yet.
     except (ValueError, RecursionError):
         return False
     return True
