@@ -203,9 +203,9 @@ def test_a_large_value_is_heard_over_polls(open_window: Any, server: Server, ns:
 
 
 def test_queries_over_polls_raise_the_events_of_the_scenarios(open_window: Any, server: Server, ns: str) -> None:
-    """A fourth of them; tests/conformance/test_queries.py has all, over a WebSocket."""
+    """A sixth of them; tests/conformance/test_queries.py has all, over a WebSocket."""
     ann = open_window("&poll")
-    for number, scenario in enumerate(SCENARIOS[::4]):
+    for number, scenario in enumerate(SCENARIOS[::6]):
         place = f"/{number}"
         server.write(f"{place}/list", scenario["tree"], ns=ns)
         ann.run("{" + HEAR + f"hear(query(at('{number}/list'), {calls_of(scenario['query'])})); }}")

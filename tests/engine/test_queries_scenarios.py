@@ -21,8 +21,8 @@ from tests.query.scenarios import SCENARIOS, events_between, spec_of
 PLACE = ("list",)
 
 
-def test_there_are_a_hundred_scenarios() -> None:
-    assert len(SCENARIOS) >= 100
+def test_there_are_two_hundred_scenarios() -> None:
+    assert len(SCENARIOS) >= 200
     assert len({scenario["name"] for scenario in SCENARIOS}) == len(SCENARIOS)
 
 
