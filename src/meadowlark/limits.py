@@ -175,6 +175,13 @@ come slowest."""
 LARGE_WRITES_DATABASE_BYTES_MAX = LARGE_WRITES_BYTES_MAX // 2
 """Of them, those for one database: others have room for theirs, whatever its clients send."""
 
+READ_SECONDS_MAX = 900.0
+"""That a read may take, and what it may take where its `timeout` does not say less: as Firebase documents it."""
+
+STREAM_EVENT_BYTES_MAX = 512 * 1024 * 1024
+"""Bytes of an event that tells a stream of a change; of a larger one the stream is told that it is too large, and ends. As
+Firebase documents it."""
+
 STREAM_KEEPALIVE_SECONDS = 30.0
 """Between keep-alive events of a server-sent event stream."""
 

@@ -79,7 +79,7 @@ def test_a_change_of_rules_ends_listens(server: Server, transport: type[Connecti
     assert connection.ask("p", {"p": "/mine", "d": 1})["s"] == "ok"
     assert all(push["a"] != "d" or push["b"]["d"] != unheard for push in connection.pushes)
     heard = events.read()
-    assert heard.endswith(b"event: cancel\ndata: null\n\n")
+    assert heard.endswith(b'event: cancel\ndata: "Permission denied."\n\n')
     assert unheard.encode() not in heard
     stream.close()
     connection.close()

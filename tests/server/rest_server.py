@@ -56,6 +56,9 @@ class MemoryShard:
         self._waiting: list[tuple[Any, Any]] = []
         self.entries: list[Any] = []
 
+    def find(self, name: str) -> Hosted | None:
+        return self._hosted.get(name)
+
     async def open(self, name: str, *, admin: bool = False) -> Hosted:
         await asyncio.sleep(0)
         if name not in self._hosted:

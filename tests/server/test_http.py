@@ -260,7 +260,7 @@ def test_a_bug_of_ours_is_500_and_ends_one_connection_only(caplog: pytest.LogCap
     async def test(served: Served) -> None:
         peer, other = await served.connect(), await served.connect()
         await peer.ask("GET", "/a.json")
-        served.worker.shard.open = None  # type: ignore[assignment, method-assign]
+        served.worker.shard.find = None  # type: ignore[assignment, method-assign]
         assert (await peer.ask("GET", "/a.json"))[0] == 500
         assert await peer.is_closed()
         assert (await other.ask("GET", "/.health"))[0] == 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from time import perf_counter_ns
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from meadowlark.query import Query
 from meadowlark.server.shard import Hosted
 from meadowlark.tree import Path, node_hash
+from meadowlark.wire.rest import WRITE_SIZES
 from tests.server.rest_server import ADMIN_CREDENTIAL, Peer, Served, serve
 
 MOCK_USER = "eyJhbGciOiJub25lIiwidHlwZSI6IkpXVCJ9.eyJzdWIiOiJhbGljZSIsImlhdCI6MH0."
@@ -52,10 +54,174 @@ def test_a_read_that_does_not_begin_within_its_timeout_is_refused() -> None:
             return await real_open(name, admin=admin)
 
         served.worker.shard.open = slow_open  # type: ignore[method-assign]
-        status, _, body = await peer.ask("GET", "/a.json?timeout=5ms")
+        status, _, body = await peer.ask("GET", "/a.json?ns=another&timeout=5ms")
         assert (status, json.loads(body)) == (400, {"error": "the read took longer than its timeout of 0.005 s"})
+        assert (await peer.ask("GET", "/a.json?timeout=5ms"))[2] == b"null", "what is in memory needs no loading"
         loaded.set()
-        assert (await peer.ask("PUT", "/a.json?timeout=5ms", "1"))[0] == 200, "a write is not given up"
+        assert (await peer.ask("PUT", "/a.json?ns=another&timeout=5ms", "1"))[0] == 200, "a write is not given up"
+
+    serve(test)
+
+
+class Later:
+    """The server's clock, as if more time had gone by than has."""
+
+    def __init__(self, served: Served) -> None:
+        self.ahead_seconds = 0.0
+        served.worker.turn.stopwatch.clock = self
+
+    def __call__(self) -> int:
+        return perf_counter_ns() + int(self.ahead_seconds * 1e9)
+
+
+class Slow:
+    """A slicer whose work takes `seconds` longer each time."""
+
+    def __init__(self, served: Served, seconds: float) -> None:
+        self.count = 0
+        self._seconds = seconds
+        self._slicer = served.worker.slicer
+        self._later = Later(served)
+        served.worker.slicer = self  # type: ignore[assignment]
+
+    async def run(self, steps: Any) -> Any:
+        self.count += 1
+        self._later.ahead_seconds += self._seconds
+        return await self._slicer.run(steps)
+
+    def begin(self, steps: Any) -> None:
+        self._later.ahead_seconds += self._seconds
+        self._slicer.begin(steps)
+
+
+TOO_LONG = (400, {"error": "the read took longer than its timeout of 900 s"})
+BIG = {f"k{number}": "x" * 1000 for number in range(1000)}
+
+
+async def refusal(peer: Peer, target: str, **headers: str) -> tuple[int, Any]:
+    status, _, body = await peer.ask("GET", target, **headers)
+    return status, json.loads(body)
+
+
+def test_a_read_in_slices_has_its_time_as_a_whole_and_is_cut_when_it_is_over() -> None:
+    """A quarter of an hour if it says nothing else: the clock goes on by five minutes with each slice."""
+
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        await peer.ask("PUT", "/big.json?print=silent", json.dumps(BIG))
+        real = served.worker.slicer
+        for target, slices in (("/big.json", 3), ("/big.json?timeout=10min", 2), ("/big.json?timeout=10s", 1)):
+            slow, cut = Slow(served, 300.0), await served.connect()
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+                await cut.ask("GET", target)
+            assert slow.count == slices, target
+            served.worker.slicer = real
+        assert (await peer.ask("GET", "/big.json?timeout=10s"))[0] == 200
+        while served.worker.shard.tree("fake-server")._frozen_count:
+            await asyncio.sleep(0)
+
+    serve(test)
+
+
+def test_the_time_in_which_the_client_takes_nothing_is_its_own() -> None:
+    async def test(served: Served) -> None:
+        peer, later = await served.connect(), Later(served)
+        await peer.ask("PUT", "/big.json?print=silent", json.dumps(BIG))
+        (connection,) = served.worker.connections
+        peer.send(b"GET /big.json?timeout=10s HTTP/1.1\r\nhost: localhost:9000\r\n\r\n")
+        while not connection.pipe.is_paused:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        later.ahead_seconds += 3600.0
+        assert json.loads((await peer.response())[2]) == BIG
+
+    serve(test)
+
+
+def test_an_etag_or_an_index_that_takes_too_long_is_not_waited_for() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        many = {f"k{number:04}": number for number in range(2_000)}
+        await peer.ask("PUT", "/many.json?print=silent", json.dumps(many))
+        real = served.worker.slicer
+        Slow(served, 901.0)
+        assert await refusal(peer, "/many.json", x_firebase_etag="true") == TOO_LONG
+        assert (await peer.ask("DELETE", "/none.json", if_match="null_etag"))[0] == 200, "a write has all the time it needs"
+        served.worker.slicer, later = real, Later(served)
+        assert (await peer.ask("GET", "/many.json", x_firebase_etag="true"))[0] == 200
+        served.worker.shard.holds = True
+        waiting = asyncio.ensure_future(refusal(peer, "/many.json?orderBy=%22$key%22&limitToFirst=1"))
+        (connection,) = served.worker.connections
+        while not connection.is_answering:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
+        later.ahead_seconds += 901.0
+        served.worker.shard.holds = False
+        assert await waiting == TOO_LONG
+        assert (await peer.ask("GET", "/many/k0001.json"))[2] == b"1", "the connection goes on"
+
+    serve(test)
+
+
+def test_an_answer_that_comes_after_it_was_given_up_answers_nothing_else() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        await peer.ask("PUT", "/many.json?print=silent", json.dumps({f"k{number:04}": number for number in range(2_000)}))
+        served.worker.shard.holds = True
+        assert (await peer.ask("GET", "/many.json?orderBy=%22$key%22&limitToFirst=1&timeout=1ms"))[0] == 400
+        written = asyncio.ensure_future(peer.ask("PUT", "/other.json", '"mine"'))
+        while not served.worker.shard.waiting_count:
+            await asyncio.sleep(0)
+        served.worker.shard.holds = False
+        other = await served.connect()
+        assert (await other.ask("GET", "/many.json?orderBy=%22$key%22&limitToFirst=1"))[2] == b'{"k0000":0}', "it is there now"
+        served.worker.shard.release()
+        assert (await written)[::2] == (200, b'"mine"')
+
+    serve(test)
+
+
+def test_a_read_whose_database_has_had_its_share_waits_no_longer_than_it_may() -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        assert (await peer.ask("GET", "/a.json"))[0] == 200
+        hosted = served.worker.shard.find("fake-server")
+        assert hosted is not None
+        served.worker.turn.lanes.spend(hosted.lane, 3600 * 1_000_000_000)
+        status, text = await refusal(peer, "/a.json?timeout=5ms")
+        assert (status, text) == (400, {"error": "the read took longer than its timeout of 0.005 s"})
+        assert hosted.users == 0
+
+    serve(test)
+
+
+@pytest.mark.parametrize("size", list(WRITE_SIZES))
+def test_a_removal_has_no_size_whatever_its_limit(size: str) -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        text = json.dumps("x" * 9_000_000)
+        assert len(text) > WRITE_SIZES["tiny"]
+        for method, body in (("DELETE", None), ("PATCH", "null"), ("PATCH", '{"b":null}'), ("PUT", "null")):
+            await peer.ask("PUT", "/a/b.json?print=silent", text)
+            status, _, answered = await peer.ask(method, f"/a.json?writeSizeLimit={size}", body)
+            assert (status, json.loads(answered)) == (200, {"b": None} if body == '{"b":null}' else None)
+            assert (await peer.ask("GET", "/a.json"))[2] == b"null"
+
+    serve(test)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "POST"])
+def test_a_write_larger_than_its_limit_is_refused_in_the_words_of_firebase_and_changes_nothing(method: str) -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        text = json.dumps({"b": "x" * 9_000_000})
+        status, _, body = await peer.ask(method, "/a.json?writeSizeLimit=tiny", text)
+        assert (status, json.loads(body)) == (
+            400, {"error": "Data to write exceeds the maximum size that can be modified with a single request."}
+        )  # fmt: skip
+        assert (await peer.ask("GET", "/a.json"))[2] == b"null"
+        for size in ("small", "medium", "large", "unlimited"):
+            assert (await peer.ask(method, f"/a.json?print=silent&writeSizeLimit={size}", text))[0] == 204, size
 
     serve(test)
 

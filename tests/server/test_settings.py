@@ -41,6 +41,22 @@ def test_what_is_no_setting_is_404_to_an_admin_and_nothing_to_others() -> None:
     serve(test)
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("rulesets", "/.meadowlark/rules/NAME.json"), ("ruleset_labels", "without stages"), ("functionTriggers", "no functions")],
+)
+def test_what_firebase_has_and_this_server_has_not_is_501_and_says_what_there_is(name: str, hint: str) -> None:
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        for method in ("GET", "PUT", "POST"):
+            status, _, body = await peer.ask(method, f"/.settings/{name}.json?ns=rooms", "{}", **OWNER)
+            assert status == 501
+            assert hint in json.loads(body)["error"]
+            assert (await peer.ask(method, f"/.settings/{name}.json?ns=rooms", "{}"))[0] == 401
+
+    serve(test)
+
+
 def test_a_database_must_exist_to_have_settings() -> None:
     async def test(served: Served) -> None:
         peer = await served.connect()

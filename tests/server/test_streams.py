@@ -7,6 +7,8 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
+
 from meadowlark.auth.identity import Identity
 from meadowlark.engine import Revoke
 from meadowlark.limits import OUTBOX_BYTES_MAX, OUTBOX_STALL_SECONDS, STREAM_KEEPALIVE_SECONDS
@@ -241,8 +243,57 @@ def test_a_stream_whose_reader_may_not_read_any_more_is_cancelled_and_closed() -
         await event(peer)
         (told,) = streams(served)
         told.revoke(Revoke(told, ("room",)))
-        assert await event(peer) == ("cancel", None)
+        assert await event(peer) == ("cancel", "Permission denied.")
         assert await peer.is_closed()
+
+    serve(test)
+
+
+def test_a_change_that_is_too_large_to_tell_is_the_end_of_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came before it is told, other streams go on, and a stream that begins with so large a value gets it."""
+    monkeypatch.setattr("meadowlark.server.streams.STREAM_EVENT_BYTES_MAX", 500_000)
+
+    async def test(served: Served) -> None:
+        writer = await served.connect()
+        hearing = [await stream(served, path) for path in ("/room", "/room", "/room/big", "/room/small")]
+        for peer in hearing:
+            assert await event(peer) == ("put", {"path": "/", "data": None})
+        await writer.ask("PUT", "/room/small.json", "1")
+        await writer.ask("PUT", "/room/big.json?print=silent", json.dumps("x" * 400_000))
+        await writer.ask("PATCH", "/room.json?print=silent", json.dumps({"big": {"a": "x" * 300_000, "b": "y" * 300_000}}))
+        for peer, path in zip(hearing, ("/big", "/big", "/"), strict=False):
+            if path == "/big":
+                assert await event(peer) == ("put", {"path": "/small", "data": 1})
+            assert await event(peer) == ("put", {"path": path, "data": "x" * 400_000})
+            told = "The specified payload is too large, please request a location with less data."
+            assert await event(peer) == ("cancel", told)
+            assert await peer.is_closed()
+        assert await event(hearing[3]) == ("put", {"path": "/", "data": 1})
+        await writer.ask("PUT", "/room/small.json", "2")
+        assert await event(hearing[3]) == ("put", {"path": "/", "data": 2})
+        again = await stream(served, "/room")
+        assert len((await event(again))[1]["data"]["big"]["b"]) == 300_000
+        assert len(streams(served)) == 2
+        while served.worker.shard.tree("fake-server")._frozen_count:
+            await asyncio.sleep(0.001)
+
+    serve(test)
+
+
+def test_a_stream_that_cannot_begin_within_its_timeout_is_refused_and_one_that_has_goes_on() -> None:
+    async def test(served: Served) -> None:
+        writer, peer = await served.connect(), await served.connect()
+        await writer.ask("PUT", "/many.json?print=silent", json.dumps({f"k{number:04}": number for number in range(2_000)}))
+        asked = "/many.json?orderBy=%22$key%22&limitToFirst=1&timeout=5ms"
+        served.worker.shard.holds = True
+        status, _, body = await peer.ask("GET", asked, accept="text/event-stream")
+        assert (status, json.loads(body)) == (400, {"error": "the read took longer than its timeout of 0.005 s"})
+        assert not streams(served)
+        served.worker.shard.holds = False
+        hearing = await stream(served, "/many", "orderBy=%22$key%22&limitToFirst=1&timeout=10s")
+        assert await event(hearing) == ("put", {"path": "/", "data": {"k0000": 0}})
+        (told,) = streams(served)
+        assert told._timer is None
 
     serve(test)
 

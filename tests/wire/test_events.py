@@ -58,5 +58,5 @@ def test_an_event_in_slices_is_the_same_event() -> None:
 
 def test_events_without_a_change_are_as_clients_compare_them() -> None:
     assert KEEP_ALIVE == b"event: keep-alive\ndata: null\n\n"
-    assert CANCEL == b"event: cancel\ndata: null\n\n"
+    assert CANCEL == b'event: cancel\ndata: "Permission denied."\n\n'
     assert AUTH_REVOKED == b"event: auth_revoked\ndata: credential is no longer valid\n\n"

@@ -203,7 +203,8 @@ def test_shallow_takes_a_range_or_a_limit_of_keys() -> None:
     "query",
     [
         "print=loud", "shallow=yes", "format=strict", "writeSizeLimit=huge", "timeout=0s", "timeout=16min", "timeout=5",
-        "timeout=-1s", "shallow=true&format=export", "callback=alert(1)", "callback=",
+        "timeout=-1s", "timeout=", "timeout=901s", "timeout=1h", "shallow=true&format=export", "callback=alert(1)", "callback=",
+        "disableTriggers=1", "dryRun=true", "orderby=%22n%22", "limittofirst=1", "writesizelimit=tiny",
     ],
 )  # fmt: skip
 def test_a_parameter_that_cannot_be_observed_is_refused(query: str) -> None:
@@ -217,7 +218,18 @@ def test_a_callback_is_for_reading() -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("300ms", 0.3), ("10s", 10.0), ("15min", 900.0)])
 def test_a_timeout_is_a_number_and_a_unit(text: str, seconds: float) -> None:
     assert parse("GET", f"/a.json?timeout={text}").timeout_seconds == seconds
-    assert parse("GET", "/a.json").timeout_seconds is None
+    assert parse("GET", "/a.json").timeout_seconds == 900.0, "what Firebase documents"
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "POST", "DELETE"])
+def test_what_has_no_meaning_here_is_taken_and_what_nobody_knows_too(method: str) -> None:
+    """`ac` from SDKs with App Check, `disableTriggers` from Firebase's command line, anything to get past a cache."""
+    asked = parse(method, "/a.json?ac=token&disableTriggers=false&_=1&ns=x")
+    assert asked == parse(method, "/a.json?disableTriggers=true") == parse(method, "/a.json")
+
+
+def test_a_parameter_whose_case_is_wrong_is_refused_by_its_right_name() -> None:
+    assert refused("GET", "/a.json?OrderBy=%22n%22").text == "there is no parameter 'OrderBy': did you mean orderBy?"
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "POST"])

@@ -53,7 +53,7 @@ def watch(server: Server, path: Path, show: Callable[[Event], None], *, count: i
             for event in read_events(answer.lines()):
                 retry_seconds = RETRY_SECONDS[0]
                 if event.kind in ("cancel", "auth_revoked"):
-                    raise Failed(Exit.REFUSED, f"the server ended the watch: {event.kind.replace('_', ' ')}")
+                    raise Failed(Exit.REFUSED, f"the server ended the watch: {event.kind.replace('_', ' ')}: {event.text}")
                 if event.kind in ("put", "patch"):
                     show(event)
                     shown += 1

@@ -27,6 +27,7 @@ from meadowlark.server.exchange import Exchange
 from meadowlark.server.families import Transport
 from meadowlark.server.patience import PHASE_SECONDS, Patience, Phase
 from meadowlark.server.pipe import Pipe
+from meadowlark.server.reading import Reading
 from meadowlark.server.uploads import Upload
 from meadowlark.server.worker_api import WorkerApi
 from meadowlark.wire.answers import cors_headers, refusal
@@ -245,7 +246,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._state = State.ANSWERING
         self._metrics.received_messages[Transport.HTTP] += 1
         if exchange.refused is not None:
-            self._refuse(exchange.refused)
+            self.refuse(exchange.refused)
         else:
             self._start(self._answer(exchange, body))
         return True
@@ -321,14 +322,15 @@ class HttpConnection(asyncio.BufferedProtocol):
                 assert exchange.database is not None
                 await rest.answer(self._worker, self, exchange.database, exchange.request, body)
         except Refused as refused:
-            self._refuse(refused)
+            self.refuse(refused)
 
-    def _refuse(self, refused: Refused) -> None:
+    def refuse(self, refused: Refused) -> None:
         self._metrics.refuse(refused.code)
         self.respond(refusal(refused))
 
-    def respond(self, response: Response) -> None:
-        """Answers the current request; a body in slices is made as fast as the client takes it."""
+    def respond(self, response: Response, reading: Reading | None = None) -> None:
+        """Answers the current request; a body in slices is made as fast as the client takes it, while there is time for
+        `reading` it."""
         exchange = self._exchange
         if exchange is None or self._state is not State.ANSWERING:
             return  # The client has gone.
@@ -347,13 +349,21 @@ class HttpConnection(asyncio.BufferedProtocol):
             if head.version_1_0:
                 exchange.keep_alive = False
             self._write(self._serialize_head(response, None if head.version_1_0 else CHUNKED))
-            self._start(self._send(body, chunked=not head.version_1_0))
+            self._start(self._send(body, reading, chunked=not head.version_1_0))
 
-    async def _send(self, slices: Iterator[bytes], *, chunked: bool) -> None:
+    async def _send(self, slices: Iterator[bytes], reading: Reading | None, *, chunked: bool) -> None:
         """Writes a body slice by slice, and lets others work in between."""
         while (piece := await self._worker.slicer.run(_make_slice(slices))) is not None:
+            if reading is not None and reading.is_over:
+                # It is too late for a status: an answer that ends before its last chunk is one that failed.
+                self._metrics.refuse(reading.refusal().code)
+                self.abort()
+                return
+            paused_at = 0 if reading is None else reading.pause()
             if not await self._write_slowly(chunk(piece) if chunked else piece):
                 return
+            if reading is not None:
+                reading.go_on(paused_at)
         if chunked:
             self._write(LAST_CHUNK)
         self._finish()

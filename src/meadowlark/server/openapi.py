@@ -180,6 +180,8 @@ def _value(where: str, parameters: list[Part]) -> Part:
     shown = [
         _query("print", "`pretty` is indented, `silent` is no body at all", {"enum": ["pretty", "silent"]}),
         _query("auth_variable_override", "whom an admin acts as, as JSON", {"type": "string"}),
+        _query("ac", "a token of App Check, which nobody asks for", {"type": "string"}),
+        _query("disableTriggers", "says nothing: there are no triggers", {"enum": ["true", "false"]}),
     ]
     sized = _query("writeSizeLimit", "how large the body may be", {"enum": list(WRITE_SIZES)})
     etag = _header("X-Firebase-ETag", "whether the ETag is wanted", {"enum": ["true", "false"]})

@@ -8,14 +8,15 @@ call too and then lives on in streams.py.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from meadowlark.auth.identity import Identity
 from meadowlark.engine import Command, Push, Reply, Revoke
-from meadowlark.errors import Code, Refused
 from meadowlark.limits import LARGE_BYTES
 from meadowlark.server.families import Operation
 from meadowlark.server.frozen import FrozenReply, FrozenSlices
+from meadowlark.server.reading import Reading
 from meadowlark.server.shard import Hosted, Receiver
 from meadowlark.server.slicer import Slicer, Steps
 from meadowlark.server.streams import EventStream
@@ -33,6 +34,8 @@ HTTP_NANOSECONDS = 100_000
 CALL_NANOSECONDS = 50_000
 """Charged beforehand to let a call go on, so that not all that wait do so in one turn."""
 
+Result = TypeVar("Result")
+
 
 async def answer(
     worker: WorkerApi, connection: HttpConnection, database: str, request: RestRequest, body: bytes | bytearray
@@ -40,22 +43,25 @@ async def answer(
     """Carries `request` out; the connection gets its response now or when the write is durable. Raises Refused."""
     read_at = connection.read_at
     identity = await worker.identities.identify_caller(request.credential, database, request.acts_as)
-    hosted = await _open(worker, database, request, identity)
+    stopwatch = worker.turn.stopwatch
+    reading = Reading(stopwatch.clock, read_at, request.timeout_seconds) if request.action is Action.GET else None
+    hosted = worker.shard.find(database)
+    if hosted is None:
+        hosted = await _within(reading, worker.shard.open(database, admin=identity.admin))
     if request.streams:
         if not connection.is_answering:
             return  # The client went while the database was opened; nobody would ever end the stream.
-        EventStream(worker, connection, hosted, identity, request.path, request.query).start()
+        EventStream(worker, connection, hosted, identity, request.path, request.query).start(reading)
         return
     lanes, lane = worker.turn.lanes, hosted.lane
     if lane.is_over:
         hosted.users += 1
         try:
-            await lanes.enter(lane, CALL_NANOSECONDS)
+            await _within(reading, lanes.enter(lane, CALL_NANOSECONDS))
         finally:
             hosted.users -= 1
     pushed = worker.push_ids.make(worker.now_ms()) if request.action is Action.PUSH else ""
-    call = RestCall(connection, hosted, identity, request, pushed, worker.slicer)
-    stopwatch = worker.turn.stopwatch
+    call = RestCall(connection, hosted, identity, request, pushed, worker.slicer, reading)
     if len(body) > LARGE_BYTES and request.action in _LARGE_ACTIONS:
         command = await _read_large(worker, hosted, request, call, body, pushed)
         started_at = stopwatch.clock()
@@ -64,24 +70,20 @@ async def answer(
         command = read_command(request, call, body, pushed)
     stopwatch.begin(started_at)
     worker.shard.apply(hosted, command, read_at)
-    call.await_index()
+    call.await_reply()
     took = stopwatch.called(_OPERATIONS[request.action], read_at, started_at, hosted.name, command, len(body))
     lanes.spend(lane, took + HTTP_NANOSECONDS)
 
 
-async def _open(worker: WorkerApi, database: str, request: RestRequest, identity: Identity) -> Hosted:
-    """The database in memory. Bringing it there may take long, as may making an index, so `timeout` bounds each of these."""
-    opening = worker.shard.open(database, admin=identity.admin)
-    if request.timeout_seconds is None or request.action is not Action.GET:
-        return await opening
+async def _within(reading: Reading | None, waiting: Coroutine[Any, Any, Result]) -> Result:
+    """What `waiting` gives, if it does while there is time to read. Raises Refused."""
+    if reading is None:
+        return await waiting
     try:
-        return await asyncio.wait_for(opening, request.timeout_seconds)
+        async with asyncio.timeout(reading.left_seconds):
+            return await waiting
     except TimeoutError:
-        raise _took_too_long(request.timeout_seconds) from None
-
-
-def _took_too_long(seconds: float) -> Refused:
-    return Refused(Code.INVALID_REQUEST, f"the read took longer than its timeout of {seconds:g} s")
+        raise reading.refusal() from None
 
 
 async def _read_large(
@@ -104,7 +106,7 @@ _OPERATIONS = {action: Operation[f"REST_{action.value}"] for action in Action}
 class RestCall(Receiver):
     """The client that one request is to its database."""
 
-    __slots__ = ("_connection", "_hosted", "_pushed", "_request", "_slicer")
+    __slots__ = ("_connection", "_hosted", "_pushed", "_reading", "_request", "_slicer", "_timer")
     kind = "rest"
 
     def __init__(
@@ -115,7 +117,9 @@ class RestCall(Receiver):
         request: RestRequest,
         pushed: str,
         slicer: Slicer,
+        reading: Reading | None = None,
     ) -> None:
+        """reading: what time there is, if it is a read."""
         super().__init__("rest", identity)
         self._connection: HttpConnection | None = connection
         self._hosted = hosted
@@ -123,15 +127,20 @@ class RestCall(Receiver):
         self._pushed = pushed
         """The key that a POST adds."""
         self._slicer = slicer
+        self._reading = reading
+        self._timer: asyncio.TimerHandle | None = None
+        """Runs while a read waits for its answer."""
 
-    def await_index(self) -> None:
-        """If the answer has to wait for an index, it does so for no longer than `timeout`."""
-        seconds = self._request.timeout_seconds
-        if seconds is not None and self._connection is not None and self._request.query is not None:
-            asyncio.get_running_loop().call_later(seconds, self._give_up, seconds)
+    def await_reply(self) -> None:
+        """A read whose answer was not there at once waits for it while there is time: its index is being made, or its hash."""
+        if self._reading is not None and self._connection is not None:
+            self._timer = asyncio.get_running_loop().call_later(self._reading.left_seconds, self._give_up)
 
-    def _give_up(self, seconds: float) -> None:
-        self.send_reply(answers.refusal(_took_too_long(seconds)))
+    def _give_up(self) -> None:
+        self._timer = None
+        connection, self._connection = self._connection, None
+        if connection is not None and self._reading is not None:
+            connection.refuse(self._reading.refusal())
 
     def encode_reply(self, reply: Reply) -> Response | FrozenReply:
         database = self._hosted.database
@@ -167,9 +176,15 @@ class RestCall(Receiver):
             if self._connection is not None:
                 self._slicer.begin(self._answer_slowly(encoded))
             return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._reading is not None and self._reading.is_over:
+            self._give_up()
+            return
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.respond(encoded)
+            connection.respond(encoded, self._reading)
 
     def deliver(self, push: Push) -> None:
         raise AssertionError("a REST call listens to nothing")

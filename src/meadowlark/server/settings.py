@@ -30,6 +30,12 @@ FIXED: dict[str, Any] = {
 }
 """Settings of Firebase, as they are for every database here."""
 
+ELSEWHERE = dict.fromkeys(
+    ("rulesets", "ruleset_labels"),
+    "rules are in force when they are set, without stages and labels: their versions are at /.meadowlark/rules/NAME.json",
+) | {"functionTriggers": "there are no triggers: this server calls no functions"}
+"""Of Firebase, an experiment and its emulators, without a meaning here."""
+
 EVENTS_WANTED = "the operations come as events: ask with 'Accept: text/event-stream'"
 
 
@@ -56,6 +62,8 @@ async def profile(worker: WorkerApi, exchange: Exchange) -> Response | Callable[
 async def refuse_unknown(worker: WorkerApi, exchange: Exchange) -> Response:
     await worker.identities.check_admin(exchange)
     name = "/".join(exchange.target.segments[1:]).removesuffix(".json")
+    if name in ELSEWHERE:
+        raise HttpFault(501, ELSEWHERE[name])
     raise HttpFault(404, f"there is no setting {name[:80]!r}; there are {', '.join(['rules', 'profile', *FIXED])}")
 
 

@@ -219,14 +219,20 @@ class Shard:
 
     # Opening
 
+    def find(self, name: str) -> Hosted | None:
+        """The database `name`, if it is in memory already."""
+        hosted = self._hosted.get(name)
+        if hosted is not None:
+            hosted.used_at = time.monotonic()
+        return hosted
+
     async def open(self, name: str, *, admin: bool = False) -> Hosted:
         """The database `name`, in memory. Where databases are made on first touch, or for `create`, see `create`.
 
         Raises Refused: INVALID_REQUEST for a name that is none, UNKNOWN_DATABASE, UNAVAILABLE when stored bytes cannot be used.
         """
-        hosted = self._hosted.get(name)
+        hosted = self.find(name)
         if hosted is not None:
-            hosted.used_at = time.monotonic()
             return hosted
         check_database_name(name)
         task = self._opening.get(name)

@@ -17,12 +17,13 @@ import structlog
 from meadowlark.auth.identity import Identity
 from meadowlark.engine import Command, Leave, Listen, Push, Reply, Revoke
 from meadowlark.errors import Refused
-from meadowlark.limits import STREAM_KEEPALIVE_SECONDS
+from meadowlark.limits import STREAM_EVENT_BYTES_MAX, STREAM_KEEPALIVE_SECONDS
 from meadowlark.query import Query
 from meadowlark.server.families import Connected, Operation
 from meadowlark.server.frozen import FrozenSlices
 from meadowlark.server.large_messages import LargeMessage, Making
 from meadowlark.server.outbox import Outbox
+from meadowlark.server.reading import Reading
 from meadowlark.server.shard import Hosted, Receiver
 from meadowlark.tree import Path, is_large
 from meadowlark.wire import events
@@ -42,7 +43,9 @@ _LARGE = "large event"
 class EventStream(Receiver):
     """One stream of changes at `root`; made by a call, then kept by its connection."""
 
-    __slots__ = ("_connection", "_hosted", "_kept_alive_at", "_outbox", "_query", "_root", "_slicing", "_started", "_worker")
+    __slots__ = (
+        "_connection", "_hosted", "_kept_alive_at", "_outbox", "_query", "_root", "_slicing", "_started", "_timer", "_worker",
+    )  # fmt: skip
     kind = "stream"
 
     def __init__(
@@ -61,15 +64,18 @@ class EventStream(Receiver):
         self._connection: HttpConnection | None = connection
         self._hosted = hosted
         self._root = root
-        self._outbox = Outbox(worker.turn, connection.pipe.write, self._too_slow, hosted.lane)
+        self._outbox = Outbox(worker.turn, self._write, self._too_slow, hosted.lane)
         self._started = False
         """Whether the response has begun; until then the request may still be refused."""
         self._slicing = False
         """Whether a large value is on its way; events wait in the outbox meanwhile."""
         self._kept_alive_at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        """Runs while the first event has to wait."""
 
-    def start(self) -> None:
-        """Listens; the value as it is now becomes the first event, or the refusal the answer. Raises Refused."""
+    def start(self, reading: Reading | None = None) -> None:
+        """Listens; the value as it is now becomes the first event, or the refusal the answer. reading: what time there is for
+        the first event to begin. Raises Refused."""
         self._hosted.database.check_query(self, self._root, self._query, self._worker.now_ms())
         assert self._connection is not None
         # A query may have to wait for its index, and the client may go meanwhile.
@@ -77,9 +83,12 @@ class EventStream(Receiver):
         self._hosted.users += 1
         self._worker.turn.stopwatch.metrics.connections[Connected.STREAM] += 1
         self._apply(Listen(self, 0, self._root, query=self._query), Operation.REST_STREAM)
+        if reading is not None and not self._started and self._connection is not None:
+            self._timer = asyncio.get_running_loop().call_later(reading.left_seconds, self._refuse, reading.refusal())
 
     def close(self) -> None:
         """The connection has ended."""
+        self._stop_timer()
         connection, self._connection = self._connection, None
         if connection is not None:
             self._outbox.close()
@@ -117,16 +126,20 @@ class EventStream(Receiver):
         return reply.refused
 
     def send_reply(self, encoded: Refused | None) -> None:
+        if encoded is not None:
+            self._refuse(encoded)
+        elif not self._started:
+            # The engine does not push nothing to a client that has nothing; a stream's first event is always told.
+            self._begin()
+            self._outbox.put(events.NOTHING_YET)
+
+    def _refuse(self, refused: Refused) -> None:
+        """Instead of a first event."""
         connection = self._connection
-        if encoded is None:
-            if not self._started:
-                # The engine does not push nothing to a client that has nothing; a stream's first event is always told.
-                self._begin()
-                self._outbox.put(events.NOTHING_YET)
-        elif connection is not None:
+        if connection is not None:
             self.close()
             connection.expect_stream(None)
-            connection.respond(refusal(encoded))
+            connection.respond(refusal(refused))
 
     def revoke(self, effect: Revoke) -> None:
         self._end(events.CANCEL)
@@ -157,7 +170,20 @@ class EventStream(Receiver):
 
     # Sending
 
+    def _write(self, data: bytes) -> None:
+        connection = self._connection
+        if connection is not None:
+            connection.pipe.write(data)
+            if data is events.TOO_LARGE:
+                connection.close()  # In its turn: all before it has been told.
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
     def _begin(self) -> None:
+        self._stop_timer()
         if not self._started and self._connection is not None:
             self._started = True
             self._connection.begin_stream(self, Response(200, content_type=events.EVENT_STREAM_TYPE))
@@ -176,7 +202,8 @@ class EventStream(Receiver):
             push.encoded = {}
         large: LargeMessage | None = push.encoded.get((_LARGE, self._root))
         if large is None:
-            making = _make(events.event_slices(push, self._root))
+            # Whoever asks for a value gets it however large it is, like any reader.
+            making = _make(events.event_slices(push, self._root), None if push.asked else STREAM_EVENT_BYTES_MAX)
             large = LargeMessage(self._worker.slicer, self._hosted, push.value, making)
             push.encoded[_LARGE, self._root] = large
         return large
@@ -209,10 +236,13 @@ class EventStream(Receiver):
             self._connection.abort()
 
 
-def _make(slices: Iterator[bytes]) -> Making:
-    """All of `slices`, of which each takes a millisecond or less."""
-    parts = []
+def _make(slices: Iterator[bytes], bytes_max: int | None) -> Making:
+    """All of `slices`, of which each takes a millisecond or less, or the word that they are too large."""
+    parts, size = list[bytes](), 0
     for piece in slices:
         parts.append(piece)
+        size += len(piece)
+        if bytes_max is not None and size > bytes_max:
+            return [events.TOO_LARGE]
         yield
     return parts

@@ -19,7 +19,10 @@ from meadowlark.wire.answers import update_slices
 EVENT_STREAM_TYPE = "text/event-stream; charset=utf-8"
 
 KEEP_ALIVE = b"event: keep-alive\ndata: null\n\n"
-CANCEL = b"event: cancel\ndata: null\n\n"
+CANCEL = b'event: cancel\ndata: "Permission denied."\n\n'
+TOO_LARGE = b'event: cancel\ndata: "The specified payload is too large, please request a location with less data."\n\n'
+"""Both in Firebase's words, and as JSON, as the data of other events is."""
+
 AUTH_REVOKED = b"event: auth_revoked\ndata: credential is no longer valid\n\n"
 """Not JSON: Python's SDK compares the text."""
 

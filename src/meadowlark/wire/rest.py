@@ -19,7 +19,7 @@ import orjson
 from meadowlark.engine.client import Client
 from meadowlark.engine.commands import Command, Get, Set, Update
 from meadowlark.errors import Code, Refused
-from meadowlark.limits import BODY_BYTES_MAX, WRITE_BYTES_A_SECOND
+from meadowlark.limits import BODY_BYTES_MAX, READ_SECONDS_MAX, WRITE_BYTES_A_SECOND
 from meadowlark.query import KEY, Query, parse_parameters
 from meadowlark.query import PARAMETERS as QUERY_PARAMETERS
 from meadowlark.tree import PRIORITY, Path, check_path, decode_slices, prepare_slices, prepare_update_slices
@@ -35,7 +35,6 @@ INVALID_UPDATE = "Invalid data; couldn't parse JSON object. Are you sending a JS
 NO_DATA = "Error: No data supplied."
 WRITE_TOO_BIG = "Data to write exceeds the maximum size that can be modified with a single request."
 
-TIMEOUT_SECONDS_MAX = 900.0
 _TIMEOUT = re.compile(r"([0-9]{1,9})(ms|s|min)")
 _TIMEOUT_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0}
 _CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$.]{0,127}")
@@ -49,6 +48,15 @@ WRITE_SIZES = {
 }
 """Bytes that a write may have for each `writeSizeLimit`. Firebase estimates 1, 10, 30 and 60 seconds of work. A removal is no
 work here, whatever is removed."""
+
+
+_PARAMETERS = frozenset(QUERY_PARAMETERS) | {
+    "ac", "access_token", "auth", "auth_variable_override", "callback", "disableTriggers", "download", "dryRun", "format", "ns",
+    "print", "shallow", "timeout", "writeSizeLimit", "x-http-method-override",
+}  # fmt: skip
+"""All that Firebase documents or its tools send. `disableTriggers` has nothing to disable and `ac`, a token of App Check, nobody
+who asks for it: both say nothing here."""
+_LOWER_CASE = {name.lower(): name for name in _PARAMETERS if not name.islower()}
 
 
 class Action(enum.Enum):
@@ -84,8 +92,8 @@ class RestRequest(msgspec.Struct, frozen=True, gc=False):
     if_none_match: str | None = None
     callback: str = ""
     download: str = ""
-    timeout_seconds: float | None = None
-    """After which a read that has not begun is given up. None: the client waits."""
+    timeout_seconds: float = READ_SECONDS_MAX
+    """After which a read is given up."""
     write_bytes_max: int = BODY_BYTES_MAX
 
 
@@ -209,6 +217,11 @@ def _parse_path(segments: tuple[str, ...]) -> Path:
 
 
 def _check_parameters(action: Action, parameters: dict[str, str]) -> None:
+    if not _PARAMETERS.issuperset(parameters):
+        _check_spelling(parameters)
+    _check_choice(parameters, "disableTriggers", ("true", "false"))
+    if "dryRun" in parameters:
+        raise Refused(Code.INVALID_REQUEST, "dryRun is for /.settings/rules.json: here it would read or write all the same")
     _check_choice(parameters, "print", ("pretty", "silent"))
     _check_choice(parameters, "shallow", ("true", "false"))
     _check_choice(parameters, "format", ("export",))
@@ -218,6 +231,14 @@ def _check_parameters(action: Action, parameters: dict[str, str]) -> None:
     callback = parameters.get("callback")
     if callback is not None and (action is not Action.GET or not _CALLBACK.fullmatch(callback)):
         raise Refused(Code.INVALID_REQUEST, "callback needs GET and the name of a JavaScript function")
+
+
+def _check_spelling(parameters: dict[str, str]) -> None:
+    """Programs add parameters of their own, to get past caches; what is ours but for its case was meant to change the answer."""
+    for name in parameters:
+        meant = _LOWER_CASE.get(name.lower(), name)
+        if meant != name:
+            raise Refused(Code.INVALID_REQUEST, f"there is no parameter {name!r}: did you mean {meant}?")
 
 
 def _parse_query(action: Action, parameters: dict[str, str]) -> Query | None:
@@ -242,12 +263,12 @@ def _check_choice(parameters: dict[str, str], name: str, choices: tuple[str, ...
         raise Refused(Code.INVALID_REQUEST, f"{name} is {value[:40]!r}, expected {' or '.join(choices)}")
 
 
-def _parse_timeout(text: str | None) -> float | None:
+def _parse_timeout(text: str | None) -> float:
     if text is None:
-        return None
+        return READ_SECONDS_MAX
     match = _TIMEOUT.fullmatch(text)
     seconds = int(match[1]) * _TIMEOUT_UNITS[match[2]] if match else 0.0
-    if not 0 < seconds <= TIMEOUT_SECONDS_MAX:
+    if not 0 < seconds <= READ_SECONDS_MAX:
         raise Refused(Code.INVALID_REQUEST, f"timeout is {text[:40]!r}, expected a time like 300ms, 10s or 3min, at most 15min")
     return seconds
 
@@ -266,7 +287,10 @@ def _parse_override(parameters: dict[str, str]) -> Any:
 
 
 def _parse_etag_wanted(action: Action, headers: dict[str, str]) -> bool:
-    wanted = headers.get("x-firebase-etag", "").lower() == "true"
+    text = headers.get("x-firebase-etag", "false").lower()
+    if text not in ("true", "false"):
+        raise Refused(Code.INVALID_REQUEST, f"X-Firebase-ETag is {text[:40]!r}, expected true or false")
+    wanted = text == "true"
     if wanted and action is Action.UPDATE:
         raise Refused(Code.INVALID_REQUEST, "X-Firebase-ETag is not supported with PATCH")
     return wanted
