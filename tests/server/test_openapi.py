@@ -47,8 +47,9 @@ def test_each_operation_has_a_name_of_its_own() -> None:
 def test_a_value_is_read_with_the_parameters_of_rest() -> None:
     read = DOCUMENT["paths"]["/{path}.json"]["get"]
     assert [parameter["name"] for parameter in read["parameters"]] == [
-        "print", "auth_variable_override", "ac", "disableTriggers", "shallow", "format", "timeout", "callback", "download", "orderBy", "startAt",
-        "startAfter", "endAt", "endBefore", "equalTo", "limitToFirst", "limitToLast", "X-Firebase-ETag", "If-None-Match",
-    ]  # fmt: skip
+            "print", "auth_variable_override", "ac", "disableTriggers", "shallow", "format", "timeout", "callback", "download",
+            "orderBy", "startAt", "startAfter", "endAt", "endBefore", "equalTo", "limitToFirst", "limitToLast", "X-Firebase-ETag",
+            "If-None-Match",
+        ]  # fmt: skip
     assert sorted(read["responses"]) == ["200", "204", "304", "400", "401", "404", "503"]
     assert sorted(DOCUMENT["paths"]["/{path}.json"]["put"]["responses"]) == ["200", "204", "400", "401", "404", "412", "503"]
