@@ -248,6 +248,94 @@ def test_a_query_selects_children(server: Server, ns: str, query: str, selected:
     assert (answer.status, sorted(answer.json())) == (200, selected)
 
 
+PEOPLE = {
+    "ada": {"age": 36, "at": {"town": "Paris", "n": 1}},
+    "bob": {"age": 41, "at": {"town": "Oslo"}},
+    "cy": {"age": 36, "at": {"n": 2}},
+    "7": "no person",
+}
+NUMBERS = {"a": 3, "b": "x", "c": True, "d": 1.5, "e": {"deep": 1}, "f": False}
+ARRAY = [{"n": 3}, {"n": 1}, {"n": 2}, None, {"n": 0}]
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "selected"),
+    [
+        ("/people", 'orderBy="age"&equalTo=36', ["ada", "cy"]),
+        ("/people", 'orderBy="age"&equalTo=36,"cy"', ["cy"]),
+        ("/people", 'orderBy="age"&startAfter=36', ["bob"]),
+        ("/people", 'orderBy="age"&startAfter=36,"ada"&endAt=41', ["bob", "cy"]),
+        ("/people", 'orderBy="age"&limitToFirst=1', ["7"]),
+        ("/people", 'orderBy="age"&equalTo=null', ["7"]),
+        ("/people", 'orderBy="at/town"&startAt="P"', ["ada"]),
+        ("/people", 'orderBy="at/town"&endBefore="P"&startAt="A"', ["bob"]),
+        ("/people", 'orderBy="at/town"&limitToLast=2', ["ada", "bob"]),
+        ("/people", 'orderBy="at/n"&startAt=1&limitToLast=1', ["cy"]),
+        ("/numbers", 'orderBy="$value"&equalTo=true', ["c"]),
+        ("/numbers", 'orderBy="$value"&startAt=0&endAt=2', ["d"]),
+        ("/numbers", 'orderBy="$value"&startAt=0&endBefore=3', ["d"]),
+        ("/numbers", 'orderBy="$value"&startAfter=1.5&endAt="x"', ["a", "b"]),
+        ("/numbers", 'orderBy="$value"&limitToFirst=2', ["c", "f"]),
+        ("/numbers", 'orderBy="$value"&limitToLast=1', ["e"]),
+        ("/array", 'orderBy="n"&startAt=1&endAt=2', ["1", "2"]),
+        ("/array", 'orderBy="n"&limitToFirst=1', ["4"]),
+        ("/array", 'orderBy="$key"&startAt="1"&endAt="2"', ["1", "2"]),
+        ("/words", 'orderBy="$value"&equalTo="b"', ["1"]),
+        ("/people/ada/age", 'orderBy="$key"&limitToFirst=1', []),
+        ("/nothing", 'orderBy="$key"&limitToFirst=1', []),
+    ],
+)
+@pytest.mark.parametrize("shown", ["", "&print=pretty", "&format=export", "&callback=f", "&download=x.json"])
+def test_a_query_by_a_declared_index_selects_children_however_it_is_shown(
+    indexed: str, server: Server, path: str, query: str, selected: list[str], shown: str
+) -> None:
+    answer = server.rest("GET", path, ns=indexed, query=query.replace('"', "%22") + shown)
+    text = answer.body.decode()
+    if shown == "&callback=f":
+        assert text.startswith("/**/f("), text
+        text = text.removeprefix("/**/f(").removesuffix(");")
+    value = json.loads(text)
+    if isinstance(value, list):  # As an array where the keys say so.
+        value = {str(key): child for key, child in enumerate(value) if child is not None}
+    assert (answer.status, sorted(value or {})) == (200, selected)
+
+
+@pytest.fixture(scope="module")
+def indexed(server: Server) -> str:
+    """A database with what is queried, and its indexes declared."""
+    ns = fresh_name("indexed")
+    value = {"people": PEOPLE, "numbers": NUMBERS, "array": ARRAY, "words": ["a", "b", "c"]}
+    server.write("/", value, ns=ns)
+    places = {
+        "people": {".indexOn": ["age", "at/town", "at/n"]},
+        "numbers": {".indexOn": ".value"},
+        "array": {".indexOn": ["n"]},
+        "words": {".indexOn": [".value"]},
+    }
+    assert server.rest("PUT", "/.settings/rules", {"rules": {".read": True, **places}}, ns=ns).status == 200
+    return ns
+
+
+@pytest.mark.parametrize(
+    ("query", "selected"),
+    [
+        ("limitToFirst=2", ["1", "10"]),
+        ("limitToLast=1", ["c"]),
+        ('startAfter="10"&limitToFirst=1', ["a"]),
+        ('startAt="b"&endAt="b"', ["b"]),
+        ('endBefore="10"', ["1"]),
+        ("limitToFirst=100", ["1", "10", "a", "b", "c"]),
+    ],
+)
+@pytest.mark.parametrize("order", ["", 'orderBy="$key"&'])
+def test_shallow_shows_the_keys_that_a_range_or_a_limit_selects(
+    server: Server, ns: str, query: str, selected: list[str], order: str
+) -> None:
+    server.write("/a", {"1": 1, "10": {"deep": 1}, "a": 3, "b": [4], "c": 5}, ns=ns)
+    answer = server.rest("GET", "/a", ns=ns, query=("shallow=true&" + order + query).replace('"', "%22"))
+    assert (answer.status, answer.json()) == (200, dict.fromkeys(selected, True))
+
+
 @pytest.mark.parametrize("query", ['orderBy="x"&equalTo=1', 'orderBy="$value"', "limitToLast=2", "startAt=1", "orderBy=x"])
 def test_a_query_without_an_order_or_its_index_is_refused(server: Server, ns: str, query: str) -> None:
     server.write("/a", {"x": 1, "y": 2}, ns=ns)

@@ -226,6 +226,24 @@ def test_a_write_larger_than_its_limit_is_refused_in_the_words_of_firebase_and_c
     serve(test)
 
 
+def test_a_write_that_would_be_too_long_for_the_journal_is_refused_before_anything_is_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Arrays are written with their keys, so a text within the bounds of a body may become a record that is not."""
+    monkeypatch.setattr("meadowlark.server.large_writes.RECORD_BYTES_MAX", 700_000)
+
+    async def test(served: Served) -> None:
+        peer = await served.connect()
+        ones, bumps = json.dumps([1] * 100_000), json.dumps([{".sv": {"increment": 1}}] * 30_000 + [1] * 90_000)
+        for method, body in (("PUT", ones), ("POST", ones), ("PATCH", f'{{"a":{ones},"b":1}}'), ("PUT", bumps)):
+            status, _, answered = await peer.ask(method, "/list.json", body)
+            assert (status, answered[:31]) == (400, b'{"error":"Data to write exceeds'), (method, len(body))
+        assert (await peer.ask("GET", "/list.json"))[2] == b"null"
+        assert (await peer.ask("PUT", "/list.json?print=silent", json.dumps([1] * 50_000)))[0] == 204
+
+    serve(test)
+
+
 PEOPLE = {
     "ada": {"age": 36, "name": "Ada"},
     "bob": {"age": 41, "name": "Bob"},

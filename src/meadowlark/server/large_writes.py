@@ -15,9 +15,12 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from meadowlark.engine import Set, Update, decided_record, prepare_write
+from meadowlark.errors import Code, Refused
+from meadowlark.limits import RECORD_BYTES_MAX
 from meadowlark.server.shard import Hosted
 from meadowlark.server.slicer import Slicer
 from meadowlark.server.uploads import Uploads
+from meadowlark.wire.rest import WRITE_TOO_BIG
 
 DECISIONS_MAX = 3
 """For one write; if none of them holds to its end, the write is refused."""
@@ -78,6 +81,10 @@ class LargeWrites:
 
 
 async def _join(pieces: list[bytes]) -> bytes:
-    if sum(map(len, pieces)) <= JOIN_BYTES_MAX:
+    """The record. It may be many times as long as the text it came as: `[1,1]` stands as `{"0":1,"1":1}`. Raises Refused."""
+    size = sum(map(len, pieces))
+    if size > RECORD_BYTES_MAX:
+        raise Refused(Code.TOO_BIG, WRITE_TOO_BIG)
+    if size <= JOIN_BYTES_MAX:
         return b"".join(pieces)
     return await asyncio.get_running_loop().run_in_executor(None, b"".join, pieces)

@@ -81,11 +81,11 @@ def answer(request: RestRequest, reply: Reply, pushed: str = "", hash: str | Non
     if request.action is Action.GET:
         return _answer_get(request, reply.value, hash)
     if request.action is Action.PUSH:
-        body: Body = encode({"name": pushed})
+        body: Body = _dumps({"name": pushed}, request.pretty)
     elif request.silent:
         body = b""
     elif request.action is Action.UPDATE and type(reply.value) is dict:
-        body = _update_body(reply.value)
+        body = _update_body(request, reply.value)
     else:
         body = _value_body(request, reply.value)
     etag_shown = request.etag_wanted or request.if_match is not None
@@ -163,21 +163,21 @@ def _value_body(request: RestRequest, node: Node | None) -> Body:
     return _dumps(node if request.export else plain(node), request.pretty)
 
 
-def _update_body(written: dict[str, Node | None]) -> Body:
+def _update_body(request: RestRequest, written: dict[str, Node | None]) -> Body:
     """What now stands at each path that was written: an object however its keys look, never an array."""
     if is_large(written):
-        return update_slices(written)
-    return encode({key: plain(node) for key, node in written.items()})
+        return update_slices(written, with_priorities=request.export)
+    return _dumps({key: node if request.export else plain(node) for key, node in written.items()}, request.pretty)
 
 
-def update_slices(written: dict[str, Node | None]) -> Iterator[bytes]:
-    """What stands at each path, in pieces, without priorities; the values must not change meanwhile."""
+def update_slices(written: dict[str, Node | None], *, with_priorities: bool = False) -> Iterator[bytes]:
+    """What stands at each path, in pieces; the values must not change meanwhile."""
     buffer = bytearray(b"{")
     separator = b""
     for key, node in written.items():
         buffer += separator + encode(key) + b":"
         separator = b","
-        for piece in encode_slices(node, with_priorities=False):
+        for piece in encode_slices(node, with_priorities=with_priorities):
             buffer += piece
             if len(buffer) >= _SLICE_BYTES:
                 yield bytes(buffer)

@@ -103,12 +103,15 @@ def parse_rest(method: str, target: Target, headers: dict[str, str]) -> RestRequ
     action = _parse_action(method, parameters, headers)
     _check_parameters(action, parameters)
     shown = parameters.get("print", "")
+    streams = method == "GET" and "text/event-stream" in headers.get("accept", "")
+    if streams:
+        _check_stream(parameters)
     return RestRequest(
         action=action,
         path=_parse_path(target.segments),
         credential=find_credential(parameters, headers),
         acts_as=_parse_override(parameters),
-        streams=method == "GET" and "text/event-stream" in headers.get("accept", ""),
+        streams=streams,
         pretty=shown == "pretty",
         silent=shown == "silent",
         shallow=parameters.get("shallow") == "true",
@@ -226,11 +229,21 @@ def _check_parameters(action: Action, parameters: dict[str, str]) -> None:
     _check_choice(parameters, "shallow", ("true", "false"))
     _check_choice(parameters, "format", ("export",))
     _check_choice(parameters, "writeSizeLimit", tuple(WRITE_SIZES))
-    if parameters.get("shallow") == "true" and parameters.get("format") == "export":
-        raise Refused(Code.INVALID_REQUEST, "shallow and format=export cannot be combined")
+    if parameters.get("shallow") == "true":
+        if parameters.get("format") == "export":
+            raise Refused(Code.INVALID_REQUEST, "shallow and format=export cannot be combined")
+        if action is not Action.GET:
+            raise Refused(Code.INVALID_REQUEST, "shallow is supported with GET only")
     callback = parameters.get("callback")
     if callback is not None and (action is not Action.GET or not _CALLBACK.fullmatch(callback)):
         raise Refused(Code.INVALID_REQUEST, "callback needs GET and the name of a JavaScript function")
+
+
+def _check_stream(parameters: dict[str, str]) -> None:
+    """Events have one form; `print` and `download` are about how an answer looks and where it goes, and say nothing of them."""
+    for name in ("shallow", "format", "callback"):
+        if parameters.get(name, "false") != "false":
+            raise Refused(Code.INVALID_REQUEST, f"{name} cannot be combined with a stream of events")
 
 
 def _check_spelling(parameters: dict[str, str]) -> None:
