@@ -23,6 +23,7 @@ from meadowlark.engine import (
     prepare_write,
     record_pieces,
 )
+from meadowlark.engine.ahead import Decision
 from meadowlark.errors import Code
 from meadowlark.rules import parse_rules
 from meadowlark.tree import Path, Prepared, parse_path, prepare_slices
@@ -232,7 +233,7 @@ def test_stale_comes_before_denied_and_an_admin_needs_no_decision() -> None:
     asking.database.access = Ruled(parse_rules(STRICT.replace('".write"', '".read": true, ".write"')))
     command = ready(asking, Set(client, 1, (), {"a": "text"}, expected="hash"))
     assert command.decision is not None
-    assert not command.decision.allowed
+    assert command.decision.denial is not None
     assert refusal(asking, command) is Code.STALE
     admin = asking.client("admin", admin=True)
     assert ready(asking, Set(admin, 1, (), {"a": 1})).decision is None
@@ -240,6 +241,47 @@ def test_stale_comes_before_denied_and_an_admin_needs_no_decision() -> None:
     assert refusal(asking, timed) is None
     assert asking.database.tree.root == {"a": NOW - 5}
     assert asking.commits[-1].record == b'[["w","/",{"a":%d}]]' % (NOW - 5)
+
+
+def test_a_denial_is_explained_ahead_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In steps as it was decided, so that nothing is left to do when the write is refused."""
+    for debugs, explains, text, debug in (
+        (False, False, "Permission denied", ""),
+        (True, False, "Permission denied", REASON),
+        (False, True, f"Permission denied: {REASON}", ""),
+    ):
+        asking, client = ruled()
+        asking.database.access = Ruled(parse_rules(STRICT), explains=explains)
+        client.identity = Identity(auth={"uid": "anna"}, debugs=debugs)
+        values = {f"k{number:05d}": number for number in range(3000)} | {"z": "text"}
+        for command in (Set(client, 1, (), dict(values)), Update(client, 1, (), dict(values))):
+            decided = ready(asking, command)
+            with monkeypatch.context() as patch:
+                patch.setattr("meadowlark.rules.decide.Writing.decide", lambda *given: pytest.fail("it was decided"))
+                assert refusal(asking, decided) is Code.PERMISSION_DENIED
+            refused = asking.out[-1].refused  # type: ignore[union-attr]
+            assert refused is not None
+            assert (refused.text, refused.debug) == (text, debug)
+        assert asking.database.tree.root is None
+
+
+REASON = ".validate at /z (line 2, column 5) is false"
+
+
+def test_a_decision_is_not_looked_at_once_it_is_stale_or_carried_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    asking, client = ruled()
+    looked: list[Any] = []
+    written = Decision.written
+    monkeypatch.setattr(Decision, "written", lambda decision, path: looked.append(path) or written(decision, path))
+    command = ready(asking, Update(client, 1, (), {f"k{number}": number for number in range(10)}))
+    assert refusal(asking, command) is None
+    assert looked == [], "its own writes"
+    stale = ready(asking, Update(client, 1, (), {"a": 1}))
+    admin = asking.client("admin", admin=True)
+    for number in range(3):
+        asking.do(Set(admin, 1, ("max",), number))
+    assert looked == [("max",)]
+    assert refusal(asking, stale) is Code.UNAVAILABLE
 
 
 def test_in_dev_what_is_decided_ahead_is_counted() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from meadowlark.errors import Refused
 from meadowlark.rules import may_read, may_write, parse_rules
-from meadowlark.rules.decide import SLICE_STEPS, Writing, decide_slices, places_looked_at
+from meadowlark.rules.decide import SLICE_STEPS, Writing, decide_slices, place_slices
 from meadowlark.tree import from_json, parse_path
 
 NOW = 1_700_000_000_000
@@ -264,8 +264,8 @@ def test_large_writes_are_decided_in_steps() -> None:
 )
 def test_which_places_a_decision_hangs_on(rule: str, expected: list[str]) -> None:
     rules = parse_rules(json.dumps({"rules": {"w": {"$k": {".write": True, ".validate": rule}}}}))
-    assert places_looked_at(rules, ("w", "k"), 1) == {parse_path(path) for path in expected}
+    assert set().union(*place_slices(rules, [(("w", "k"), 1)])) == {parse_path(path) for path in expected}
     # Of what is written below a place it may be anywhere in it.
-    above = places_looked_at(rules, ("w",), {"k": 1})
+    above = set().union(*place_slices(rules, [(("w",), {"k": 1})]))
     if "newData" not in rule:
         assert all(any(parse_path(path)[: len(place)] == place for place in above) for path in expected)

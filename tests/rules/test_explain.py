@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from meadowlark.rules import explain_read, explain_write, parse_rules
-from meadowlark.rules.explain import STEPS_MAX
+from meadowlark.rules import explain_read, explain_slices, explain_write, parse_rules
+from meadowlark.rules.decide import Deciding
+from meadowlark.rules.explain import LAST_STEPS, SLICE_STEPS, STEPS_MAX, Explanation
+from meadowlark.rules.ruleset import Rule
 from tests.rules.cases import OPERATIONS, made, query_of, with_priority
 
 NOW = 1_700_000_000_000
@@ -20,6 +22,17 @@ TEXT = """{"rules": {
     "long": {".write": "newData.val().contains('x') && auth.nothing.length > 3"}
   }
 }}"""
+
+
+def in_slices(rules: Any, auth: Any, writes: Any, root: Any, now: int = NOW) -> tuple[Explanation, int]:
+    """An explanation, and in how many steps it was made."""
+    steps, count = explain_slices(rules, auth, writes, lambda: root, now), 1
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value, count
+        count += 1
 
 
 def explained(path: str, value: Any = None, *, auth: Any = None, data: Any = None) -> Any:
@@ -78,6 +91,10 @@ def test_the_decision_is_the_one_that_is_explained(case):
             changes = [(path + tuple(k for k in key.split("/") if k), value) for key, value in case["patch"].items()]
         writes = [(place, made(value, None, now, len(place))) for place, value in changes]
         explanation = explain_write(rules, case["auth"], writes, root, now)
+        sliced, _ = in_slices(rules, case["auth"], writes, root, now)
+        assert sliced.allowed is explanation.allowed
+        assert bool(sliced.deciding_step()) is bool(explanation.deciding_step())
+        assert sliced.summary()
     assert explanation.allowed is (case["expect"] == "allow")
     assert explanation.summary()
 
@@ -101,3 +118,71 @@ def test_what_has_members_is_shown_whole_unless_it_is_long() -> None:
     assert isinstance(long, str)
     assert long.startswith('{"uid": "xxx')
     assert long.endswith("…")
+
+
+def test_a_large_write_is_explained_in_steps_of_which_none_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules asked between two yields are counted: never many, however many values are written, in one place or in many."""
+    rules = parse_rules('{"rules": {".write": true, "m": {"$k": {".validate": "newData.isNumber() && $k !== auth.uid"}}}}')
+    values = {f"k{number:05d}": number for number in range(20_000)}
+    for writes in ([(("m",), values)], [(("m", key), value) for key, value in values.items()]):
+        evaluations = counted(monkeypatch)
+        steps, count = explain_slices(rules, {"uid": "k19999"}, writes, lambda: None, NOW), 0
+        longest = 0
+        while True:
+            before = evaluations[0]
+            try:
+                next(steps)
+            except StopIteration as stop:
+                explanation = stop.value
+                break
+            finally:
+                count += 1
+                longest = max(longest, evaluations[0] - before)
+        assert not explanation.allowed
+        assert explanation.path == ("m", "k19999")
+        assert explanation.summary() == ".validate at /m/k19999 (line 1, column 54) is false"
+        assert count >= 20_000 / SLICE_STEPS
+        assert 0 < longest <= SLICE_STEPS + 2
+        assert evaluations[0] == 20_000
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rules have been evaluated, watched or not, in its only place."""
+    count = [0]
+
+    def counting(closure: Any) -> Any:
+        def run(*given: Any) -> Any:
+            count[0] += 1
+            return closure(*given)
+
+        return run
+
+    watched = Rule.watched
+    monkeypatch.setattr(Rule, "watched", lambda rule, watch: counting(watched(rule, watch)))
+    holds = Deciding.holds
+    monkeypatch.setattr(Deciding, "holds", counting(holds))
+    return count
+
+
+def test_of_many_rules_that_are_false_the_last_are_kept() -> None:
+    rules = parse_rules('{"rules": {"$a": {".write": "auth != null", "$b": {".write": "newData.val() !== 7"}}}}')
+    writes = [((f"a{number}", "b"), number) for number in range(1000)]
+    explanation = explain_write(rules, None, writes[:7] + writes[8:], None, NOW)
+    assert explanation.allowed
+    assert len(explanation.steps) == STEPS_MAX + LAST_STEPS
+    refused = explain_write(rules, None, [*writes[8:], writes[7]], None, NOW)
+    assert refused.path == ("a7", "b")
+    assert refused.summary() == (
+        "no .write on the way to /a7/b is true: "
+        ".write at /a7 (line 1, column 29) is false; .write at /a7/b (line 1, column 62) is false"
+    )
+    assert len(refused.steps) == STEPS_MAX + LAST_STEPS
+
+
+def test_what_would_take_too_many_evaluations_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = parse_rules('{"rules": {".write": true, "$k": {".validate": "newData.isNumber()"}}}')
+    monkeypatch.setattr("meadowlark.rules.scope.OPERATION_RULES_MAX", STEPS_MAX)
+    node = {f"k{number}": number for number in range(3 * STEPS_MAX)}
+    for explanation in (explain_write(rules, None, [((), node)], None, NOW), in_slices(rules, None, [((), node)], None)[0]):
+        assert not explanation.allowed
+        assert explanation.summary() == f"rules would be evaluated more than {STEPS_MAX} times for this operation"

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, event, given, settings
 
 from meadowlark.engine.values import update_paths
 from meadowlark.errors import Refused
-from meadowlark.rules import Coverage, RulesInvalid, Writing, decide_slices, may_read, may_write, parse_rules, places_looked_at
+from meadowlark.rules import Coverage, RulesInvalid, Writing, decide_slices, may_read, may_write, parse_rules, place_slices
 from meadowlark.tree import Tree, find, from_json, resolve
 from tests.rules import naive
 
@@ -189,7 +189,7 @@ def test_writing_is_decided_alike(rules, auth, changes, value):
     assert verdict is Coverage(compiled).decide_write(auth, writes, root, NOW)
     assert verdict is decided_in_slices(compiled, auth, writes, root)
     assert repr(root) == before
-    places = set().union(*[places_looked_at(compiled, path, node) for path, node in writes])
+    places = set().union(*place_slices(compiled, writes))
     for place, other in product(places_around(places), (None, "b", {"c": 5})):
         tree = Tree(copy.deepcopy(root))
         tree.set(place, other)

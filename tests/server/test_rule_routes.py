@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
+import pytest
+
+from meadowlark.rules.explain import SLICE_STEPS
+from meadowlark.server.slicer import _Work
 from meadowlark.tree import child_count, find
 from tests.server.rest_server import ADMIN_CREDENTIAL, Served, serve
 from tests.server.test_streams import event
@@ -143,6 +148,44 @@ def test_a_decision_is_explained_with_the_values_that_rules_saw() -> None:
         assert (update["allowed"], update["path"]) == (False, "/b")
         assert (await peer.ask("POST", EXPLAIN, '{"operation": "fly"}', **ADMIN))[0] == 400
         assert (await peer.ask("POST", EXPLAIN, '{"operation": "update", "value": 1}', **ADMIN))[0] == 400
+
+    serve(test, mode="serve")
+
+
+def test_a_large_write_is_explained_beside_everyone_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In many steps, between which others are answered; all that comes before the rules included."""
+
+    async def test(served: Served) -> None:
+        peer, other = await served.connect(), await served.connect()
+        served.worker.shard.create("rooms")
+        rules = '{"rules": {".write": true, "m": {"$k": {".validate": "newData.child(\'n\').isNumber()", "n": {}}}}}'
+        assert (await peer.ask("PUT", RULES, rules, **ADMIN))[0] == 200
+        steps = 0
+        take_step = _Work.step
+
+        def counted(work: _Work) -> bool:
+            nonlocal steps
+            steps += work.name == "explain_slices"
+            return take_step(work)
+
+        monkeypatch.setattr(_Work, "step", counted)
+        many = {f"k{number:05d}": {"n": number, "at": {".sv": "timestamp"}} for number in range(20_000)} | {"z": {"n": "x"}}
+        for question in (
+            {"operation": "set", "path": "/m", "value": many, "as": "anna"},
+            {"operation": "update", "path": "/m", "value": many, "as": "anna"},
+        ):
+            steps, answered = 0, 0
+            asked = asyncio.create_task(peer.ask("POST", EXPLAIN, json.dumps(question), **ADMIN))
+            while not asked.done():
+                assert (await other.ask("GET", "/n.json?ns=rooms"))[0] == 401
+                answered += 1
+            status, _, body = await asked
+            told = json.loads(body)
+            assert (status, told["allowed"], told["path"]) == (200, False, "/m/z"), told
+            assert told["summary"] == ".validate at /m/z (line 1, column 54) is false"
+            assert steps > 20_000 / SLICE_STEPS
+            assert answered > 20
+        assert served.worker.large_writes.held_bytes == 0
 
     serve(test, mode="serve")
 

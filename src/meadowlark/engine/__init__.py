@@ -24,12 +24,13 @@ from meadowlark.engine.commands import (
 )
 from meadowlark.engine.database import UPDATE_AT_ONCE_MAX, Database
 from meadowlark.engine.effects import Commit, Drop, Effect, Push, Reply, Revoke, Work
-from meadowlark.engine.preparing import decided_record, prepare_write, record_pieces
-from meadowlark.engine.values import update_paths
+from meadowlark.engine.preparing import STEP_PLACES, decided_record, prepare_write, record_pieces
+from meadowlark.engine.values import update_paths_slices
 from meadowlark.engine.volatile import without
 
 __all__ = [
     "HOUSEKEEPING",
+    "STEP_PLACES",
     "UPDATE_AT_ONCE_MAX",
     "Access",
     "Client",
@@ -67,6 +68,6 @@ __all__ = [
     "decided_record",
     "prepare_write",
     "record_pieces",
-    "update_paths",
+    "update_paths_slices",
     "without",
 ]

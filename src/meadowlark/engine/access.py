@@ -24,17 +24,15 @@ from meadowlark.rules import (
     Writing,
     decide_slices,
     explain_read,
+    explain_slices,
     explain_write,
     may_read,
-    places_looked_at,
+    place_slices,
     query_values,
 )
 from meadowlark.tree import Node, Path
 
 DENIED = "Permission denied"
-
-AHEAD_STEPS = 100
-"""Places of an update whose rules are found between two yields."""
 
 
 class Volatility(enum.Enum):
@@ -53,7 +51,7 @@ class Access(Protocol):
 
     def decide_slices(
         self, identity: Identity, writes: list[Write], look: Callable[[], Node | None], now_ms: int
-    ) -> Generator[Collection[Path], None, bool]:
+    ) -> Generator[Collection[Path] | None, None, bool]:
         """The same, a slice at a time. Yields between slices the places of the tree that it hangs on, those that were not
         named yet, each before it is looked at; `look` gives the tree."""
 
@@ -68,6 +66,11 @@ class Access(Protocol):
 
     def write_denial(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> Refused: ...
 
+    def denial_slices(
+        self, identity: Identity, writes: list[Write], look: Callable[[], Node | None], now_ms: int
+    ) -> Generator[None, None, Refused]:
+        """The same of what was decided in slices."""
+
 
 class _Silent:
     """Says no more than that it was denied."""
@@ -77,7 +80,7 @@ class _Silent:
 
     def decide_slices(
         self, identity: Identity, writes: list[Write], look: Callable[[], Node | None], now_ms: int
-    ) -> Generator[Collection[Path], None, bool]:
+    ) -> Generator[Collection[Path] | None, None, bool]:
         yield from ()
         return self.may_write(identity, writes, look(), now_ms)
 
@@ -89,6 +92,12 @@ class _Silent:
 
     def write_denial(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> Refused:
         return Refused(Code.PERMISSION_DENIED, DENIED)
+
+    def denial_slices(
+        self, identity: Identity, writes: list[Write], look: Callable[[], Node | None], now_ms: int
+    ) -> Generator[None, None, Refused]:
+        yield from ()
+        return self.write_denial(identity, writes, None, now_ms)
 
 
 class Open(_Silent):
@@ -147,21 +156,9 @@ class Ruled:
 
     def decide_slices(
         self, identity: Identity, writes: list[Write], look: Callable[[], Node | None], now_ms: int
-    ) -> Generator[Collection[Path], None, bool]:
-        places: set[Path] = set()
-        for index, (path, node) in enumerate(writes):
-            places |= places_looked_at(self.rules, path, node)
-            if index % AHEAD_STEPS == AHEAD_STEPS - 1:
-                yield places
-                places = set()
-        yield places
-        steps = decide_slices(self.rules, self._writing(identity, writes, look(), now_ms), look)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                return bool(stop.value)
-            yield ()
+    ) -> Generator[Collection[Path] | None, None, bool]:
+        yield from place_slices(self.rules, writes)
+        return (yield from decide_slices(self.rules, self._writing(identity, writes, look(), now_ms), look))
 
     def _writing(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> Writing:
         return Writing(identity.auth, writes, root, now_ms)
@@ -187,6 +184,13 @@ class Ruled:
         if not (self._explains or identity.debugs):
             return Refused(Code.PERMISSION_DENIED, DENIED)
         return self._explained(explain_write(self.rules, identity.auth, writes, root, now_ms))
+
+    def denial_slices(
+        self, identity: Identity, writes: list[Write], look: Callable[[], Node | None], now_ms: int
+    ) -> Generator[None, None, Refused]:
+        if not (self._explains or identity.debugs):
+            return Refused(Code.PERMISSION_DENIED, DENIED)
+        return self._explained((yield from explain_slices(self.rules, identity.auth, writes, look, now_ms)))
 
     def _explained(self, explanation: Explanation) -> Refused:
         """Apps compare the text, so in production it stays as it is and the reason comes beside it."""

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Iterable
 
 from meadowlark.auth.identity import Identity
+from meadowlark.errors import Refused
 from meadowlark.tree import Path, Prepared
 
 
@@ -25,7 +26,7 @@ class Decision:
         "_places",
         "access",
         "adding",
-        "allowed",
+        "denial",
         "identity",
         "is_stale",
         "now_ms",
@@ -40,7 +41,8 @@ class Decision:
         self.paths = paths
         self.values: list[Prepared] = []
         self.adding: list[Path] = []
-        self.allowed = False
+        self.denial: Refused | None = None
+        """What the client is told if it is not allowed. Never raised itself: its traceback would refer to whoever has this."""
         self.is_stale = False
         self._places: set[Path] = set()
         self._above: set[Path] = set()
@@ -58,7 +60,7 @@ class Decision:
 
 
 class Decisions:
-    """Those of one database that somebody still has."""
+    """Those of one database that somebody still has, and that may be in force when it comes to it."""
 
     __slots__ = ("waiting",)
 
@@ -70,8 +72,14 @@ class Decisions:
         waiting, key = self.waiting, id(decision)
         waiting[key] = weakref.ref(decision, lambda _: waiting.pop(key, None))
 
+    def carry_out(self, decision: Decision) -> None:
+        """What was decided is going to be written: what that changes is nothing to it."""
+        self.waiting.pop(id(decision), None)
+
     def written(self, path: Path) -> None:
-        for waiting in list(self.waiting.values()):
+        for key, waiting in list(self.waiting.items()):
             decision = waiting()
             if decision is not None:
                 decision.written(path)
+                if decision.is_stale:
+                    del self.waiting[key]  # It never holds again.

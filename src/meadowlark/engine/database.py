@@ -604,7 +604,11 @@ class Database:
 
     def _check_writes(self, client: Client, writes: list[Write], now_ms: int, decision: Decision | None = None) -> None:
         """Raises Refused unless `client` may do all `writes`, which are resolved. decision: one that holds."""
-        if not (self._may_write(client, writes, now_ms) if decision is None else decision.allowed):
+        if decision is not None:
+            self._writing.decisions.carry_out(decision)
+            if decision.denial is not None:
+                raise decision.denial.fresh()
+        elif not self._may_write(client, writes, now_ms):
             raise self.access.write_denial(client.identity, writes, self.tree.root, now_ms)
 
     def decide_ahead(self, command: c.Set | c.Update, now_ms: int) -> Generator[None, None, Decision | None]:
@@ -632,7 +636,6 @@ class Database:
                 if adds:
                     decision.adding.append(path)
             decision.values.append(value)
-        decision.allowed = identity.admin
         if not identity.admin:
             writes = [(path, value.node) for path, value in zip(paths, decision.values, strict=True)]
             steps = self.access.decide_slices(identity, writes, lambda: self.tree.root, now_ms)
@@ -640,9 +643,11 @@ class Database:
                 try:
                     places = next(steps)
                 except StopIteration as stop:
-                    decision.allowed = stop.value
+                    if not stop.value:
+                        decision.denial = yield from self.access.denial_slices(identity, writes, lambda: self.tree.root, now_ms)
                     break
-                decision.hang_on(places)
+                if places is not None:
+                    decision.hang_on(places)
                 yield
         return decision
 

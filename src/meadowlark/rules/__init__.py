@@ -2,8 +2,8 @@
 
 from meadowlark.rules.asked import query_values
 from meadowlark.rules.coverage import Coverage
-from meadowlark.rules.decide import Writing, decide_slices, may_read, may_write, places_looked_at
-from meadowlark.rules.explain import Explanation, explain_read, explain_write
+from meadowlark.rules.decide import Writing, decide_slices, may_read, may_write, place_slices
+from meadowlark.rules.explain import Explanation, explain_read, explain_slices, explain_write
 from meadowlark.rules.faults import Fault, RulesInvalid
 from meadowlark.rules.ruleset import RuleSet, parse_rules
 from meadowlark.rules.views import Write
@@ -18,10 +18,11 @@ __all__ = [
     "Writing",
     "decide_slices",
     "explain_read",
+    "explain_slices",
     "explain_write",
     "may_read",
     "may_write",
     "parse_rules",
-    "places_looked_at",
+    "place_slices",
     "query_values",
 ]

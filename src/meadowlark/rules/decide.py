@@ -11,9 +11,10 @@ Source: docs/rules.md "Reading and writing".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from typing import Any
 
+from meadowlark.rules.looks import Look
 from meadowlark.rules.ruleset import Level, Rule, RuleSet
 from meadowlark.rules.scope import Scope
 from meadowlark.rules.values import Failed
@@ -22,6 +23,9 @@ from meadowlark.tree import PRIORITY, Node, Path, children, find_child, is_map
 
 SLICE_STEPS = 250
 """Values looked at between two yields: some tenths of a millisecond."""
+
+PLACES_STEPS = 100
+"""Writes whose rules are found between two yields."""
 
 
 def may_read(
@@ -44,16 +48,20 @@ def may_write(rules: RuleSet, auth: dict[str, Any] | None, writes: list[Write], 
     return Writing(auth, writes, root, now).decide(rules)
 
 
-def decide_slices(rules: RuleSet, writing: Writing, look: Callable[[], Node | None]) -> Generator[None, None, bool]:
-    """What `writing.decide(rules)` gives, a slice at a time. `look`: gives the tree, which may change meanwhile: then the outcome
-    counts only if nothing that rules look at (`places_looked_at`) has changed. What is written must not.
+def decide_slices(
+    rules: RuleSet, writing: Writing, look: Callable[[], Node | None], slice_steps: int | None = None
+) -> Generator[None, None, bool]:
+    """What `writing.decide(rules)` gives, a slice of `slice_steps` values at a time, SLICE_STEPS where nothing is said. `look`:
+    gives the tree, which may change meanwhile: then the outcome counts only if nothing that rules look at (`place_slices`) has
+    changed. What is written must not.
     """
+    slice_steps = slice_steps or SLICE_STEPS
     writes = writing.writes
     if len(writes) > 1:
         view = AfterUpdate(writing.root, [])
         for index, (path, node) in enumerate(writes):
             view.add(path, node)
-            if index % SLICE_STEPS == SLICE_STEPS - 1:
+            if index % slice_steps == slice_steps - 1:
                 yield
         writing.look_at(look(), view)
     later: list[Iterator[bool]] = []
@@ -68,26 +76,41 @@ def decide_slices(rules: RuleSet, writing: Writing, look: Callable[[], Node | No
         elif not outcome:
             return False
         steps += 1
-        if steps % SLICE_STEPS == 0:
+        if steps % slice_steps == 0:
             yield
             writing.look_at(look())
     return True
 
 
-def places_looked_at(rules: RuleSet, path: Path, node: Node | None) -> set[Path]:
-    """The places of the tree that it hangs on whether `node` may be written at `path`, each with all below it."""
-    bare = _bare(path)
-    level, is_there = rules.reach(bare)
-    on_the_way = [*level.validates, *([level.validate] if level.validate is not None else [])]
-    looks = {look for rule in (*level.writes, *on_the_way) for look in rule.looks}
-    if is_there and node is not None:
-        looks |= level.looks_below
-    found = {look.place(bare) for look in looks if not (look.is_after and look.place(bare)[: len(bare)] == bare and bare == path)}
-    if node is None or bare != path:
-        found.update(
-            [bare[: len(rule.path)] for rule in on_the_way]
-        )  # Whether something is left there decides if they are asked.
-    return found
+def place_slices(rules: RuleSet, writes: list[Write]) -> Generator[Collection[Path], None, None]:
+    """The places of the tree that it hangs on whether `writes` may be done, each with all below it: some of them at a time."""
+    places: set[Path] = set()
+    looks: dict[tuple[Level, bool], tuple[frozenset[Look], tuple[int, ...]]] = {}
+    for index, (path, node) in enumerate(writes):
+        bare = _bare(path)
+        level, is_there = rules.reach(bare)
+        known = looks.get((level, is_there))
+        if known is None:
+            known = looks[level, is_there] = _looks_on_the_way(level)
+        on_the_way, depths = known
+        for look in on_the_way | level.looks_below if is_there and node is not None else on_the_way:
+            place = look.place(bare)
+            if not (look.is_after and bare == path and place[: len(bare)] == bare):
+                places.add(place)
+        if node is None or bare != path:
+            # Whether something is left there decides if they are asked.
+            places.update([bare[:depth] for depth in depths])
+        if index % PLACES_STEPS == PLACES_STEPS - 1:
+            yield places
+            places = set()
+    yield places
+
+
+def _looks_on_the_way(level: Level) -> tuple[frozenset[Look], tuple[int, ...]]:
+    """What the rules look at that are met on the way to `level`, and at which depths something is validated."""
+    validates = [*level.validates, *([level.validate] if level.validate is not None else [])]
+    looks = [rule.looks for rule in (*level.writes, *validates)]
+    return frozenset().union(*looks), tuple([len(rule.path) for rule in validates])
 
 
 class Deciding(Scope):

@@ -9,13 +9,13 @@ Source: docs/rules.md "Explaining".
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from meadowlark.errors import Refused
 from meadowlark.limits import EVALUATION_CHARACTERS_MAX
-from meadowlark.rules.decide import Deciding, Reading, Writing
+from meadowlark.rules.compile import Closure
+from meadowlark.rules.decide import Deciding, Reading, Writing, decide_slices
 from meadowlark.rules.ruleset import Rule, RuleSet
 from meadowlark.rules.scope import Scope
 from meadowlark.rules.syntax import Call, Member, Part, Variable
@@ -25,6 +25,12 @@ from meadowlark.tree import Node, Path, format_path
 
 STEPS_MAX = 200
 """Watched at most; a large write asks one rule very often."""
+
+LAST_STEPS = 3
+"""Kept beyond those, of rules that were false."""
+
+SLICE_STEPS = 50
+"""Values looked at between two yields: a watched evaluation takes ten times as long as another."""
 
 _SHOWN_LENGTH_MAX = 80
 
@@ -65,12 +71,14 @@ class Step:
 class Explanation:
     """Whether it is allowed, and every rule that was asked, in order."""
 
-    __slots__ = ("allowed", "kind", "path", "steps")
+    __slots__ = ("allowed", "kind", "path", "refusal", "steps")
 
     def __init__(self, kind: str, path: Path) -> None:
         self.kind = kind
         self.path = path
         self.allowed = False
+        self.refusal = ""
+        """Why nothing could be decided: too much would have to be evaluated."""
         self.steps: list[Step] = []
 
     def deciding_step(self) -> Step | None:
@@ -82,10 +90,12 @@ class Explanation:
 
     def summary(self) -> str:
         """In a line, without values: for who was denied."""
+        if self.refusal:
+            return self.refusal
         step = self.deciding_step()
         if step is not None:
             return step.line()
-        asked = [step for step in self.steps if step.rule.kind != "validate"]
+        asked = [step for step in self.steps if step.rule.kind != "validate" and self.path[: len(step.path)] == step.path]
         if not asked:
             return f"there is no .{self.kind} on the way to {format_path(self.path)}"
         said = "; ".join(step.line() for step in asked[-3:])
@@ -102,21 +112,27 @@ class Explanation:
 
 
 class _WatchedReading(Reading):
-    __slots__ = ("steps",)
+    __slots__ = ("closures", "step", "steps")
 
+    closures: dict[Rule, Closure]
+    step: Step
     steps: list[Step]
 
     def holds(self, rule: Rule) -> bool:
-        return _watched(self, rule, self.steps)
+        return _watched(self, rule)
 
 
 class _WatchedWriting(Writing):
-    __slots__ = ("steps",)
+    __slots__ = ("closures", "step", "steps")
 
+    closures: dict[Rule, Closure]
+    """Of the rules that were watched; compiled once for all places at which they are asked."""
+    step: Step
+    """The one that is being evaluated."""
     steps: list[Step]
 
     def holds(self, rule: Rule) -> bool:
-        return _watched(self, rule, self.steps)
+        return _watched(self, rule)
 
     def holds_here(self, rule: Rule, node: Node | None) -> bool:
         return self.holds(rule)
@@ -132,46 +148,74 @@ def explain_read(
 ) -> Explanation:
     explanation = Explanation("read", path)
     reading = _WatchedReading(auth, path, root, now, query)
-    reading.steps = explanation.steps
+    reading.steps, reading.closures = explanation.steps, {}
     explanation.allowed = reading.decide(rules)
     return explanation
 
 
 def explain_write(rules: RuleSet, auth: dict[str, Any] | None, writes: list[Write], root: Node | None, now: int) -> Explanation:
     """Of several writes the path is the first that is refused alone, or the first."""
-    explanation = Explanation("write", writes[0][0] if writes else ())
-    writing = _WatchedWriting(auth, writes, root, now)
-    writing.steps = explanation.steps
-    with suppress(Refused):  # Too many rules: what was asked up to there is shown.
+    explanation, writing = _watch_writes(auth, writes, root, now)
+    try:
         explanation.allowed = writing.decide(rules)
-    if not explanation.allowed and writing.refused_at is not None:
-        explanation.path = writing.refused_at
+    except Refused as refused:
+        explanation.refusal = refused.text
+    explanation.path = writing.refused_at or explanation.path
     return explanation
 
 
-def _watched(deciding: Deciding, rule: Rule, steps: list[Step]) -> bool:
+def explain_slices(
+    rules: RuleSet, auth: dict[str, Any] | None, writes: list[Write], look: Callable[[], Node | None], now: int
+) -> Generator[None, None, Explanation]:
+    """The same, a slice at a time. `look`: gives the tree; what changes in it meanwhile may be seen or not."""
+    explanation, writing = _watch_writes(auth, writes, look(), now)
+    try:
+        explanation.allowed = yield from decide_slices(rules, writing, look, SLICE_STEPS)
+    except Refused as refused:
+        explanation.refusal = refused.text
+    explanation.path = writing.refused_at or explanation.path
+    return explanation
+
+
+def _watch_writes(
+    auth: dict[str, Any] | None, writes: list[Write], root: Node | None, now: int
+) -> tuple[Explanation, _WatchedWriting]:
+    explanation = Explanation("write", writes[0][0] if writes else ())
+    writing = _WatchedWriting(auth, writes, root, now)
+    writing.steps, writing.closures = explanation.steps, {}
+    return explanation, writing
+
+
+def _watched(deciding: _WatchedReading | _WatchedWriting, rule: Rule) -> bool:
+    steps = deciding.steps
     step = Step(rule, deciding.path[: len(rule.path)])
     if len(steps) >= STEPS_MAX:
-        # Watching costs a compilation. What is false here may be what decides.
+        # What is false here may be what decides.
         step.outcome = Deciding.holds(deciding, rule)
         if not step.outcome:
             steps.append(step)
+            del steps[STEPS_MAX:-LAST_STEPS]
         return step.outcome
     steps.append(step)
     if rule.constant is not None:
         step.outcome = rule.constant
         return rule.constant
-
-    def watch(scope: Scope, part: Part, value: Value) -> None:
-        if isinstance(part, Variable | Member | Call):
-            step.seen.append((rule.text[part.start : part.end], value))
-
+    closure = deciding.closures.get(rule)
+    if closure is None:
+        closure = deciding.closures[rule] = rule.watched(_see)
+    deciding.step = step
     deciding.characters = EVALUATION_CHARACTERS_MAX
     try:
-        step.outcome = rule.watched(watch)(deciding) is True
+        step.outcome = closure(deciding) is True
     except Failed as failed:
         step.failure = str(failed)
     return step.outcome
+
+
+def _see(scope: Scope, part: Part, value: Value) -> None:
+    if isinstance(part, Variable | Member | Call):
+        assert isinstance(scope, _WatchedReading | _WatchedWriting)
+        scope.step.seen.append((scope.step.rule.text[part.start : part.end], value))
 
 
 def shown(value: Value) -> Any:

@@ -7,21 +7,33 @@ Source: docs/rest.md "The server's own addresses"; docs/rules.md "Setting rules"
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
 
 from meadowlark.auth.identity import Identity
-from meadowlark.engine import Counted, Ruled, update_paths
+from meadowlark.engine import STEP_PLACES, Counted, Ruled, update_paths_slices
 from meadowlark.errors import Code, Refused
 from meadowlark.query import parse_query
-from meadowlark.rules import RulesInvalid, explain_read, explain_write
+from meadowlark.rules import RulesInvalid, Write, explain_read, explain_slices
 from meadowlark.server.coverage_page import HTML_TYPE, coverage_page
 from meadowlark.server.exchange import COVERAGE_PAGE, Exchange
 from meadowlark.server.rule_store import DEFAULT, Version
 from meadowlark.server.shard import Hosted
-from meadowlark.tree import Node, Path, encode, find, from_json, parse_path, resolve
+from meadowlark.tree import (
+    PRIORITY,
+    Path,
+    Tree,
+    decode_slices,
+    encode,
+    parse_path,
+    prepare_decoded,
+    prepare_small,
+    priority_from_json,
+    resolve,
+    resolve_slices,
+)
 from meadowlark.wire.http import HttpFault, Response
 
 if TYPE_CHECKING:
@@ -95,20 +107,56 @@ async def explain(worker: WorkerApi, exchange: Exchange) -> Response:
     """Which rules allow or deny something, with the values that they see."""
     await worker.identities.check_admin(exchange)
     hosted = await _open(worker, exchange)
+    body = exchange.body
+    answering = _explain_slices(hosted, body, worker.now_ms(), is_open=worker.config.mode == "dev")
+    hosted.users += 1
     try:
-        question = msgspec.json.decode(exchange.body, type=Question)
-    except msgspec.DecodeError as error:
+        return _json(await worker.large_writes.read(answering, hosted.name, len(body)))
+    finally:
+        hosted.users -= 1
+
+
+def _explain_slices(hosted: Hosted, body: bytes | bytearray, now: int, *, is_open: bool) -> Generator[None, None, dict[str, Any]]:
+    """The answer to a question, which may be about a large write. is_open: what holds without rules."""
+    try:
+        question = msgspec.convert((yield from decode_slices(body)), Question)
+    except ValueError as error:
         raise HttpFault(400, f"this is no question about rules: {error}") from None
-    access = hosted.database.access
+    access, tree = hosted.database.access, hosted.database.tree
     if not isinstance(access, Ruled):
-        return _json({"allowed": worker.config.mode == "dev", "operation": question.operation, "summary": NO_RULES, "steps": []})
+        return {"allowed": is_open, "operation": question.operation, "summary": NO_RULES, "steps": []}
     auth = {"uid": question.who, "provider": "custom", "token": {}} if isinstance(question.who, str) else question.who
-    root, now, path = hosted.database.tree.root, worker.now_ms(), parse_path(question.path)
+    path = parse_path(question.path)
     if question.operation == "read":
-        explanation = explain_read(access.rules, auth, path, root, now, access.seen(parse_query(question.query)))
+        query = access.seen(parse_query(question.query))
+        return explain_read(access.rules, auth, path, tree.root, now, query).to_json()
+    writes = yield from _write_slices(question, path, tree, now)
+    return (yield from explain_slices(access.rules, auth, writes, lambda: tree.root, now)).to_json()
+
+
+def _write_slices(question: Question, path: Path, tree: Tree, now: int) -> Generator[None, None, list[Write]]:
+    """What a question would write, with server values made. Raises Refused."""
+    if question.operation == "set":
+        changes: list[tuple[Path, Any]] = [(path, question.value)]
+    elif isinstance(question.value, dict):
+        paths = yield from update_paths_slices(path, question.value)
+        changes = list(zip(paths, question.value.values(), strict=True))
     else:
-        explanation = explain_write(access.rules, auth, _writes(question, path, root, now), root, now)
-    return _json(explanation.to_json())
+        raise HttpFault(400, "an update needs an object of paths and values as 'value'")
+    writes: list[Write] = []
+    for count, (place, value) in enumerate(changes, 1):
+        existing = tree.get(place)
+        if place[-1:] == (PRIORITY,):
+            node, waits = priority_from_json(value)
+            writes.append((place, resolve(node, existing, now) if waits else node))
+            continue
+        prepared = prepare_small(value, len(place)) or (yield from prepare_decoded(value, len(place)))
+        if prepared.waits:
+            prepared = yield from resolve_slices(prepared, existing, now)
+        writes.append((place, prepared.node))
+        if count % STEP_PLACES == 0:
+            yield
+    return writes
 
 
 async def coverage(worker: WorkerApi, exchange: Exchange) -> Response:
@@ -123,22 +171,6 @@ async def coverage(worker: WorkerApi, exchange: Exchange) -> Response:
         return Response(200, coverage_page(hosted.name, counted).encode(), HTML_TYPE)
     text, rules = (None, []) if counted is None else (counted.rules.text, counted.to_json())
     return _json({"database": hosted.name, "text": text, "rules": rules})
-
-
-def _writes(question: Question, path: Path, root: Node | None, now: int) -> list[tuple[Path, Node | None]]:
-    """What a question would write, with server values made. Raises Refused."""
-    if question.operation == "set":
-        changes: list[tuple[Path, Any]] = [(path, question.value)]
-    elif isinstance(question.value, dict):
-        changes = list(zip(update_paths(path, question.value), question.value.values(), strict=True))
-    else:
-        raise HttpFault(400, "an update needs an object of paths and values as 'value'")
-    return [(place, _made(value, find(root, place), len(place), now)) for place, value in changes]
-
-
-def _made(value: Any, existing: Node | None, depth: int, now: int) -> Node | None:
-    node, waits = from_json(value, depth)
-    return resolve(node, existing, now) if waits else node
 
 
 async def _set(worker: WorkerApi, exchange: Exchange, set_text: Callable[[str], Awaitable[Version]]) -> Response:
