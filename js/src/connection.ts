@@ -10,10 +10,16 @@ import { Socket, TransportSocket, findOffer } from './transport';
 export interface Options {
   /** A credential, or what gives one; called at each connection, with true when the last was refused. */
   token?: string | null | ((mustRefresh: boolean) => Promise<string | null> | string | null);
-  /** Milliseconds of silence after which the server is asked whether it is there; half as many without an answer end the connection. */
+  /**
+   * Milliseconds of silence after which the server is asked whether it is there (5,000 if nothing else is said); half as many without
+   * an answer end the connection. Where something waits for an answer it is asked after half as many, and where nothing has happened
+   * for twelve times as many only after six times as many.
+   */
   silenceMs?: number;
-  /** Milliseconds that a read may take. */
+  /** Milliseconds that a read may take; 10,000 if nothing else is said. */
   timeoutMs?: number;
+  /** Milliseconds that a write, a transaction or an onDisconnect may take; if nothing is said they wait for a connection, however long. */
+  writeTimeoutMs?: number;
   /** What may carry the connection; by default WebTransport where the browser has it and the server offers it, else a WebSocket. */
   transports?: ('webtransport' | 'websocket')[];
   /** A WebSocket class in place of the global one, or, where there is none, of the one of the package `ws`. */
@@ -21,7 +27,9 @@ export interface Options {
 }
 
 const FRAME_UNITS = 16384;
-const SILENCE_MS = 8000;
+const SILENCE_MS = 5000;
+/** A connection on which nothing has happened for so many silences costs the server next to nothing: it is asked so much less often. */
+const [IDLE_AFTER, IDLE_FACTOR] = [12, 6];
 const CONNECT_MS = 10_000;
 const TOKEN_MS = 30_000;
 /** For a WebTransport to be open, from asking where; then a WebSocket is tried, and for a while nothing else. */
@@ -31,8 +39,13 @@ const TRANSPORT_RETRY_MS = 150;
 const RETRY_MS_MIN = 200;
 const RETRY_MS_MAX = 30_000;
 const RETRY_FACTOR = 1.5;
+/** Who was connected for less has not been let in for good: pauses go on growing. */
+const STEADY_MS = 5000;
 const BUFFERED_BYTES_MAX = 65_536;
 const CONGESTED_MS = 20;
+
+/** Of all connections of this program. */
+export const settings: { log?: (message: string) => unknown; transports?: Options['transports'] } = {};
 
 /** Node before 22 has no WebSocket of its own: the package `ws` has. */
 async function fromPackage(): Promise<NonNullable<Options['WebSocket']>> {
@@ -51,16 +64,26 @@ export class Connection {
   private host: string;
   private retryMs = RETRY_MS_MIN;
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private pulse: ReturnType<typeof setInterval> | undefined;
+  private pulse: ReturnType<typeof setTimeout> | undefined;
+  private pulseAt = 0;
+  private openedAt = 0;
   private heardAt = 0;
+  /** When something other than asking and answering was sent or heard. */
+  private activeAt = 0;
+  /** What had not left when it was last looked at. */
+  private unsent = 0;
   /** When the server was asked; 0 when nothing is asked, or it has been heard since. */
   private askedAt = 0;
   private framesLeft = 0;
   private parts: string[] = [];
-  private isWanted = false;
+  isWanted = false;
   private mustRefresh = false;
   private isFlushDue = false;
-  private readonly wake = (): void => { if (this.isWanted && !this.socket) this.retry(0); };
+  /** The network has come or gone, or the page is looked at again: what is known of the connection may be old. */
+  private readonly wake = (): void => {
+    if (this.isWanted && !this.socket) this.retry(0);
+    else if (this.core.isOpen && !this.askedAt) this.probe();
+  };
 
   constructor(
     private readonly core: Core,
@@ -72,12 +95,13 @@ export class Connection {
       this.mustRefresh = true;
       this.over();
     };
-    if (typeof globalThis.addEventListener === 'function') globalThis.addEventListener('online', this.wake);
+    this.attend('addEventListener');
   }
 
   start(): void {
     if (this.isWanted) return;
     this.isWanted = true;
+    this.retryMs = RETRY_MS_MIN;
     this.retry(0);
   }
 
@@ -90,7 +114,12 @@ export class Connection {
 
   dispose(): void {
     this.stop();
-    if (typeof globalThis.removeEventListener === 'function') globalThis.removeEventListener('online', this.wake);
+    this.attend('removeEventListener');
+  }
+
+  private attend(how: 'addEventListener' | 'removeEventListener'): void {
+    for (const event of ['online', 'offline']) globalThis[how]?.(event, this.wake);
+    globalThis.document?.[how]('visibilitychange', this.wake);
   }
 
   /** Sends what the core has, at the end of this turn. */
@@ -102,7 +131,10 @@ export class Connection {
       const messages = this.core.outgoing;
       this.core.outgoing = [];
       for (const message of messages) this.send(message);
+      if (messages.length || this.core.volatile.size) this.activeAt = Date.now();
       this.sendVolatile();
+      // Who waits for an answer wants to know soon that none will come.
+      if (this.core.isOpen && this.core.isWaiting && this.pulseAt - Date.now() > this.silence / 2) this.checkIn(this.silence / 2);
     });
   }
 
@@ -179,13 +211,16 @@ export class Connection {
   }
 
   private mayTransport(): boolean {
-    const { transports, WebSocket } = this.options;
-    if (typeof WebTransport !== 'function' || (transports && !transports.includes('webtransport'))) return false;
-    return !WebSocket && (Date.now() >= this.withoutTransportUntil || !this.mayWebSocket());
+    if (typeof WebTransport !== 'function' || !(this.transports?.includes('webtransport') ?? true)) return false;
+    return !this.options.WebSocket && (Date.now() >= this.withoutTransportUntil || !this.mayWebSocket());
   }
 
   private mayWebSocket(): boolean {
-    return this.options.transports?.includes('websocket') ?? true;
+    return this.transports?.includes('websocket') ?? true;
+  }
+
+  private get transports(): Options['transports'] {
+    return settings.transports ?? this.options.transports;
   }
 
   private async credential(): Promise<string | null> {
@@ -210,8 +245,10 @@ export class Connection {
       this.framesLeft = Number(frame);
       return;
     }
+    settings.log?.(`← ${frame}`);
     const message = JSON.parse(frame);
     if (message.t === 'd') {
+      this.activeAt = this.heardAt;
       this.core.said(message.d);
       this.flushSoon();
     } else if (message.t === 'c') {
@@ -220,7 +257,7 @@ export class Connection {
   }
 
   private heardValue(p: string, json: string): void {
-    this.heardAt = Date.now();
+    this.heardAt = this.activeAt = Date.now();
     this.askedAt = 0;
     let d: Json = null;
     try {
@@ -236,9 +273,10 @@ export class Connection {
     switch (message.t) {
       case 'h':
         clearTimeout(this.timer);
-        this.retryMs = RETRY_MS_MIN;
         if (this.socket instanceof TransportSocket) this.withoutTransportUntil = 0;
-        this.pulse = setInterval(() => this.check(), (this.options.silenceMs ?? SILENCE_MS) / 8);
+        this.openedAt = this.activeAt = this.heardAt;
+        this.unsent = 0;
+        this.checkIn(this.silence);
         this.core.opened(message.d, token, (status, payload) => this.authenticated(status, payload));
         this.flushSoon();
         break;
@@ -261,16 +299,38 @@ export class Connection {
     if (typeof this.options.token === 'function') this.over();
   }
 
+  private get silence(): number {
+    return this.options.silenceMs ?? SILENCE_MS;
+  }
+
+  private checkIn(pauseMs: number): void {
+    clearTimeout(this.pulse);
+    this.pulseAt = Date.now() + pauseMs;
+    this.pulse = setTimeout(() => this.check(), pauseMs);
+  }
+
   /** A server that is silent is asked; one that stays silent is dead. */
   private check(): void {
-    const silence = this.options.silenceMs ?? SILENCE_MS;
-    const now = Date.now();
-    if (this.askedAt) {
-      if (now - this.askedAt > silence / 2) this.over();
-    } else if (now - this.heardAt > silence) {
-      this.askedAt = now;
-      this.socket?.send('{"t":"c","d":{"t":"p","d":{}}}');
+    const { silence } = this, answerMs = silence / 2, now = Date.now();
+    const unsent = this.socket!.unsent ?? this.socket!.bufferedAmount;
+    // What is long on its way keeps the question waiting: that it gets less is an answer.
+    if (unsent < this.unsent) {
+      this.heardAt = now;
+      this.askedAt = 0;
     }
+    this.unsent = unsent;
+    // Whoever slept has not listened: the question is asked again.
+    if (now - this.pulseAt > answerMs) return this.probe();
+    if (this.askedAt) return now - this.askedAt >= answerMs ? this.over() : this.checkIn(this.askedAt + answerMs - now);
+    const patience = this.core.isWaiting ? answerMs : now - this.activeAt > silence * IDLE_AFTER ? silence * IDLE_FACTOR : silence;
+    if (now - this.heardAt >= patience) this.probe();
+    else this.checkIn(this.heardAt + patience - now);
+  }
+
+  private probe(): void {
+    this.askedAt = Date.now();
+    this.socket?.send('{"t":"c","d":{"t":"p","d":{}}}');
+    this.checkIn(this.silence / 2);
   }
 
   /** This connection has ended, however it did. */
@@ -278,15 +338,17 @@ export class Connection {
     if (socket === null || socket !== this.socket) return;
     this.socket = null;
     clearTimeout(this.timer);
-    clearInterval(this.pulse);
+    clearTimeout(this.pulse);
+    this.askedAt = 0;
     socket.onmessage = socket.onvalue = socket.onclose = socket.onerror = null;
     socket.close();
-    const wasOpen = this.core.isOpen;
+    const wasOpen = this.core.isOpen, isSteady = wasOpen && Date.now() - this.openedAt >= STEADY_MS;
+    if (isSteady) this.retryMs = RETRY_MS_MIN;
     if (wasOpen) this.core.lost();
     else this.host = this.address.host;
     if (!this.isWanted) return;
     // Where a WebTransport died another way is found within a second, if there is one.
-    if (socket instanceof TransportSocket && this.mayWebSocket()) this.retry(wasOpen ? Math.random() * TRANSPORT_RETRY_MS : 0);
+    if (socket instanceof TransportSocket && this.mayWebSocket() && wasOpen === isSteady) this.retry(wasOpen ? Math.random() * TRANSPORT_RETRY_MS : 0);
     else this.later();
   }
 
@@ -314,6 +376,7 @@ export class Connection {
   private send(message: string): void {
     const socket = this.socket;
     if (!socket || !this.core.isOpen) return;
+    settings.log?.(`→ ${message}`);
     if (message.length <= FRAME_UNITS) return socket.send(message);
     const pieces: string[] = [];
     for (let start = 0; start < message.length; ) {

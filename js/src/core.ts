@@ -14,10 +14,16 @@ export type Done = (status: string, payload: Json) => void;
 export const DISCONNECTED = 'disconnected';
 const enum Rank { WRITE, ON_DISCONNECT, READ, NOW }
 
-interface Request { action: string; body: Json; done: Done; rank: Rank; survives: boolean; number: number | null }
+/** settle: undoes what was shown of it, or leaves it to what the server says. wasSent: on some link. */
+interface Request { action: string; body: Json; done: Done; rank: Rank; survives: boolean; number: number | null; wasSent?: boolean; settle?: () => void }
+
+/** Makes the request nobody's: one that has not been sent never is. Gives whether it may have been carried out. */
+export type Forget = () => boolean;
 
 export class Core {
   offsetMs = 0;
+  /** Whether a server has told its time. */
+  private isTimed = false;
   readonly mirror: Mirror;
   isOpen = false;
   session: string | null = null;
@@ -42,10 +48,16 @@ export class Core {
     return this.localMs() + this.offsetMs;
   }
 
+  /** Whether an answer is due on this link. */
+  get isWaiting(): boolean {
+    return this.byNumber.size > 0;
+  }
+
   // The link
 
   opened(hello: { ts: number; s: string }, token: string | null, onAuth: Done): void {
     this.offsetMs = hello.ts - this.localMs();
+    this.isTimed = true;
     this.session = hello.s;
     this.isOpen = true;
     if (token !== null) this.authenticate(token, onAuth);
@@ -124,19 +136,19 @@ export class Core {
     if (view.isAsked && !isLocal(view.path) && (view.tag !== null || !this.mirror.wholeViews(view.path).length)) this.askNow('n', bodyOf(view), () => {});
   }
 
-  set(path: Path, value: Json, done: Done): void {
+  set(path: Path, value: Json, done: Done): Forget {
     checkWritable(path);
-    this.write({ path, parts: [[path, fromJson(value, path)]], isHidden: false }, 'p', { p: formatPath(path), d: value }, done, true);
+    return this.write({ path, parts: [[path, fromJson(value, path)]], isHidden: false }, 'p', { p: formatPath(path), d: value }, done, true);
   }
 
-  update(path: Path, children: Record<string, Json>, done: Done): void {
+  update(path: Path, children: Record<string, Json>, done: Done): Forget {
     checkWritable(path);
-    this.write({ path, parts: partsOf(path, children), isHidden: false }, 'm', { p: formatPath(path), d: children }, done, true);
+    return this.write({ path, parts: partsOf(path, children), isHidden: false }, 'm', { p: formatPath(path), d: children }, done, true);
   }
 
   /** A transaction's write, carried out if what stands there has the hash of `before`. */
-  compareAndSet(write: Write, value: Json, before: Node | null, done: Done): void {
-    this.write(write, 'p', { p: formatPath(write.path), d: value, h: hashOf(before) }, done, false);
+  compareAndSet(write: Write, value: Json, before: Node | null, done: Done): Forget {
+    return this.write(write, 'p', { p: formatPath(write.path), d: value, h: hashOf(before) }, done, false);
   }
 
   /** A value that only matters now: sent if there is a link, and not answered. */
@@ -147,11 +159,11 @@ export class Core {
     return this.isOpen;
   }
 
-  get(path: Path, query: Query, done: Done): () => void {
+  get(path: Path, query: Query, done: Done): Forget {
     return this.add({ action: 'g', body: { p: formatPath(path), q: query.spec }, done, rank: Rank.READ, survives: true, number: null });
   }
 
-  onDisconnect(action: 'o' | 'om' | 'oc', path: Path, value: Json, done: Done): void {
+  onDisconnect(action: 'o' | 'om' | 'oc', path: Path, value: Json, done: Done): Forget {
     checkWritable(path);
     const parts = action === 'o' ? [[path, fromJson(value, path)] as const] : action === 'om' ? partsOf(path, value) : [];
     const answered: Done = (status, payload) => {
@@ -161,7 +173,7 @@ export class Core {
       }
       done(status, payload);
     };
-    this.add({ action, body: { p: formatPath(path), d: value }, done: answered, rank: Rank.ON_DISCONNECT, survives: false, number: null });
+    return this.add({ action, body: { p: formatPath(path), d: value }, done: answered, rank: Rank.ON_DISCONNECT, survives: false, number: null });
   }
 
   failAll(text: string): void {
@@ -172,22 +184,20 @@ export class Core {
 
   // Inside
 
-  private write(write: Write, action: string, body: Json, done: Done, survives: boolean): void {
-    const settled: Done = (status, payload) => {
-      this.mirror.settle(write);
-      done(status, payload);
-    };
-    this.add({ action, body, done: settled, rank: Rank.WRITE, survives, number: null });
+  private write(write: Write, action: string, body: Json, done: Done, survives: boolean): Forget {
+    const forget = this.add({ action, body, done, rank: Rank.WRITE, survives, number: null, settle: () => this.mirror.settle(write) });
     this.mirror.write(write);
+    return forget;
   }
 
-  /** Gives what forgets the request: its answer is nobody's then. */
-  private add(request: Request): () => void {
+  private add(request: Request): Forget {
     this.requests.add(request);
     if (this.isOpen) this.send(request);
     return () => {
       request.done = () => {};
-      if (request.number === null) this.requests.delete(request);
+      request.survives = false;
+      if (request.number === null) this.finish(request, '', null);
+      return !!request.wasSent;
     };
   }
 
@@ -201,12 +211,14 @@ export class Core {
     for (const [path, value] of this.volatile) this.outgoing.push(volatileMessage(path, JSON.stringify(value)));
     this.volatile.clear();
     request.number = ++this.lastNumber;
+    request.wasSent = true;
     this.byNumber.set(request.number, request);
     this.outgoing.push(JSON.stringify({ t: 'd', d: { r: request.number, a: request.action, b: request.body } }));
   }
 
   private finish(request: Request, status: string, payload: Json): void {
     this.requests.delete(request);
+    request.settle?.();
     request.done(status, payload);
   }
 
@@ -233,7 +245,11 @@ export class Core {
 
   /** Views below `.info` show this client's own state. */
   private tellState(): void {
-    this.mirror.told(['.info'], { connected: this.isOpen, serverTimeOffset: this.offsetMs }, null, false);
+    const state: Json = { connected: this.isOpen };
+    if (this.isTimed) state.serverTimeOffset = this.offsetMs;
+    // The time first, so that who hears of the connection has it; and nothing of it before a server has told it.
+    for (const key of Object.keys(state).reverse()) this.mirror.told(['.info', key], state[key], null, false);
+    if (this.mirror.wholeViews(['.info']).length) this.mirror.told(['.info'], state, null, false);
   }
 }
 

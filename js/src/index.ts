@@ -3,8 +3,8 @@
  * said in docs/clients.md.
  */
 
-import { Connection, Options } from './connection';
-import { Core, DISCONNECTED, Done } from './core';
+import { Connection, Options, settings } from './connection';
+import { Core, DISCONNECTED, Done, Forget } from './core';
 import { Event, Kind, Listener, View, Write, startsWith } from './mirror';
 import { Json, Node, Priority, checkKey, find, formatPath, fromJson, isLocal, isMap, keysOf, parsePath, priorityOf, toExport, toJson } from './node';
 import { EVERYTHING, MAX_NAME, MIN_NAME, Query as QueryValue, Spec } from './query';
@@ -32,20 +32,14 @@ export class Database {
   }
 
   /** @internal A promise of what the server answers to what `begin` asks. */
-  ask(place: string, begin: (done: Done) => (() => void) | void, timeoutMs?: number): Promise<Json> {
+  ask(place: string, begin: (done: Done) => Forget, timeoutMs = this.options.writeTimeoutMs, isRead = false): Promise<Json> {
     return new Promise((resolve, reject) => {
-      let timer: ReturnType<typeof setTimeout> | undefined;
+      const stop = within(timeoutMs, place, () => forget(), reject);
       const forget = begin((status, payload) => {
-        clearTimeout(timer);
+        stop();
         if (status === 'ok') resolve(payload);
-        else reject(new MeadowlarkError(status, typeof payload === 'string' ? payload : '', place, timeoutMs !== undefined));
+        else reject(new MeadowlarkError(status, typeof payload === 'string' ? payload : '', place, isRead));
       });
-      if (timeoutMs !== undefined) {
-        timer = setTimeout(() => {
-          forget?.();
-          reject(new MeadowlarkError('timeout', `no answer within ${timeoutMs} ms`, place));
-        }, timeoutMs);
-      }
       this.wake();
     });
   }
@@ -80,32 +74,60 @@ export class Database {
   }
 }
 
+/** Rejects if it takes longer; gives what ends that. */
+function within(timeoutMs: number | undefined, place: string, forget: () => boolean | undefined, reject: (error: Error) => void): () => void {
+  const timer = timeoutMs === undefined ? undefined : setTimeout(() => {
+    const outcome = forget() ? 'it was sent, and may have been carried out' : 'it was not sent, and never is';
+    reject(new MeadowlarkError('timeout', `no answer within ${timeoutMs} ms: ${outcome}`, place));
+  }, timeoutMs);
+  return () => clearTimeout(timer);
+}
+
 const ALPHABET = '-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz';
-const databases = new Map<unknown, Database>();
+const DEFAULT = '[DEFAULT]';
+const apps = new Map<string, App>();
+const databases: { app: unknown; url: string; database: Database }[] = [];
 
 /** Where an app of Firebase, or anything with its options, says where its database is. */
 export interface App { readonly name?: string; readonly options: { databaseURL?: string } }
 
-export function initializeApp(options: { databaseURL?: string }, name = '[DEFAULT]'): App {
-  return { name, options };
+export type FirebaseApp = App;
+
+export function initializeApp(options: { databaseURL?: string; [more: string]: unknown }, config: string | { name?: string } = {}): App {
+  const name = typeof config === 'string' ? config : config.name ?? DEFAULT;
+  const app = apps.get(name) ?? { name, options };
+  if (JSON.stringify(app.options) !== JSON.stringify(options)) throw new Error(`there is an app ${name} with other options`);
+  apps.set(name, app);
+  return app;
 }
 
+export function getApp(name = DEFAULT): App {
+  const app = apps.get(name);
+  if (!app) throw new Error(`there is no app ${name}: call initializeApp first`);
+  return app;
+}
+
+export const getApps = (): App[] => [...apps.values()];
+
 export async function deleteApp(app: App): Promise<void> {
-  const database = databases.get(app);
-  if (database) close(database);
+  if (apps.get(app.name!) === app) apps.delete(app.name!);
+  for (const one of [...databases]) if (one.app === app) close(one.database);
 }
 
 /** The database of `app`, or the one at a URL such as `https://host?ns=name`. Connects with the first thing asked of it. */
-export function getDatabase(app: App | string, urlOrOptions?: string | Options, more: Options = {}): Database {
+export function getDatabase(app: App | string = getApp(), urlOrOptions?: string | Options, more: Options = {}): Database {
   const url = typeof urlOrOptions === 'string' ? urlOrOptions : typeof app === 'string' ? app : app.options.databaseURL;
   if (!url) throw new Error('no URL of a database: give one, or an app whose options have a databaseURL');
-  const key = typeof app === 'string' ? {} : app;
-  const database = databases.get(key) ?? new Database(url, { ...(typeof urlOrOptions === 'object' ? urlOrOptions : {}), ...more }, app);
-  databases.set(key, database);
+  const known = databases.find((one) => one.app === app && one.url === url && typeof app !== 'string');
+  if (known) return known.database;
+  const database = new Database(url, { ...(typeof urlOrOptions === 'object' ? urlOrOptions : {}), ...more }, app);
+  databases.push({ app, url, database });
   return database;
 }
 
 export function connectDatabaseEmulator(database: Database, host: string, port: number, options: { mockUserToken?: string | Json } = {}): void {
+  if (database.connection.isWanted) throw new Error('connectDatabaseEmulator comes before the first use of a database');
+  database.connection.dispose();
   const { hostname, searchParams } = new URL(database.url);
   const name = searchParams.get('ns') ?? hostname.split('.')[0];
   const { mockUserToken: user } = options;
@@ -133,7 +155,7 @@ export async function signIn(database: Database, token: Options['token']): Promi
 export function close(database: Database): void {
   database.connection.dispose();
   database.core.failAll('the database was closed');
-  for (const [key, value] of databases) if (value === database) databases.delete(key);
+  databases.splice(databases.findIndex((one) => one.database === database) >>> 0, 1);
 }
 
 function parseAddress(url: string): { host: string; database: string | null; isSecure: boolean } {
@@ -202,6 +224,8 @@ export function ref(database: Database, path = ''): DatabaseReference {
 }
 
 export function refFromURL(database: Database, url: string): DatabaseReference {
+  const { host } = new URL(url), known = [database.url, databases.find((one) => one.database === database)?.url ?? database.url];
+  if (!known.some((one) => new URL(one).host === host)) throw new Error(`${host} is not the host of this database`);
   return placeAt(database, parsePath(new URL(url).pathname).map(decodeURIComponent));
 }
 
@@ -321,11 +345,12 @@ const EAGER_ATTEMPTS = 5;
 /** Who was overtaken more often waits some part of this, so that many clients at one place get out of each other's way. */
 const CONTENDED_MS_MAX = 200;
 
+export interface TransactionOptions { readonly applyLocally?: boolean; readonly attempts?: number }
 export interface TransactionResult { committed: boolean; snapshot: DataSnapshot; toJSON(): object }
 
 /** `update` gets the value as it is; undefined leaves it so. Tried again when somebody else was quicker, at most `attempts` times. */
 export function runTransaction(
-  reference: DatabaseReference, update: (value: any) => Json, options: { applyLocally?: boolean; attempts?: number } = {},
+  reference: DatabaseReference, update: (value: any) => Json, options: TransactionOptions = {},
 ): Promise<TransactionResult> {
   const { database, path } = reference;
   const { applyLocally = true, attempts = 100 } = options;
@@ -334,7 +359,10 @@ export function runTransaction(
     const isReady = () => view?.isVisible;
     const listener = new Listener(new Set<Kind>(['value']), () => { if (!turn.hasBegun) database.beginTransactions(); }, (status, text) => fail(new MeadowlarkError(status, text, place(reference))));
     const turn = { path, isReady, begin: () => attempt(attempts), hasBegun: false };
+    let forget: Forget | undefined, isOver = false;
     const end = () => {
+      isOver = true;
+      stop();
       database.transactions.splice(database.transactions.indexOf(turn) >>> 0, 1);
       database.core.unlisten(view, listener);
       queueMicrotask(() => database.beginTransactions());
@@ -349,7 +377,9 @@ export function runTransaction(
       end();
       reject(error);
     };
+    const stop = within(database.options.writeTimeoutMs, place(reference), () => forget?.(), (error) => fail(error));
     const attempt = (left: number): void => {
+      if (isOver) return;
       const { node } = database.core.mirror.overlaid(view, true);
       let write: Write, value: Json;
       try {
@@ -367,7 +397,7 @@ export function runTransaction(
         else if (left > 1) setTimeout(() => attempt(left - 1), Math.random() * CONTENDED_MS_MAX);
         else fail(new MeadowlarkError('maxretry', `others wrote here ${attempts} times meanwhile`, place(reference)));
       };
-      database.core.compareAndSet(write, value, node, answered);
+      forget = database.core.compareAndSet(write, value, node, answered);
       database.wake();
     };
     view = database.core.listen(path, EVERYTHING, listener);
@@ -407,11 +437,12 @@ export async function get(query: Query): Promise<DataSnapshot> {
   if (view?.isVisible && view.isKnown) return new DataSnapshot(query.ref, view.visible, value);
   const known = value.filters ? null : core.mirror.findVisible(path);
   if (known) return new DataSnapshot(query.ref, known.node, value);
-  const payload = await query.database.ask(place(query), (done) => core.get(path, value, done), options.timeoutMs ?? 10_000);
+  const payload = await query.database.ask(place(query), (done) => core.get(path, value, done), options.timeoutMs ?? 10_000, true);
   return new DataSnapshot(query.ref, fromJson(payload ?? null, []), value);
 }
 
 export type Unsubscribe = () => void;
+export type { Kind as EventType } from './mirror';
 type Callback = (snapshot: DataSnapshot, previousChildName: string | null) => unknown;
 type Cancel = (error: Error) => unknown;
 export interface ListenOptions { onlyOnce?: boolean }
@@ -452,16 +483,15 @@ function listen(kind: Kind, query: Query, callback: Callback, cancelOrOptions?: 
   return stop;
 }
 
-export const onValue = (query: Query, callback: (snapshot: DataSnapshot) => unknown, cancel?: Cancel | ListenOptions, options?: ListenOptions) =>
-  listen('value', query, callback, cancel, options);
-export const onChildAdded = (query: Query, callback: Callback, cancel?: Cancel | ListenOptions, options?: ListenOptions) =>
-  listen('child_added', query, callback, cancel, options);
-export const onChildChanged = (query: Query, callback: Callback, cancel?: Cancel | ListenOptions, options?: ListenOptions) =>
-  listen('child_changed', query, callback, cancel, options);
-export const onChildMoved = (query: Query, callback: Callback, cancel?: Cancel | ListenOptions, options?: ListenOptions) =>
-  listen('child_moved', query, callback, cancel, options);
-export const onChildRemoved = (query: Query, callback: Callback, cancel?: Cancel | ListenOptions, options?: ListenOptions) =>
-  listen('child_removed', query, callback, cancel, options);
+/** Last what may be there instead of `cancel`, too. */
+type Hears = (query: Query, callback: Callback, cancel?: Cancel | ListenOptions, options?: ListenOptions) => Unsubscribe;
+const hears = (kind: Kind): Hears => (query, callback, cancel, options) => listen(kind, query, callback, cancel, options);
+
+export const onValue: (query: Query, callback: (snapshot: DataSnapshot) => unknown, cancel?: Cancel | ListenOptions, options?: ListenOptions) => Unsubscribe = hears('value');
+export const onChildAdded = hears('child_added');
+export const onChildChanged = hears('child_changed');
+export const onChildMoved = hears('child_moved');
+export const onChildRemoved = hears('child_removed');
 
 /** Takes listeners away: those of a kind, of a callback, or all at the query. */
 export function off(query: Query, kind?: Kind, callback?: Callback | ((snapshot: DataSnapshot) => unknown)): void {
@@ -531,5 +561,16 @@ function limit(count: number, vf: 'l' | 'r'): QueryConstraint {
 export const limitToFirst = (count: number) => limit(count, 'l');
 export const limitToLast = (count: number) => limit(count, 'r');
 
-/** Here for code that names it; there is no logging to switch on. */
-export function enableLogging(): void {}
+/** Shows each message that is sent or heard: to `logger`, or on the console; false: no more. */
+export function enableLogging(logger: boolean | ((message: string) => unknown)): void {
+  settings.log = logger === true ? (message) => console.log(message) : logger || undefined;
+}
+
+/** For connections from now on. */
+export function forceWebSockets(): void {
+  settings.transports = ['websocket'];
+}
+
+export function forceLongPolling(): never {
+  throw new Error('this client has no long polls: it needs a WebSocket or a WebTransport');
+}

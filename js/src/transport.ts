@@ -11,6 +11,8 @@
 export interface Socket {
   /** Bytes that are sent and have not left. */
   readonly bufferedAmount: number;
+  /** What stands for that where it is always 0: gets less with what leaves. */
+  readonly unsent?: number;
   onmessage: ((event: any) => unknown) | null;
   onclose: ((event: any) => unknown) | null;
   onerror: ((event: any) => unknown) | null;
@@ -119,6 +121,7 @@ export class TransportSocket implements Socket {
   private readonly heard = new Heard((path, json) => this.onvalue?.(path, json));
   /** What waits is a value for each path, here. */
   readonly bufferedAmount = 0;
+  unsent = 0;
   private readonly transport: WebTransport;
   private stream: WritableStreamDefaultWriter<Uint8Array> | undefined;
   private datagrams: WritableStreamDefaultWriter<Uint8Array> | undefined;
@@ -232,7 +235,7 @@ export class TransportSocket implements Socket {
   private frame(kind: number, payload: Uint8Array | number[]): void {
     const size = payload.length;
     const head = size < 126 ? [kind, size] : [kind, 126, size >> 8, size & 255];
-    this.stream?.write(join([head, payload])).catch(() => this.over());
+    this.stream?.write(join([head, payload])).then(() => { this.unsent -= 1; }, () => this.over());
   }
 
   private flushSoon(turn: Promise<unknown>): void {

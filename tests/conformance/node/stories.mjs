@@ -42,15 +42,15 @@ const known = (key) => {
 const plain = (value) => (value && typeof value === 'object'
   ? Object.fromEntries(Object.entries(value).map(([key, member]) => [known(key), plain(member)])) : value);
 
-function hear(asked, label) {
+function hear(place, label) {
   const ended = (error) => say(label, 'ended', error.code);
   const tell = (kind, snapshot, before) => say(label, kind, known(snapshot.key), known(before), plain(snapshot.exportVal()));
   const heard = {};
-  onChildAdded(asked, (snapshot, before) => tell('added', snapshot, before));
-  onChildChanged(asked, (snapshot, before) => tell('changed', snapshot, before));
-  onChildMoved(asked, (snapshot, before) => tell('moved', snapshot, before));
-  onChildRemoved(asked, (snapshot) => tell('removed', snapshot, null));
-  onValue(asked, (snapshot) => {
+  onChildAdded(place, (snapshot, before) => tell('added', snapshot, before));
+  onChildChanged(place, (snapshot, before) => tell('changed', snapshot, before));
+  onChildMoved(place, (snapshot, before) => tell('moved', snapshot, before));
+  onChildRemoved(place, (snapshot) => tell('removed', snapshot, null));
+  onValue(place, (snapshot) => {
     const keys = [];
     snapshot.forEach((child) => { keys.push(known(child.key)); });
     heard.value = snapshot.exportVal();
@@ -80,14 +80,15 @@ async function act(clients, [who, verb, path, value], root, heard) {
   }
 }
 
+const asked = (db, root, [path, ...constraints]) => query(
+  ref(db, path.startsWith('^') ? path.slice(1) : `${root}/${path}`), ...constraints.map(([word, ...given]) => CONSTRAINTS[word](...given)));
+
 const clients = { me: open('me'), other: open('other') };
 for (const { name, hears = {}, steps } of JSON.parse(readFileSync(settings.stories))) {
   const root = `${settings.root}/${name}`;
   say('scenario', name);
   const heard = {};
-  for (const [label, [path, ...constraints]] of Object.entries(hears)) {
-    heard[label] = hear(query(ref(clients.me, `${root}/${path}`), ...constraints.map(([word, ...given]) => CONSTRAINTS[word](...given))), label);
-  }
+  for (const [label, what] of Object.entries(hears)) heard[label] = hear(asked(clients.me, root, what), label);
   await settled(clients.me);
   let isOnline = true;
   const waiting = [];
@@ -101,8 +102,6 @@ for (const { name, hears = {}, steps } of JSON.parse(readFileSync(settings.stori
     if (isOnline) await Promise.all(waiting.splice(0)).then(() => settled(clients.me));
     else await Promise.all(begun.filter((_, index) => parts[index][0] === 'other'));
   }
-  for (const [path, ...constraints] of Object.values(hears)) {
-    off(query(ref(clients.me, `${root}/${path}`), ...constraints.map(([word, ...given]) => CONSTRAINTS[word](...given))));
-  }
+  for (const what of Object.values(hears)) off(asked(clients.me, root, what));
 }
 await finish();
