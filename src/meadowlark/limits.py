@@ -129,8 +129,8 @@ QUIC_CONNECTIONS_MAX = 10_000
 """QUIC connections of one worker, finished handshakes or not. They share one socket, so descriptors do not bound them."""
 
 QUIC_PING_SECONDS = 10.0
-"""After which a silent QUIC connection is asked. Idle clients say something twice a minute; pages in a browser's background cannot,
-but the browser answers for them."""
+"""After which a silent QUIC connection is asked. Idle clients say something twice a minute; pages in a browser's background
+cannot, but the browser answers for them."""
 
 QUIC_IDLE_SECONDS = 24.0
 """After which a QUIC connection that stays silent is forgotten: its goodbye was lost, or it died."""
