@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import datetime
 import gc
+import hashlib
 import os
 import socket
 import ssl
@@ -14,6 +16,8 @@ from typing import Any
 
 import pytest
 import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from qh3.asyncio.client import connect
 from qh3.asyncio.protocol import QuicConnectionProtocol
 from qh3.h3.connection import H3Connection
@@ -25,7 +29,7 @@ from qh3.quic.events import ConnectionTerminated, StreamDataReceived
 from meadowlark.limits import QUIC_PING_SECONDS
 from meadowlark.server.families import Way
 from meadowlark.server.metrics import Metrics
-from meadowlark.server.quic import Channel, Endpoint, Guest, _Connection, _Settings, _Tokens, make_certificate
+from meadowlark.server.quic import Certificate, Channel, Endpoint, Guest, _Connection, _Settings, _Tokens, make_certificate
 
 WAIT_SECONDS = 30.0
 
@@ -71,10 +75,14 @@ class Client(QuicConnectionProtocol):
         self.heard: dict[int, bytes] = collections.defaultdict(bytes)
         self.datagrams: list[bytes] = []
         self.opened: set[int] = set()
+        self.raw: dict[int, bytes] = collections.defaultdict(bytes)
+        """All that came on each stream, as it is."""
         self.is_over = False
 
     def quic_event_received(self, event: Any) -> None:
         self.is_over = self.is_over or isinstance(event, ConnectionTerminated)
+        if isinstance(event, StreamDataReceived):
+            self.raw[event.stream_id] += event.data
         if isinstance(event, StreamDataReceived) and event.stream_id in self.opened:
             self.heard[event.stream_id] += event.data
             return
@@ -273,6 +281,191 @@ def test_an_address_is_validated_before_anything_is_kept() -> None:
             assert not endpoint.connections
 
     run(work())
+
+
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """RFC 9000, 16: the integer at `at`, and where it ends."""
+    size = 1 << (data[at] >> 6)
+    return int.from_bytes(data[at : at + size], "big") & ((1 << (8 * size - 2)) - 1), at + size
+
+
+def test_the_settings_say_what_each_browser_wants_to_see() -> None:
+    """The frame as it leaves: RFC 9114, 7.2.4, at the beginning of the server's control stream."""
+
+    async def work() -> None:
+        async with serving(Visitor) as endpoint, visiting(endpoint) as client:
+            await until(lambda: any(stream % 4 == 3 and data[:2] == b"\x00\x04" for stream, data in client.raw.items()))
+            data = next(data for stream, data in client.raw.items() if stream % 4 == 3 and data[:2] == b"\x00\x04")
+            size, at = read_varint(data, 2)
+            end = at + size
+            await until(lambda: len(data) >= end)
+            said: dict[int, int] = {}
+            while at < end:
+                name, at = read_varint(data, at)
+                said[name], at = read_varint(data, at)
+        connect_protocol, datagrams, draft_2, draft_13, draft_15, draft_7 = (
+            0x08,
+            0x33,
+            0x2B603742,
+            0x14E9CD29,
+            0x2C7CF000,
+            0xC671706A,
+        )
+        chromium = {connect_protocol: 1, datagrams: 1, draft_2: 1}
+        firefox = {connect_protocol: 1, datagrams: 1, draft_2: 1}
+        safari = {connect_protocol: 1, datagrams: 1, draft_13: 1, draft_15: 1}
+        for browser in (chromium, firefox, safari):
+            assert browser.items() <= said.items()
+        assert draft_7 not in said, "Chromium would go by other rules"
+
+    run(work())
+
+
+def test_no_address_is_sent_more_than_three_times_what_came_from_it_before_it_is_validated() -> None:
+    """RFC 9000, 8. Each packet comes from an address of its own, so that nothing is known of it."""
+    destination, source = os.urandom(8), os.urandom(8)
+    versions = {"ours": b"\x00\x00\x00\x01", "another": b"\x1a\x2a\x3a\x4a", "none": bytes(4)}
+    packets: list[tuple[str, bytes]] = []
+    for name, version in versions.items():
+        for ids in (b"\x00\x00", b"\x08" + destination + b"\x08" + source, b"\x14" + bytes(20) + b"\x14" + bytes(20)):
+            for first in (0xC0, 0xC3, 0xD0, 0xE0, 0xF0):
+                for size in (0, 30, 100, 1150, 1200, 1350):
+                    packets.append((name, (bytes([first]) + version + ids + b"\x00\x44\xb0").ljust(size, b"\x00")))
+    packets += [("short", bytes([0x40]) + os.urandom(size)) for size in (1, 20, 50, 1200)]
+    # A token that somebody else was given, or nobody.
+    token = _Tokens().create_token(("127.0.0.1", 1), destination, source)
+    head = b"\xc3\x00\x00\x00\x01\x08" + destination + b"\x08" + source
+    packets.append(("stolen", (head + b"\x40" + bytes([len(token)]) + token + b"\x44\xb0").ljust(1250, b"\x00")))
+
+    async def work() -> None:
+        answered: collections.Counter[str] = collections.Counter()
+        async with serving(Visitor) as endpoint, contextlib.AsyncExitStack() as stack:
+            strangers: list[tuple[str, bytes, socket.socket]] = []
+            for name, packet in packets:
+                stranger = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                stranger.setblocking(False)
+                stranger.connect(("127.0.0.1", endpoint.port))
+                stranger.send(packet)
+                strangers.append((name, packet, stranger))
+                if len(strangers) % 20 == 0:
+                    await asyncio.sleep(0.01)
+            # Whoever comes now is served behind all of them, and what is sent again is sent by then.
+            async with visiting(endpoint) as client:
+                client.ask()
+                await asyncio.sleep(1.5)
+            for name, packet, stranger in strangers:
+                came = 0
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        came += len(stranger.recv(65_536))
+                assert came <= 3 * len(packet), f"{name}: {len(packet)} bytes were answered with {came}"
+                answered[name] += came > 0
+        assert answered["ours"] > 0, "a Retry"
+        assert answered["another"] > 0, "the versions that we speak"
+        assert answered["none"] == answered["stolen"] == answered["short"] == 0
+
+    run(work())
+
+
+def test_only_an_address_that_has_shown_a_token_is_known() -> None:
+    """The packets of a real client, looked at on their way: it is sent a Retry first, and comes back with what that gave it."""
+
+    async def work() -> None:
+        async with serving(Visitor) as endpoint:
+            seen: list[tuple[str, bytes]] = []
+            known: list[int] = []
+            receive = endpoint._server.datagrams_received  # type: ignore[union-attr]
+            send = endpoint._socket.sendto_many  # type: ignore[union-attr]
+
+            class Watched:
+                def datagrams_received(self, packets: list[bytes], address: Any) -> None:
+                    seen.extend(("in", packet) for packet in packets)
+                    receive(packets, address)
+                    known.append(len(endpoint.connections))
+
+            endpoint._socket._receiver = Watched()  # type: ignore[union-attr]
+            server: Any = endpoint._server
+            server._transport = type(
+                "Sending",
+                (),
+                {
+                    "sendto": lambda _, data, addr=None: (seen.append(("out", data)), send([data], addr)),
+                    "sendto_many": lambda _, packets, addr: (seen.extend(("out", one) for one in packets), send(packets, addr)),
+                    "is_closing": lambda _: False,
+                },
+            )()
+            async with visiting(endpoint) as client:
+                await client.ping()
+            assert [way for way, _ in seen[:3]] == ["in", "out", "in"]
+            first, retry, second = (packet for _, packet in seen[:3])
+            assert retry[0] & 0xF0 == 0xF0
+            assert len(retry) < len(first)
+            assert known[:2] == [0, 1], "nothing is kept before"
+            assert second[0] & 0xF0 == 0xC0
+
+    run(work())
+
+
+def test_one_that_vanishes_without_a_word_is_over_when_it_was_silent_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meadowlark.server.quic.QUIC_IDLE_SECONDS", 3.0)
+
+    async def work() -> None:
+        visitors: list[Visitor] = []
+
+        def accept(channel: Channel, path: str, host: str) -> Visitor:
+            visitors.append(Visitor(channel, path, host))
+            channel.accept()
+            return visitors[-1]
+
+        async with serving(accept) as endpoint, visiting(endpoint) as client, visiting(endpoint) as other:
+            session = client.ask()
+            other.ask()
+            await until(lambda: client.statuses == other.statuses == [b"200"])
+            stream = client.open(session)
+            client.say(stream, b"a")
+            await until(lambda: client.heard[stream])
+            client._transport.abort()  # type: ignore[union-attr]  # As when its machine is gone: nothing is said.
+            while not visitors[0].has_ended:
+                await other.ping()
+                await asyncio.sleep(0.02)
+            assert not visitors[1].has_ended, "who is heard stays"
+            await until(lambda: len(endpoint.connections) == 1)
+
+    run(work())
+
+
+def test_a_new_certificate_is_for_those_that_come_from_then_on() -> None:
+    async def work() -> None:
+        async with serving(Visitor) as endpoint, visiting(endpoint) as old:
+            await old.ping()
+            renewed = make_certificate()
+            endpoint.use(renewed)
+            async with visiting(endpoint) as new:
+                await new.ping()
+                shown = [hashlib.sha256(bytes(_peer(one))).digest() for one in (old, new)]
+            assert shown[1] == renewed.digest != shown[0]
+            await old.ping()
+            assert not old.is_over
+
+    run(work())
+
+
+def _peer(client: Client) -> bytes:
+    tls: Any = client._quic.tls
+    return bytes(tls.peer_certificate.public_bytes())
+
+
+def test_a_certificate_made_here_is_what_browsers_accept_by_its_hash() -> None:
+    made = x509.load_der_x509_certificate(_der(make_certificate()))
+    assert made.not_valid_after_utc - made.not_valid_before_utc <= datetime.timedelta(days=14)
+    key = made.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    assert key.curve.name == "secp256r1"
+
+
+def _der(certificate: Certificate) -> bytes:
+    made: Any = certificate.configuration.certificate
+    return bytes(made.public_bytes())
 
 
 def test_tokens_are_of_one_address_and_not_forged() -> None:

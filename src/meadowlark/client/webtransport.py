@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import orjson
+from cryptography import x509
 from qh3.asyncio.protocol import QuicConnectionProtocol
 from qh3.h3.connection import H3Connection
 from qh3.h3.events import DatagramReceived, HeadersReceived
@@ -301,13 +302,18 @@ async def connect_transport(
     host, port = parts.hostname or "", parts.port or 443
     loop = asyncio.get_running_loop()
     connection = TransportConnection(said, over)
-    quic = QuicConnection(configuration=_configuration(host, offer, tls))
+    configuration = _configuration(host, offer, tls)
+    quic = QuicConnection(configuration=configuration)
     transport, protocol = await loop.create_datagram_endpoint(lambda: _Quic(quic, connection), remote_addr=(host, port))
     try:
         protocol.connect(transport.get_extra_info("peername"))
         await protocol.wait_connected()
         if offer.hashes and hashlib.sha256(_certificate(quic)).digest() not in offer.hashes:
             raise ConnectionError("the certificate is not the one that the server told of")
+        if _is_address(host) and configuration.verify_mode is ssl.CERT_REQUIRED:
+            # Of who is asked for by an address qh3 checks no name.
+            if ipaddress.ip_address(host) not in _addresses(_certificate(quic)):
+                raise ConnectionError(f"the certificate is not one of {host}")
         last = f"&ls={quote(session, safe='')}" if session else ""
         protocol.ask_for(parts.netloc, f"{parts.path}?{parts.query}&dg=1{last}")
         if not await protocol.accepted:
@@ -324,6 +330,14 @@ async def connect_transport(
 def _certificate(quic: Any) -> bytes:
     certificate = quic.tls.peer_certificate
     return b"" if certificate is None else bytes(certificate.public_bytes())
+
+
+def _addresses(certificate: bytes) -> set[Any]:
+    try:
+        names = x509.load_der_x509_certificate(certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (ValueError, x509.ExtensionNotFound):
+        return set()
+    return set(names.value.get_values_for_type(x509.IPAddress))
 
 
 def _configuration(host: str, offer: Offer, tls: ssl.SSLContext | None) -> QuicConfiguration:

@@ -68,6 +68,9 @@ DATAGRAM_BYTES_MAX = 1100
 CERTIFICATE_DAYS = 13
 """Browsers accept a certificate by its hash if it is valid for at most 14."""
 
+INITIAL_BYTES_MIN = 1200
+"""Of a packet that begins a connection: RFC 9000, 14.1."""
+
 _PACKET_OVERHEAD_BYTES = 40
 _CONNECTION_ID_BYTES = 8
 _SHORT_HEAD_BYTES = 1 + _CONNECTION_ID_BYTES
@@ -516,10 +519,22 @@ class _Server(QuicServer):
             connection.datagrams_received(packets, address)
             return
         for packet in packets:
+            if not self._is_answerable(packet):
+                continue
             try:
                 self.datagram_received(packet, address)
             except Exception:
                 log.debug("packet dropped", exc_info=True)
+
+    def _is_answerable(self, packet: bytes) -> bool:
+        """RFC 9000, 5.2.2 and 6.1: of another version only what could begin a connection is answered, with the versions that we
+        know; such an answer itself never is, or two servers would answer each other for ever."""
+        if not packet or not packet[0] & _LONG_HEADER:
+            return True
+        version = int.from_bytes(packet[1:5], "big")
+        if version in self._configuration.supported_versions:
+            return True
+        return version != 0 and len(packet) >= INITIAL_BYTES_MIN
 
     def _connection_id_issued(self, cid: bytes, protocol: QuicConnectionProtocol) -> None:
         super()._connection_id_issued(cid, protocol)

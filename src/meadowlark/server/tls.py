@@ -1,11 +1,20 @@
-"""The TLS settings of a server: a certificate chain and its key."""
+"""The TLS settings of a server: a certificate chain and its key.
+
+Their files are looked at again and again, since who renews a certificate writes them while the server runs. A context is never
+changed, because two files are not written at once: of a new pair that fits a new context is made, for connections from then on.
+"""
 
 from __future__ import annotations
 
+import os
 import ssl
+
+import structlog
 
 from meadowlark.errors import ConfigInvalid
 from meadowlark.server.config import Config
+
+log = structlog.get_logger()
 
 
 def make_context(config: Config) -> ssl.SSLContext | None:
@@ -23,3 +32,39 @@ def make_context(config: Config) -> ssl.SSLContext | None:
         ) from error
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+class CertificateFiles:
+    """Those that a server is configured with."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._seen = self._look()
+
+    def renewed(self) -> ssl.SSLContext | None:
+        """A context of what stands in the files, if that is new since the last call and can be used."""
+        if not self._config.tls_certificate:
+            return None
+        seen = self._look()
+        if seen == self._seen or not all(seen):
+            return None
+        self._seen = seen
+        try:
+            context = make_context(self._config)
+        except ConfigInvalid as error:
+            # Perhaps one file is written and the other is not yet: then this comes again.
+            log.warning("certificate not renewed", error=str(error))
+            return None
+        log.info("certificate renewed", file=self._config.tls_certificate)
+        return context
+
+    def _look(self) -> list[tuple[int, int, int] | None]:
+        return [_stamp(name) for name in (self._config.tls_certificate, self._config.tls_key) if name]
+
+
+def _stamp(name: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(name)
+    except OSError:
+        return None  # It is being replaced.
+    return found.st_mtime_ns, found.st_size, found.st_ino

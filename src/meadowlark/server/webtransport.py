@@ -362,6 +362,17 @@ class WebTransports:
             return load_certificate(self._config.tls_certificate, self._config.tls_key)
         return make_certificate()
 
+    def renew(self) -> None:
+        """There is another certificate in the files: for connections from now on; those that are open stay as they are."""
+        if self._endpoints:
+            self._renew()
+
+    def _renew(self) -> Certificate:
+        certificate = self._certificate = self._make_certificate()
+        for endpoint in self._endpoints:
+            endpoint.use(certificate)
+        return certificate
+
     def sweep(self, now: float) -> None:
         """Once a second."""
         for endpoint in self._endpoints:
@@ -384,9 +395,7 @@ class WebTransports:
             return {"url": None}
         certificate = self._certificate
         if certificate is None or (certificate.digest and self._loop.time() - self._made_at > CERTIFICATE_SECONDS):
-            certificate = self._certificate = self._make_certificate()
-            for endpoint in self._endpoints:
-                endpoint.use(self._certificate)
+            certificate = self._renew()
         name, digest = _host_name(self._config.public_host or host), certificate.digest
         return {
             "url": f"https://{name}:{self._endpoints[0].port}{PATH}?v=5&ns={database}",

@@ -56,7 +56,7 @@ from meadowlark.server.shard import Shard
 from meadowlark.server.slicer import Slicer
 from meadowlark.server.spec import SPEC_VARIABLE, WorkerSpec
 from meadowlark.server.stopwatch import Stopwatch
-from meadowlark.server.tls import make_context
+from meadowlark.server.tls import CertificateFiles, make_context
 from meadowlark.server.websocket import Carried, adopt, send_elsewhere, turn_away
 from meadowlark.server.webtransport import WebTransports
 
@@ -92,6 +92,7 @@ class Worker:
         self._spec = spec
         self._loop = asyncio.get_running_loop()
         self._tls: ssl.SSLContext | None = make_context(config)
+        self._certificate_files = CertificateFiles(config)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping = asyncio.Event()
         disk = Disk()
@@ -221,6 +222,9 @@ class Worker:
         self._front.sweep(now)
         self.turn.check_stalls(now)
         self._look_at_lanes(now)
+        if context := self._certificate_files.renewed():
+            self._tls = context
+            self.webtransports.renew()
         self.long_polls.sweep(now)
         self.webtransports.sweep(now)
         self.large_writes.uploads.sweep(now)
