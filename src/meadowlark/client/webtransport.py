@@ -310,10 +310,10 @@ async def connect_transport(
         await protocol.wait_connected()
         if offer.hashes and hashlib.sha256(_certificate(quic)).digest() not in offer.hashes:
             raise ConnectionError("the certificate is not the one that the server told of")
-        if _is_address(host) and configuration.verify_mode is ssl.CERT_REQUIRED:
-            # Of who is asked for by an address qh3 checks no name.
-            if ipaddress.ip_address(host) not in _addresses(_certificate(quic)):
-                raise ConnectionError(f"the certificate is not one of {host}")
+        # Of who is asked for by an address qh3 checks no name.
+        is_unchecked = _is_address(host) and configuration.verify_mode is ssl.CERT_REQUIRED
+        if is_unchecked and ipaddress.ip_address(host) not in _addresses(_certificate(quic)):
+            raise ConnectionError(f"the certificate is not one of {host}")
         last = f"&ls={quote(session, safe='')}" if session else ""
         protocol.ask_for(parts.netloc, f"{parts.path}?{parts.query}&dg=1{last}")
         if not await protocol.accepted:
