@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from meadowlark.client import Database, webtransport
+from meadowlark.client import Database, OutcomeUnknown, webtransport
 from meadowlark.client.connection import Address
 from meadowlark.client.database import Database as Connecting
 from meadowlark.client.webtransport import Offer, TransportConnection, find_offer
@@ -317,3 +317,72 @@ def test_datagrams_that_mean_nothing_hurt_nobody(server: Server, monkeypatch: py
 def test_transports_that_are_none_are_refused(wrong: Any) -> None:
     with pytest.raises(ValueError, match="expected webtransport, websocket, or both"):
         Database("http://127.0.0.1:1?ns=a", transports=wrong)
+
+
+def test_what_is_unanswered_while_transports_change_is_neither_lost_nor_done_twice(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sets are said again until they are answered, in order, as the SDKs do; a transaction is not, since by its hash it is done
+    once or not at all, and who waits for it is told that nobody knows."""
+    monkeypatch.setattr(webtransport, "SILENCE_SECONDS", 0.3)
+
+    async def work() -> None:
+        ns = fresh_name("flight")
+        async with (
+            network(server, monkeypatch, 3, 0.05) as between,
+            connecting(server, ns, "webtransport", "websocket") as client,
+        ):
+            monkeypatch.setattr("meadowlark.client.database.TRANSPORT_SECONDS", 0.6)
+            await client.wait_connected()
+            kinds: list[str] = []
+            client.on_connection(lambda connected: connected and kinds.append(type(client._connection).__name__))
+            done = asyncio.Event()
+            said: list[asyncio.Task[None]] = []
+            acknowledged: list[int] = []
+            counted = unknown = 0
+
+            async def say(number: int) -> None:
+                await client.ref("last").set(number)
+                await client.ref(f"log/{number}").set(number)
+                acknowledged.append(number)
+
+            async def keep_saying() -> None:
+                while not done.is_set():
+                    said.append(asyncio.create_task(say(len(said))))
+                    await asyncio.sleep(0.01)
+
+            async def keep_counting() -> None:
+                nonlocal counted, unknown
+                while not done.is_set():
+                    try:
+                        await client.ref("count").transaction(lambda value: (value or 0) + 1)
+                        counted += 1
+                    except OutcomeUnknown:
+                        unknown += 1
+
+            speaking, counting = asyncio.create_task(keep_saying()), asyncio.create_task(keep_counting())
+            for _ in range(3):
+                before = client._connection
+                await asyncio.sleep(0.2)
+                between.is_cut = True
+                await until(lambda before=before: client._connection not in (before, None) and client.is_connected)  # type: ignore[misc]
+                await asyncio.sleep(0.2)
+                between.is_cut = False
+                client._without_transport_until = 0.0
+                before = client._connection
+                assert before is not None
+                before.close()  # With what it has not been answered.
+                await until(lambda before=before: client._connection not in (before, None) and client.is_connected)  # type: ignore[misc]
+            done.set()
+            await asyncio.gather(speaking, counting, *said)
+            assert {"TransportConnection", "Connection"} <= set(kinds), kinds
+            assert len(kinds) > 5, kinds
+            assert sorted(acknowledged) == list(range(len(said)))
+            assert server.read("/last", ns=ns) == len(said) - 1, "what was said last stands"
+            log = server.read("/log", ns=ns)
+            assert list(log if isinstance(log, list) else log.values()) == list(range(len(said)))
+            count = server.read("/count", ns=ns)
+            assert counted > 0
+            assert counted <= count <= counted + unknown
+
+    run(work())
