@@ -9,11 +9,13 @@ Connections of one process are bounded by its open files (`ulimit -Hn`): each wo
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from bench import generator, machine
 from bench.generator import Load, Report
 from bench.harness import Bench, Effort, Measured, Row, main, target_of
+from bench.native import NAME, source
 from bench.server import Server
 
 WORKERS = 4
@@ -25,7 +27,7 @@ SECONDS_BETWEEN = 45
 
 
 def measure(effort: Effort) -> tuple[list[Row], list[Any]]:
-    """A row for each size of the crowd."""
+    """For each size of the crowd a row for each build."""
     rows: list[Row] = []
     details: list[Any] = []
     for clients in CROWDS + (CROWDS_FULL if effort.full else ()):
@@ -37,26 +39,30 @@ def measure(effort: Effort) -> tuple[list[Row], list[Any]]:
             connect_rate=2_000,
             drain=10,
         ).lasting(effort.seconds)
-        measured = Measured(load, [_run(load) for _ in range(effort.runs)])
-        row = measured.row()
-        row |= {
-            "back p50": measured.median("back_ms", "p50"),
-            "back p99": measured.median("back_ms", "p99"),
-            "connect p99": measured.median("connect_ms", "p99"),
-            "writes/s": round(load.writes_per_second),
-            "kB a connection": round(measured.median("taken_bytes") / clients / 1000, 1),
-        }
-        for name in ("others", "RSS MB"):
-            del row[name]
-        rows.append(row)
-        details.append(measured.runs)
+        for server, built in (("meadowlark", None), *([(NAME, source())] if source() else [])):
+            measured = Measured(load, [_run(load, built) for _ in range(effort.runs)])
+            rows.append({"server": server, **_row(load, measured)})
+            details.append(measured.runs)
     return rows, details
 
 
-def _run(load: Load) -> Report:
+def _row(load: Load, measured: Measured) -> Row:
+    row = measured.row() | {
+        "back p50": measured.median("back_ms", "p50"),
+        "back p99": measured.median("back_ms", "p99"),
+        "connect p99": measured.median("connect_ms", "p99"),
+        "writes/s": round(load.writes_per_second),
+        "kB a connection": round(measured.median("taken_bytes") / load.connections / 1000, 1),
+    }
+    for name in ("others", "RSS MB"):
+        del row[name]
+    return row
+
+
+def _run(load: Load, built: Path | None) -> Report:
     cores = os.sched_getaffinity(0)
     samples: dict[str, machine.Usage] = {}
-    with Server(workers=WORKERS, cores=cores) as server:
+    with Server(workers=WORKERS, cores=cores, source=built) as server:
         before = server.usage()
 
         def sample(moment: str) -> None:

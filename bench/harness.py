@@ -105,9 +105,9 @@ class Bench:
         (RESULTS / f"{self.name}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
-def under_load(load: Load, runs: int, *, flags: tuple[str, ...] = ()) -> Measured:
-    """Runs one load several times, each against a fresh server with one worker."""
-    return Measured(load, [_one_run(load, flags) for _ in range(runs)])
+def under_load(load: Load, runs: int, *, flags: tuple[str, ...] = (), source: Path | None = None) -> Measured:
+    """Runs one load several times, each against a fresh server with one worker. source: of another build than this one."""
+    return Measured(load, [_one_run(load, flags, source) for _ in range(runs)])
 
 
 def target_of(server: Server) -> list[str]:
@@ -165,8 +165,8 @@ def main(benches: list[Bench]) -> None:
             bench.run(Effort(chosen.runs, chosen.seconds, chosen.full))
 
 
-def _one_run(load: Load, flags: tuple[str, ...]) -> Report:
-    with Server(cores=split_cores()[0], flags=flags) as server:
+def _one_run(load: Load, flags: tuple[str, ...], source: Path | None) -> Report:
+    with Server(cores=split_cores()[0], flags=flags, source=source) as server:
         return watched_run(load, target_of(server), server.usage)
 
 

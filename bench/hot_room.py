@@ -11,6 +11,7 @@ from typing import Any
 from bench.floor import FLOOR, on_floor
 from bench.generator import Load
 from bench.harness import Bench, Effort, Row, main, under_load, wrong
+from bench.native import NAME, source, under_native
 
 LISTENERS = 1000
 RATES = (100, 300, 500)
@@ -19,12 +20,13 @@ P99_MS_MAX = 20.0
 
 
 def measure(effort: Effort) -> tuple[list[Row], list[Any]]:
-    """A row for each rate and for the floor under it, until one is too much for the core."""
+    """For each rate a row for each build and for the floor, until one is too much for the core."""
     rows: list[Row] = []
     details: list[Any] = []
+    servers = [(FLOOR.name, on_floor), *([(NAME, under_native)] if source() else []), ("meadowlark", under_load)]
     for rate in RATES + (RATES_FULL if effort.full else ()):
         load = Load(workload="hot", connections=LISTENERS, room_size=LISTENERS, writes_per_second=rate)
-        for server, run in ((FLOOR.name, on_floor), ("meadowlark", under_load)):
+        for server, run in servers:
             measured = run(load.lasting(effort.seconds), effort.runs)
             held = measured.median("delivered_ms", "p99") < P99_MS_MAX and not any(wrong(one) for one in measured.runs)
             rows.append({"server": server, **measured.row(), "held": "yes" if held else "no"})

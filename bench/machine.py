@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import platform
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -121,7 +122,7 @@ def describe() -> dict[str, Any]:
         "memory_gigabytes": round(os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES / 2**30, 1),
         "kernel": platform.release(),
         "virtual": "hypervisor" in Path("/proc/cpuinfo").read_text(),
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()} of {sys.base_prefix}",
         "build": BUILD,
         "packages": {name: _version(name) for name in PACKAGES},
         "commit": _git("rev-parse", "--short", "HEAD"),

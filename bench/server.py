@@ -29,8 +29,10 @@ READY = re.compile(r"READY https?://([\d.]+):(\d+) pid=(\d+) workers=(\d+) data=
 class Server:
     """One server with an empty data folder. A context manager: running inside, gone after."""
 
-    def __init__(self, *, workers: int = 1, cores: set[int], flags: tuple[str, ...] = ()) -> None:
+    def __init__(self, *, workers: int = 1, cores: set[int], flags: tuple[str, ...] = (), source: Path | None = None) -> None:
         self.cores = cores
+        # The source that measures, or the native build.
+        self._source = source or Path(meadowlark.__file__).parents[1]
         self._arguments = ["--host", "127.0.0.1", "--port", "0", "--workers", str(workers), "--create-databases", *flags]
         self._folder = Path()
         self._process: subprocess.Popen[str] | None = None
@@ -89,7 +91,7 @@ class Server:
         data = self._folder / "data"
         command = [sys.executable, "-m", "meadowlark.cli", "serve", "--data", str(data), *self._arguments]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MEADOWLARK_")}
-        environment["PYTHONPATH"] = str(Path(meadowlark.__file__).parents[1])  # The source, or the native build.
+        environment["PYTHONPATH"] = str(self._source)
         with (self._folder / "log").open("w") as log:
             self._process = subprocess.Popen(
                 command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True, cwd=machine.ROOT
