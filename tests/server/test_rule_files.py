@@ -58,7 +58,7 @@ def test_the_commands_that_need_no_server(tmp_path):
     (tmp_path / "cases.json").write_text(CASES)
     run = lambda *arguments: CliRunner().invoke(application, ["rules", *arguments])  # noqa: E731
     done = run("test", str(tmp_path / "cases.json"), "--coverage")
-    assert (done.exit_code, done.output) == (0, "2 of 2 cases came out as expected\n")
+    assert (done.exit_code, done.output) == (0, "1 of 1 rules were seen with each outcome\n2 of 2 cases came out as expected\n")
     (tmp_path / "closed.json").write_text('{"rules": {"a": {".read": true, "b": {".read": false}}}}')
     done = run("test", str(tmp_path / "cases.json"), "--rules", str(tmp_path / "closed.json"))
     assert done.exit_code == 1

@@ -225,7 +225,12 @@ def lint(file: RulesFile) -> None:
 def try_cases(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Cases, in JSON or YAML.")],
     rules_file: Annotated[str | None, typer.Option("--rules", metavar="FILE", help="The rules to test.")] = None,
-    coverage: Annotated[bool, typer.Option("--coverage", help="Print which rules the cases leave untested.")] = False,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="Print which rules, and which conditions in them, the cases leave untested.")
+    ] = False,
+    require_coverage: Annotated[
+        bool, typer.Option("--require-coverage", help="The same, and end with 1 if there are any.")
+    ] = False,
 ) -> None:
     """Try the cases in a file: who may do what."""
     from meadowlark.server.rule_files import try_file
@@ -235,11 +240,13 @@ def try_cases(
     for outcome in wrong:
         typer.echo(f"FAILED  {outcome.case.title()}")
         typer.echo(f"        {outcome.explanation.summary() if outcome.explanation is not None else outcome.refusal}")
-    if coverage:
-        for rule, lack in covered.missing():
-            typer.echo(f"{rule.line}:{rule.column}: .{rule.kind} at /{'/'.join(rule.path)} was {lack}")
+    untested = covered.findings() if coverage or require_coverage else []
+    for finding in untested:
+        typer.echo(str(finding))
+    if coverage or require_coverage:
+        typer.echo(covered.summary())
     typer.echo(f"{len(outcomes) - len(wrong)} of {len(outcomes)} cases came out as expected")
-    if wrong:
+    if wrong or (untested and require_coverage):
         raise typer.Exit(EXIT_FOUND)
 
 

@@ -27,6 +27,7 @@ from meadowlark.rules import (
     explain_slices,
     explain_write,
     may_read,
+    may_write,
     place_slices,
     query_values,
 )
@@ -152,7 +153,7 @@ class Ruled:
         return may_read(self.rules, identity.auth, path, root, now_ms, self.seen(query))
 
     def may_write(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> bool:
-        return self._writing(identity, writes, root, now_ms).decide(self.rules)
+        return may_write(self.rules, identity.auth, writes, root, now_ms)
 
     def decide_slices(
         self, identity: Identity, writes: list[Write], look: Callable[[], Node | None], now_ms: int
@@ -215,6 +216,9 @@ class Counted(Ruled):
 
     def may_read(self, identity: Identity, path: Path, query: Query | None, root: Node | None, now_ms: int) -> bool:
         return self.coverage.decide_read(identity.auth, path, root, now_ms, self.seen(query))
+
+    def may_write(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> bool:
+        return self.coverage.decide_write(identity.auth, writes, root, now_ms)
 
     def _writing(self, identity: Identity, writes: list[Write], root: Node | None, now_ms: int) -> Writing:
         return self.coverage.writing(identity.auth, writes, root, now_ms)

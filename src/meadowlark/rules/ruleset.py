@@ -31,18 +31,34 @@ CHILD_ORDERS_KNOWN = frozenset([".key", ".priority"])
 class Rule:
     """One rule. `run` may raise Failed; where the rule is `true` or `false`, `constant` says so and nothing need run."""
 
-    __slots__ = ("captures", "column", "constant", "expression", "kind", "line", "looks", "path", "run", "run_here", "text")
+    __slots__ = (
+        "_offset_of",
+        "_source",
+        "captures",
+        "column",
+        "constant",
+        "expression",
+        "kind",
+        "line",
+        "looks",
+        "path",
+        "run",
+        "run_here",
+        "text",
+    )
 
     def __init__(
-        self, kind: Kind, path: Path, text: str, expression: syntax.Part, captures: dict[str, int], place: tuple[int, int]
+        self, kind: Kind, path: Path, value: Text | Scalar, expression: syntax.Part, captures: dict[str, int], source: Source
     ) -> None:
         self.kind = kind
         self.path = path
         """Of the place where it stands, captures by their names."""
-        self.text = text
+        self.text = value.text if isinstance(value, Text) else str(value.value).lower()
         self.expression = expression
         self.captures = captures
-        self.line, self.column = place
+        self._source = source
+        self._offset_of = value.offset if isinstance(value, Text) else None
+        self.line, self.column = source.place(value.at)
         """Of the rule's value in the file."""
         self.constant: bool | None = expression.value is True if isinstance(expression, syntax.Literal) else None
         self.run: Run = generate_rule(expression, captures, len(path))
@@ -54,6 +70,10 @@ class Rule:
             self.run_here = generate_rule(expression, captures, len(path), from_here=True)
         self.looks = looks_of(expression, len(path))
         """The places that its answer hangs on."""
+
+    def place(self, index: int) -> tuple[int, int]:
+        """Line and column in the file of the character at `index` of `text`."""
+        return (self.line, self.column) if self._offset_of is None else self._source.place(self._offset_of(index))
 
     def watched(self, watch: Watch) -> Closure:
         """Like `run`, with `watch` told of every part's value."""
@@ -271,15 +291,13 @@ class _Builder:
         self._fill(child, value, captures)
 
     def _rule(self, kind: Kind, level: Level, value: Value, captures: dict[str, int]) -> Rule | None:
-        place = self._source.place(value.at)
         if isinstance(value, Scalar) and isinstance(value.value, bool):
-            constant = syntax.Literal(0, value.value)
-            return Rule(kind, level.path, str(value.value).lower(), constant, captures, place)
+            return Rule(kind, level.path, value, syntax.Literal(0, value.value), captures, self._source)
         if not isinstance(value, Text):
             self._complain(value.at, f"Expected .{kind} to be a string or a boolean.")
             return None
         expression = self._expression(value, captures, is_read=kind == "read")
-        return None if expression is None else Rule(kind, level.path, value.text, expression, captures, place)
+        return None if expression is None else Rule(kind, level.path, value, expression, captures, self._source)
 
     def _expression(self, value: Text, captures: dict[str, int], *, is_read: bool) -> syntax.Part | None:
         """The checked expression in `value`; None if something is wrong with it."""

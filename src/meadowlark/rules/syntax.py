@@ -43,7 +43,7 @@ class Part:
         self.start = at
         """Where it begins."""
         self.end = at
-        """Where it ends; of variables, members and calls, which are shown to people."""
+        """Where it ends. Brackets around it belong to it."""
         self.depth: int = 1 + max([part.depth for part in inner], default=0)
         self.type = ""
         if self.depth > EXPRESSION_DEPTH_MAX:
@@ -105,6 +105,7 @@ class Unary(Part):
 
     def __init__(self, at: int, operator: str, operand: Part) -> None:
         super().__init__(at, operand)
+        self.end = operand.end
         self.operator = operator
         self.operand = operand
 
@@ -116,6 +117,7 @@ class Chain(Part):
 
     def __init__(self, operands: list[Part], operators: list[str]) -> None:
         super().__init__(operands[0].start, *operands)
+        self.end = operands[-1].end
         self.operands = operands
         self.operators = operators
 
@@ -125,6 +127,7 @@ class Ternary(Part):
 
     def __init__(self, condition: Part, yes: Part, no: Part) -> None:
         super().__init__(condition.start, condition, yes, no)
+        self.end = no.end
         self.condition = condition
         self.yes = yes
         self.no = no
@@ -273,6 +276,7 @@ class _Parser:
             if value == "(":
                 made = self._expression()
                 self._expect(")", "missing ) in parenthetical")
+                made.start = word.at
                 return made
             if value == "[":
                 return List(word.at, self._items("]", "missing ] after element list", trailing=True))

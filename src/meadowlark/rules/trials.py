@@ -82,26 +82,28 @@ def try_all(rules: RuleSet, trials: Trials) -> tuple[list[Outcome], Coverage]:
     outcomes = []
     for case in trials.cases:
         try:
-            explanation = _try(rules, case, root, trials.now)
+            outcomes.append(Outcome(case, _try(coverage, case, root, trials.now)))
         except Refused as refused:
             outcomes.append(Outcome(case, None, refused.text))
-            continue
-        coverage.add(explanation)
-        outcomes.append(Outcome(case, explanation))
     return outcomes, coverage
 
 
-def _try(rules: RuleSet, case: Case, root: Node | None, now: int) -> Explanation:
+def _try(coverage: Coverage, case: Case, root: Node | None, now: int) -> Explanation:
+    """Decided twice: once to count, and once to tell."""
+    rules = coverage.rules
     auth = {"uid": case.who, "provider": "custom", "token": {"sub": case.who}} if isinstance(case.who, str) else case.who
     if case.read is not None:
         query = None if case.query is None else {**NO_QUERY, "orderByKey": False, **case.query}
-        return explain_read(rules, auth, parse_path(case.read), root, now, query)
+        path = parse_path(case.read)
+        coverage.decide_read(auth, path, root, now, query)
+        return explain_read(rules, auth, path, root, now, query)
     if case.set is not None:
         changes: list[tuple[Path, Any]] = [(parse_path(case.set), case.value)]
     else:
         base = parse_path(case.update or "/")
         changes = [(base + parse_path(key), value) for key, value in case.value.items()]
     writes = [(path, _made(value, find(root, path), len(path), now)) for path, value in changes]
+    coverage.decide_write(auth, writes, root, now)
     return explain_write(rules, auth, writes, root, now)
 
 

@@ -24,6 +24,7 @@ code {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
 code span {{ border-bottom: 1px dotted; }}
 code span:hover {{ background: #fe9; }}
 .lacks {{ background: #fdd; }}
+code .lacks {{ background: #faa; }}
 </style>
 <h1>Rules of {name}</h1>
 """
@@ -48,7 +49,7 @@ def _row(count: Count) -> str:
 
 
 def _expression(count: Count) -> str:
-    """The rule's text, with each part that was seen in a span. Parts lie in each other or apart."""
+    """The rule's text, with each part that was seen, or not, in a span. Parts lie in each other or apart."""
     text, at = count.rule.text, 0
     written: list[str] = []
     open_until: list[int] = []
@@ -58,12 +59,15 @@ def _expression(count: Count) -> str:
         written.append(escape(text[at:end]))
         at = end
 
-    for (start, end), values in sorted(count.seen.items(), key=lambda item: (item[0][0], -item[0][1])):
+    titles = {place: (_title(values), "") for place, values in count.seen.items()}
+    for start, end, lack in count.lacks():
+        titles[start, end] = "\n".join([lack, *([titles[start, end][0]] if (start, end) in titles else [])]), ' class="lacks"'
+    for (start, end), (title, mark) in sorted(titles.items(), key=lambda item: (item[0][0], -item[0][1])):
         while open_until and open_until[-1] <= start:
             write_up_to(open_until.pop())
             written.append("</span>")
         write_up_to(start)
-        written.append(f'<span title="{escape(_title(values))}">')
+        written.append(f'<span{mark} title="{escape(title)}">')
         open_until.append(end)
     while open_until:
         write_up_to(open_until.pop())
