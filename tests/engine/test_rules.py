@@ -19,6 +19,7 @@ from meadowlark.engine import (
     OnDisconnectUpdate,
     Open,
     Recheck,
+    Reply,
     Revoke,
     Ruled,
     Set,
@@ -172,6 +173,24 @@ def test_who_signs_out_hears_no_more():
     client.take()
     told.do(Update(told.client("admin", admin=True), 1, (), {"mine/x": 1, "all": 2}))
     assert [path for _, path, _ in client.take()] == ["/all"]
+
+
+def test_who_signs_out_while_a_listen_waits_for_its_hash_is_told_nothing_by_a_stale_transaction_below():
+    large = {f"k{number}": {"n": number} for number in range(2_000)}
+    rules = {"list": {".read": "auth.uid === 'anna'", "k3": {".read": True, ".write": True}}}
+    told = asking(rules, {"list": large})
+    told.works = []
+    client = told.client()
+    told.do(Identify(client, 1, ANNA))
+    assert told.do(Listen(client, 2, ("list",), node_hash(large))) is None
+    told.do(Identify(client, 3, NOBODY))
+    told.do(Set(client, 4, ("list", "k3"), 1, expected="stale"))
+    answers = [(effect.request, effect.refused and effect.refused.text) for effect in told.out if isinstance(effect, Reply)]
+    assert answers == [(2, "Permission denied"), (4, "Transaction hash does not match")]
+    assert client.take() == []
+    assert not client.listens
+    told.do(Set(told.client("admin", admin=True), 1, ("list", "k4", "n"), "unheard"))
+    assert client.take() == []
 
 
 def test_a_change_of_rules_ends_the_listens_that_are_not_allowed_any_more():

@@ -160,7 +160,8 @@ class Database:
             if not is_as_expected:
                 # It must have heard of what is there, or it would try the same again and again.
                 for waiting in self._resume.withdraw_above(client, path):
-                    self._begin_listen(waiting, WHOLE, [], out)
+                    if self._may_still_listen(waiting, now_ms, out):
+                        self._begin_listen(waiting, WHOLE, [], out)
                 stale = Refused(Code.STALE, "Transaction hash does not match")
                 out.append(Reply(client, command.request, stale, current))
                 return
@@ -440,14 +441,7 @@ class Database:
             return
         missed = _below(command.path, search.missed)
         for waiting in search.waiting:
-            if waiting.client.has_left:
-                continue
-            try:
-                self._check_read(waiting.client, waiting.path, None, now_ms)
-                if waiting.path not in waiting.client.listens:
-                    self._check_listen_count(waiting.client)
-            except Refused as refused:
-                out.append(Reply(waiting.client, waiting.request, refused.fresh()))
+            if waiting.client.has_left or not self._may_still_listen(waiting, now_ms, out):
                 continue
             lacking: Lacking | None = [] if command.ranges is None else search.lacking
             if search.has_missed_too_much:
@@ -456,6 +450,18 @@ class Database:
                 lacking = self._resume.compare_ranges(waiting, out)
             if lacking is not None:
                 self._begin_listen(waiting, lacking, missed, out)
+
+    def _may_still_listen(self, waiting: c.Listen, now_ms: int, out: list[Effect]) -> bool:
+        """Whether what was allowed when it began to wait still is, for rules, identity and data may have changed; else it is
+        answered."""
+        try:
+            self._check_read(waiting.client, waiting.path, None, now_ms)
+            if waiting.path not in waiting.client.listens:
+                self._check_listen_count(waiting.client)
+        except Refused as refused:
+            out.append(Reply(waiting.client, waiting.request, refused.fresh()))
+            return False
+        return True
 
     def _tidy(self, command: c.Tidy, now_ms: int, out: list[Effect]) -> None:
         self._queries.sweep(now_ms, out)
