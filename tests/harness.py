@@ -18,6 +18,7 @@ import queue
 import re
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -234,6 +235,22 @@ class Server:
 
     # Asking
 
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """What clients on this machine go by, if the server has a certificate."""
+        if self.certificate is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+
+    def connect(self, timeout: float = REST_SECONDS) -> http.client.HTTPConnection:
+        context = self.context
+        if context is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=context)
+
     def rest(
         self,
         method: str,
@@ -255,8 +272,7 @@ class Server:
         payload = raw if raw is not None else None if body is None else json.dumps(body, ensure_ascii=False).encode()
         all_headers = {"Authorization": f"Bearer {self.credential}"} if admin else {}
         all_headers.update(headers or {})
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        with contextlib.closing(connection):
+        with contextlib.closing(self.connect(timeout)) as connection:
             connection.request(method, target, body=payload, headers=all_headers)
             answer = connection.getresponse()
             return Response(answer.status, answer.headers, answer.read())

@@ -1,6 +1,6 @@
 """A client of long polls for tests: messages in and out over GETs of `/.lp`, each as a browser's script tag would send it.
 
-`Scripts` reads answers: the calls in them, packets in order. `Polling` is a whole client on one keep-alive connection.
+`Scripts` reads answers: the calls in them, packets in order. `Polling` is a whole client on keep-alive connections.
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ import http.client
 import itertools
 import json
 import re
+import ssl
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 SECONDS = 15.0
 PIECE_LENGTH = 1840
+PIECES = 20
+"""Of a long message that one request brings."""
 
 _START = re.compile(r"pLPCommand\('start','([^']+)','([^']+)'\);\n")
 _PACKET = re.compile(r"pRTLPCB\((\d+),(\[.*\])\);\n")
@@ -59,12 +63,16 @@ class Scripts:
 class Polling:
     """`ask` sends a request and gives its reply."""
 
-    def __init__(self, port: int, ns: str, *, query: str = "") -> None:
+    def __init__(self, port: int, ns: str, *, query: str = "", context: ssl.SSLContext | None = None) -> None:
         self.port = port
         self.ns = ns
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+        self.connection, self._other = [_connection(port, context) for _ in range(2)]
         self.scripts = Scripts()
-        self.scripts.read(self.get(f"start=t&ser=123&cb=7&v=5{query}"))
+        try:
+            self.scripts.read(self.get(f"start=t&ser=123&cb=7&v=5{query}"))
+        except BaseException:
+            self.close()
+            raise
         self._serial = self._piece = self._request = 0
 
     @property
@@ -77,10 +85,7 @@ class Polling:
 
     def get(self, query: str) -> str:
         self.connection.request("GET", f"/.lp?{query}&ns={self.ns}")
-        answer = self.connection.getresponse()
-        body = answer.read().decode()
-        assert answer.status == 200, body
-        return body
+        return _script(self.connection)
 
     def poll(self, *texts: str) -> str:
         """One poll with messages; its answer, which has been read."""
@@ -88,12 +93,30 @@ class Polling:
         for text in texts:
             pieces += encode_pieces(text, self._piece + len(pieces))
         self._piece += len(pieces)
-        batches = [pieces[start : start + 1] for start in range(0, len(pieces), 1)] or [[]]
-        script = ""
-        for batch in batches:
+        if len(pieces) <= 1:
             self._serial += 1
-            script = self.get(f"{self.who}&ser={self._serial}{carrying(batch)}")
+            script = self.get(f"{self.who}&ser={self._serial}{carrying(pieces)}")
             self.scripts.read(script)
+            return script
+        # A poll is held until there is something to say, or another one: so two are under way, as an SDK has them.
+        free, script = [self.connection, self._other], ""
+        waiting: dict[Future[str], http.client.HTTPConnection] = {}
+        starts = list(range(0, len(pieces), PIECES))
+        with ThreadPoolExecutor(len(free)) as pool:
+            while starts or waiting:
+                if starts and free:
+                    self._serial += 1
+                    start, connection = starts.pop(0), free.pop()
+                    batch = carrying(pieces[start : start + PIECES])
+                    connection.request("GET", f"/.lp?{self.who}&ser={self._serial}{batch}&ns={self.ns}")
+                    waiting[pool.submit(_script, connection)] = connection
+                    continue
+                answered, _ = wait(waiting, SECONDS, FIRST_COMPLETED)
+                assert answered, "no poll was answered"
+                for future in answered:
+                    free.append(waiting.pop(future))
+                    script = future.result()
+                    self.scripts.read(script)
         return script
 
     def text(self, action: str, body: Any) -> tuple[int, str]:
@@ -120,3 +143,17 @@ class Polling:
 
     def close(self) -> None:
         self.connection.close()
+        self._other.close()
+
+
+def _connection(port: int, context: ssl.SSLContext | None) -> http.client.HTTPConnection:
+    if context is None:
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=SECONDS, context=context)
+
+
+def _script(connection: http.client.HTTPConnection) -> str:
+    answer = connection.getresponse()
+    body = answer.read().decode()
+    assert answer.status == 200, body
+    return body

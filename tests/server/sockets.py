@@ -18,17 +18,22 @@ class Socket:
     def __init__(self, port: int, ns: str, *, query: str = "", host: str = "", context: ssl.SSLContext | None = None) -> None:
         scheme = "wss" if context else "ws"
         host = host or f"127.0.0.1:{port}"
-        self.connection: ClientConnection = connect(
-            f"{scheme}://{host}/.ws?v=5&ns={ns}{query}",
-            sock=socket.create_connection(("127.0.0.1", port), timeout=SECONDS),
-            ssl=context,
-            compression=None,
-            max_size=None,
-            open_timeout=SECONDS,
-            close_timeout=1,
-            ping_interval=None,
-            legacy=True,
-        )
+        plain = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
+        try:
+            self.connection: ClientConnection = connect(
+                f"{scheme}://{host}/.ws?v=5&ns={ns}{query}",
+                sock=plain,
+                ssl=context,
+                compression=None,
+                max_size=None,
+                open_timeout=SECONDS,
+                close_timeout=1,
+                ping_interval=None,
+                legacy=True,
+            )
+        except BaseException:
+            plain.close()
+            raise
         self.pushes: list[dict[str, Any]] = []
         self.greeting = self.receive()
         self._request = 0
