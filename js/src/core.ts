@@ -6,7 +6,7 @@
 
 import { hashOf } from './hash';
 import { Listener, Mirror, Parts, View, Write, startsWith } from './mirror';
-import { Json, Node, Path, checkKey, formatPath, fromJson, isLocal, isMap, keysOf, parsePath } from './node';
+import { DEPTH_MAX, Json, Node, Path, checkKey, formatPath, fromJson, isLocal, isMap, keysOf, parsePath } from './node';
 import { Query, Spec } from './query';
 
 export type Done = (status: string, payload: Json) => void;
@@ -280,5 +280,7 @@ function without(part: Parts[number], place: Path): Parts {
 
 function checkWritable(path: Path): void {
   if (isLocal(path)) throw new Error('.info cannot be written');
-  for (const key of path.at(-1) === '.priority' ? path.slice(0, -1) : path) checkKey(key);
+  const keys = path.at(-1) === '.priority' ? path.slice(0, -1) : path;
+  if (keys.length > DEPTH_MAX) throw new Error(`a path has more than ${DEPTH_MAX} levels`);
+  for (const key of keys) checkKey(key);
 }

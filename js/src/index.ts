@@ -31,17 +31,18 @@ export class Database {
     this.connection = new Connection(this.core, parseAddress(url), options);
   }
 
-  /** @internal A promise of what the server answers to what `begin` asks. */
+  /** @internal A promise of what the server answers to what `begin` asks. Throws what that throws. */
   ask(place: string, begin: (done: Done) => Forget, timeoutMs = this.options.writeTimeoutMs, isRead = false): Promise<Json> {
-    return new Promise((resolve, reject) => {
-      const stop = within(timeoutMs, place, () => forget(), reject);
-      const forget = begin((status, payload) => {
-        stop();
-        if (status === 'ok') resolve(payload);
-        else reject(new MeadowlarkError(status, typeof payload === 'string' ? payload : '', place, isRead));
-      });
-      this.wake();
+    let resolve!: (payload: Json) => void, reject!: (error: Error) => void;
+    const answer = new Promise<Json>((...both) => { [resolve, reject] = both; });
+    const forget = begin((status, payload) => {
+      stop();
+      if (status === 'ok') resolve(payload);
+      else reject(new MeadowlarkError(status, typeof payload === 'string' ? payload : '', place, isRead));
     });
+    const stop = within(timeoutMs, place, forget, reject);
+    this.wake();
+    return answer;
   }
 
   /** @internal */

@@ -3,7 +3,7 @@
 export { Core } from './core';
 export { hashOf, sha1 } from './hash';
 export { Listener } from './mirror';
-export { find, fromJson, put, toExport, toJson } from './node';
+export { checkKey, find, fromJson, put, toExport, toJson } from './node';
 export { compareKeys } from './order';
 export { EVERYTHING, Query } from './query';
 export { Window } from './window';

@@ -20,9 +20,9 @@ export class ServerValue {
   constructor(readonly delta: number | null) {}
 }
 
-const FORBIDDEN = /[.#$/[\]\x00-\x1f\x7f]/;
+const FORBIDDEN = /[.#$/[\]\x00-\x1f\x7f\ud800-\udfff]/u;
 const KEY_BYTES_MAX = 768;
-const DEPTH_MAX = 32;
+export const DEPTH_MAX = 32;
 
 export function isMap(node: Node | null | undefined): node is NodeMap {
   return typeof node === 'object' && node !== null && !('.value' in node);
@@ -162,7 +162,7 @@ function parseServerValue(value: Json, where: string[]): ServerValue {
 }
 
 export function checkKey(key: string, where: Path = []): void {
-  if (!key || FORBIDDEN.test(key)) fault(`key ${JSON.stringify(key)} is empty or has one of . # $ / [ ] or a control character`, where);
+  if (!key || FORBIDDEN.test(key)) fault(`key ${JSON.stringify(key)} is empty or has one of . # $ / [ ], a control character or half a character`, where);
   if (key.length * 3 > KEY_BYTES_MAX && new TextEncoder().encode(key).length > KEY_BYTES_MAX) fault(`a key has more than ${KEY_BYTES_MAX} bytes`, where);
 }
 
