@@ -12,11 +12,11 @@ import msgspec
 import pytest
 
 from meadowlark.auth.identity import ADMIN
-from meadowlark.engine import Get, Identify, Leave, Listen, OnDisconnectSet, Open, Push, Reply, Revoke, Set, Update
+from meadowlark.engine import Get, Identify, Leave, Listen, OnDisconnectSet, Open, Push, Reply, Revoke, Set, Unlisten, Update
 from meadowlark.errors import Code, JournalFailed, Refused
 from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.journal.files import ensure_folders
-from meadowlark.limits import SNAPSHOT_BYTES_MIN
+from meadowlark.limits import INDEX_IDLE_SECONDS, SNAPSHOT_BYTES_MIN
 from meadowlark.query import parse_query
 from meadowlark.server import loading
 from meadowlark.server import shard as module
@@ -77,6 +77,7 @@ class Life:
 
     def __init__(self, files: MemoryFiles, settings: Settings | None = None) -> None:
         self.files = files
+        self.now_ms = NOW
         ensure_folders(files, "data", "journal-1", "0")
         loop = asyncio.get_running_loop()
         self.snapshots = Snapshots(files, "data")
@@ -91,7 +92,7 @@ class Life:
         )
         self.journal.open(self.snapshots)
         databases = Databases(files, "data")
-        self.shard = Shard(self.journal, self.snapshots, databases, Open(), settings or Settings(), lambda: NOW)
+        self.shard = Shard(self.journal, self.snapshots, databases, Open(), settings or Settings(), lambda: self.now_ms)
 
     async def commit(self) -> None:
         """What was appended is durable, or has failed, and everyone has been told."""
@@ -377,6 +378,29 @@ def test_a_snapshot_is_of_one_moment_while_writing_goes_on() -> None:
         first_missing = next((index for index, pair in enumerate(pairs) if pair == (0, 0)), len(pairs))
         assert all(pair == (0, 0) for pair in pairs[first_missing:])
         assert all(pair == (index + 1, index + 1) for index, pair in enumerate(pairs[:first_missing]))
+
+    run(scenario)
+
+
+def test_an_index_that_nobody_uses_any_more_is_tidied_away() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, one = Life(files), Caller()
+        hosted = await life.shard.open("demo")
+        life.shard.apply(hosted, Set(one, 1, ("a",), {f"k{number}": number for number in range(2_000)}))
+        query = parse_query({"i": ".value", "l": 2, "vf": "r"})
+        life.shard.apply(hosted, Listen(one, 2, ("a",), "", query, 1))
+        while ("ok", 2) not in one.told:
+            await asyncio.sleep(0.001)
+        assert one.told == [("push", {"k1998": 1998, "k1999": 1999}), ("ok", 2)]
+        await life.shard.tidy()
+        assert hosted.database._queries.ordering_count == 1, "it is in use"
+        life.shard.apply(hosted, Unlisten(one, 3, ("a",), query, 1))
+        await life.shard.tidy()
+        assert hosted.database._queries.ordering_count == 1, "who left may be about to come back"
+        life.now_ms += INDEX_IDLE_SECONDS * 1000
+        await life.shard.tidy()
+        assert hosted.database._queries.ordering_count == 0
+        await life.commit()
 
     run(scenario)
 
