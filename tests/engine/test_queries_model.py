@@ -42,6 +42,7 @@ from meadowlark.errors import Code
 from meadowlark.query import Query, index, parse_query
 from meadowlark.tree import Tree, find, node_hash, pack_tree_slices, parse_path, unpacked
 from tests.engine.asking import NOW
+from tests.engine.mobile import hides_priority, merged, ranges_of
 from tests.query.naive import answer, select, told
 from tests.tree.test_pages_model import cool_all, small_pages
 
@@ -149,6 +150,14 @@ class Watcher(Client):
 
     def hear(self, push: Push, place: tuple[str, ...]) -> None:
         mirror = self.mirrors[push.tag]
+        if push.ranges is not None:
+            assert push.path == place
+            node = mirror.get(place)
+            for one in push.ranges:
+                start, end = (None if path is None else "/".join(path) for path in (one.start, one.end))
+                node = merged(node, start, end, copy.deepcopy(unpacked(one.node)))
+            mirror.set(place, node)
+            return
         for relative, node in push.value.items() if push.merge else [("", push.value)]:
             path = push.path + parse_path(relative)
             assert path[: len(place)] == place, "nothing above a listen is told"
@@ -211,19 +220,25 @@ class Queried(RuleBasedStateMachine):
     def update(self, path: Any, children: Any) -> None:
         self.do(Update(self.clients[0], 1, path, children))
 
-    @rule(number=st.integers(0, 2), place=PLACES, spec=specs(), with_hash=st.booleans())
-    def listen(self, number: int, place: Any, spec: dict[str, Any], with_hash: bool) -> None:
+    @rule(number=st.integers(0, 2), place=PLACES, spec=specs(), with_hash=st.booleans(), missed=st.one_of(st.none(), VALUES))
+    def listen(self, number: int, place: Any, spec: dict[str, Any], with_hash: bool, missed: Any = None) -> None:
+        """with_hash: by a client that has it already. missed: what was written to one child behind its back; then it says by
+        ranges what it has."""
         client, query = self.clients[number], parse_query(spec)
         assert query is not None
         self.tags += 1
         self.specs[client, self.tags] = (place, spec)
         mirror = client.mirrors[self.tags] = Tree()
-        hash = ""
+        hash, ranges = "", None
         if with_hash:
             mirror.set(place, copy.deepcopy(select(unpacked(self.database.tree.get(place)), spec)))
-            hash = node_hash(mirror.get(place))
-        out = self.do(Listen(client, 1, place, hash, query, self.tags))
-        if with_hash and not self.works:
+            has = mirror.get(place)
+            # A priority that no hash has would stay with the client, as docs/decisions.md says.
+            hash, ranges = node_hash(has), None if hides_priority(has) else ranges_of(has, threshold=1)
+            if missed is not None:
+                self.do(Set(self.clients[0], 1, (*place, "a"), missed))
+        out = self.do(Listen(client, 1, place, hash, query, self.tags, ranges))
+        if with_hash and missed is None and not self.works:
             assert not [effect for effect in out if isinstance(effect, Push)], "what a client has is not sent again"
 
     @rule(number=st.integers(0, 2), data=st.data())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from meadowlark.engine import Leave, Listen, Push, Reply, Set, Unlisten, Work, resume
+from meadowlark.query import parse_query
 from meadowlark.tree import node_hash
 from tests.engine.asking import Asking, Believer
 from tests.engine.mobile import ranges_of
@@ -140,6 +141,29 @@ def test_a_small_value_is_compared_at_once(asking: Asking) -> None:
     assert node_hash(one.mirror.get(("small",))) == node_hash(small)
     asking.do(Listen(one, 3, ("small",), node_hash(small), ranges=ranges_of(small)))
     assert told(one) == []
+
+
+def test_of_a_window_too_the_ranges_are_sent_that_are_wrong(asking: Asking) -> None:
+    one, query = asking.client("one"), parse_query({"i": "n", "sp": 100, "l": 150, "vf": "l"})
+    window = {f"k{number}": {"n": number} for number in range(100, 250)}
+    stale = {key: child for key, child in window.items() if key != "k120"} | {"k200": {"n": 99_999}, "gone": {"n": 230}}
+    one.mirror.set(PLACE, copy.deepcopy(stale))
+    asking.works = None
+    asking.do(Listen(one, 2, PLACE, node_hash(stale), query, 7, ranges_of(stale)))
+    [push, reply] = [effect for effect in asking.out if not isinstance(effect, Work)]
+    assert (push.tag, 0 < len(push.ranges) < len(ranges_of(stale).hashes), reply.request) == (7, True, 2)
+    assert one.mirror.get(PLACE) == window
+    asking.do(Set(one, 3, (*PLACE, "k100", "n"), 4))
+    assert told(one) == [("ranges", "/list"), ("merge", "/list")]
+    assert one.mirror.get(PLACE) == {key: child for key, child in window.items() if key != "k100"} | {"k250": {"n": 250}}
+
+
+def test_a_large_window_that_is_wrong_is_sent_whole(asking: Asking) -> None:
+    one, query = asking.client("one"), parse_query({"i": "n", "sp": 100, "l": 1_500, "vf": "l"})
+    asking.works = None
+    asking.do(Listen(one, 2, PLACE, HASH, query, 7, RANGES))
+    [push] = [effect for effect in asking.out if isinstance(effect, Push)]
+    assert (push.ranges, len(push.value)) == (None, 1_500)
 
 
 def test_what_is_written_while_ranges_are_compared_is_told_behind_them(asking: Asking) -> None:

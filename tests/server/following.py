@@ -103,3 +103,32 @@ class StreamFollower:
 
     def close(self) -> None:
         self._events.close()
+
+
+class Line:
+    """What a WebSocket's connection writes to, in memory."""
+
+    def __init__(self) -> None:
+        self.written = b""
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: None
+
+    @property
+    def heard(self) -> list[dict[str, Any]]:
+        """What is in the messages, of which each is short."""
+        frames, messages = self.written, []
+        while frames:
+            start = 4 if frames[1] == 126 else 2
+            size = int.from_bytes(frames[2:4]) if frames[1] == 126 else frames[1]
+            messages.append(json.loads(frames[start : start + size]))
+            frames = frames[start + size :]
+        return [message["d"] for message in messages]
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        """The pushes among them."""
+        return [message["b"] for message in self.heard if "a" in message]

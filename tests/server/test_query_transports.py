@@ -17,7 +17,7 @@ from tests.harness import Server, fresh_name
 from tests.query.naive import answer, told
 from tests.query.scenarios import spec_of
 from tests.query.strategies import KEYS, LEAVES, PRIORITIES, VALUES, Constraints, constraints
-from tests.server.following import Follower, StreamFollower
+from tests.server.following import Follower, Line, StreamFollower
 from tests.server.polling import Polling, Scripts, carrying, encode_pieces
 from tests.server.rest_server import Served, serve
 from tests.server.sockets import Socket
@@ -116,30 +116,6 @@ def without_priorities(node: Any) -> Any:
     if ".value" in node:
         return node[".value"]
     return {key: without_priorities(child) for key, child in node.items() if key != ".priority"}
-
-
-class Line:
-    """What a WebSocket's connection writes to, in memory."""
-
-    def __init__(self) -> None:
-        self.written = b""
-
-    def write(self, data: bytes) -> None:
-        self.written += data
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *arguments: None
-
-    @property
-    def told(self) -> list[dict[str, Any]]:
-        """The pushes in the frames, of which each is short."""
-        frames, messages = self.written, []
-        while frames:
-            start = 4 if frames[1] == 126 else 2
-            size = int.from_bytes(frames[2:4]) if frames[1] == 126 else frames[1]
-            messages.append(json.loads(frames[start : start + size]))
-            frames = frames[start + size :]
-        return [message["d"]["b"] for message in messages if message["d"].get("a")]
 
 
 def listen_with(tag: int) -> str:

@@ -258,6 +258,29 @@ def test_all_who_listen_to_a_large_value_hear_it_in_its_place(server: Server, ns
         each.close()
 
 
+def test_who_comes_back_to_a_query_is_sent_the_ranges_of_its_window_that_it_has_wrong(server: Server, ns: str) -> None:
+    one = Socket(server.port, ns)
+    window = {f"k{number}": {"text": f"{number} " * 30} for number in range(10, 40)}
+    one.ask("p", {"p": "/a", "d": {**window, "other": 1}})
+    query = {"q": {"i": ".key", "sp": "k10", "ep": "k39"}, "t": 3}
+
+    def heard(has: Any) -> list[Any]:
+        ends, hashes = compound(has)
+        one.pushes.clear()
+        asked = {"p": "/a", **query, "h": node_hash(has), "ch": {"ps": ends, "hs": hashes}}
+        assert one.ask("q", asked) == {"s": "ok", "d": {}}
+        return [push for push in one.pushes if "a" in push]
+
+    assert heard(window) == []
+    stale: Any = {**window, "k20": {"text": "old"}, "k395": {"text": "gone"}}
+    [push] = heard(stale)
+    assert (push["a"], push["b"]["p"], push["b"]["t"], len(push["b"]["d"])) == ("rm", "a", 3, 2)
+    for range_ in push["b"]["d"]:
+        stale = merged(stale, range_.get("s"), range_.get("e"), range_["m"])
+    assert stale == window
+    one.close()
+
+
 def test_a_large_value_is_told_as_it_was_whatever_happens_meanwhile(server: Server, ns: str) -> None:
     one = Socket(server.port, ns)
     one.ask("p", {"p": "/a", "d": LARGE})

@@ -23,6 +23,7 @@ from meadowlark.server import shard as module
 from meadowlark.server.graveyard import Graveyard
 from meadowlark.server.profile import Profile
 from meadowlark.server.shard import Hosted, Receiver, Shard
+from meadowlark.server.slicer import Slicer
 from meadowlark.testing import Fault, MemoryFiles
 from meadowlark.tree import unpacked
 
@@ -75,7 +76,7 @@ class Encoding(Caller):
 class Life:
     """One run of a worker's shard; without the journal's thread, so records become durable at `commit`."""
 
-    def __init__(self, files: MemoryFiles, settings: Settings | None = None) -> None:
+    def __init__(self, files: MemoryFiles, settings: Settings | None = None, slicer: Slicer | None = None) -> None:
         self.files = files
         self.now_ms = NOW
         ensure_folders(files, "data", "journal-1", "0")
@@ -92,7 +93,9 @@ class Life:
         )
         self.journal.open(self.snapshots)
         databases = Databases(files, "data")
-        self.shard = Shard(self.journal, self.snapshots, databases, Open(), settings or Settings(), lambda: self.now_ms)
+        self.shard = Shard(
+            self.journal, self.snapshots, databases, Open(), settings or Settings(), lambda: self.now_ms, slicer=slicer
+        )
 
     async def commit(self) -> None:
         """What was appended is durable, or has failed, and everyone has been told."""

@@ -64,6 +64,11 @@ ASKED = [
         '{"p":"/a","h":"x","ch":{"ps":["9/b","/10"],"hs":["y","z",""]}}',
         c.Listen(CLIENT, 4, ("a",), "x", ranges=Ranges((("9", "b"), ("10",)), ("y", "z", ""))),
     ),
+    (
+        "q",
+        '{"p":"/a","q":{"l":1,"vf":"l"},"t":5,"h":"x","ch":{"ps":["9/b"],"hs":["y",""]}}',
+        c.Listen(CLIENT, 4, ("a",), "x", parse_query({"l": 1, "vf": "l"}), 5, Ranges((("9", "b"),), ("y", ""))),
+    ),
     ("q", '{"p":"/a","h":"","q":{}}', c.Listen(CLIENT, 4, ("a",), "")),
     ("q", '{"p":"/a","h":"","q":{"i":".value"}}', c.Listen(CLIENT, 4, ("a",), "", parse_query({"i": ".value"}))),
     ("l", '{"p":"/","h":""}', c.Listen(CLIENT, 4, (), "")),

@@ -365,7 +365,7 @@ class Database:
         else:
             whole = gather.finish(ordering.index, node)
             view = ordering.view(query, gather.window)
-        push = view.begin(client, command.tag, path, command.hash, whole, gather)
+        push = view.begin(command, whole, gather)
         client.queries[place] = (command.tag, query)
         if push is not None:
             out.append(push)

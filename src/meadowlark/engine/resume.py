@@ -144,7 +144,7 @@ class Resume:
         if node is None or not hash:
             return [] if node is None and hash == "" else WHOLE
         if node_count_up_to(node, HASHED_AT_ONCE_NODES_MAX) <= HASHED_AT_ONCE_NODES_MAX:
-            return [] if node_hash(node) == hash else _lacking_at_once(node, command.ranges)
+            return [] if node_hash(node) == hash else lacking_at_once(node, command.ranges)
         known = self._known.get(path)
         if known is None:
             return self._wait(command, None, out)
@@ -183,8 +183,9 @@ class Resume:
         return self._searches.pop((path, ranges), None)
 
 
-def _lacking_at_once(node: Node, ranges: Ranges | None) -> Lacking:
-    if ranges is None:
+def lacking_at_once(node: Node, ranges: Ranges | None) -> Lacking:
+    """What of `node` who has it otherwise, and says it by `ranges`, must be sent; all of it where finding that takes long."""
+    if ranges is None or node_count_up_to(node, HASHED_AT_ONCE_NODES_MAX) > HASHED_AT_ONCE_NODES_MAX:
         return WHOLE
     steps = differing_slices(node, ranges)
     while True:

@@ -27,6 +27,7 @@ from meadowlark.engine.client import Client
 from meadowlark.engine.commands import Get, Listen
 from meadowlark.engine.effects import Effect, Push
 from meadowlark.engine.gather import Gather, shown
+from meadowlark.engine.resume import WHOLE, lacking_at_once
 from meadowlark.query import KEY, AnyIndex, Index, KeyIndex, Query, Sightings, Step, Touched, Window
 from meadowlark.query.positions import PRIORITY
 from meadowlark.tree import (
@@ -91,18 +92,22 @@ class View:
         """What the view shows of `node`; few children in their order, many in that of their keys."""
         return make_map(shown(self.window, index, node))
 
-    def begin(
-        self, client: Client, tag: int | None, path: Path, hash: str | None, whole: Node | None, gather: Gather | None = None
-    ) -> Push | None:
-        """`client` listens from now on. The push that tells it the whole window, unless that is what `hash` says it has.
+    def begin(self, command: Listen, whole: Node | None, gather: Gather | None = None) -> Push | None:
+        """Who asks `command` listens from now on. The push that tells it the whole window, or the ranges in which it is wrong,
+        unless the window is what it has by its hash.
 
         gather: has found the hash of a large window, if that could be."""
+        client, tag, path, hash = command.client, command.tag, command.path, command.hash
         self.listeners.setdefault(tag, {})[client] = None
         if whole is None:
             if hash == "":
                 return None
-        elif hash and (self._whole_hash(whole) if gather is None else gather.hash) == hash:
-            return None
+        elif hash:
+            if (self._whole_hash(whole) if gather is None else gather.hash) == hash:
+                return None
+            lacking = lacking_at_once(whole, command.ranges)
+            if lacking is not WHOLE:
+                return Push((client,), path, None, asked=True, tag=tag, ranges=lacking)
         return Push((client,), path, whole, asked=True, tag=tag, room=self._room_for(whole))
 
     def end(self, client: Client, tag: int | None) -> None:

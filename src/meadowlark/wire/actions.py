@@ -76,10 +76,9 @@ def _on_disconnect_cancel(client: Client, request: int, body: Body) -> Outcome:
 
 
 def _listen(client: Client, request: int, body: Body) -> Outcome:
+    ranges = None if body.ch is None else _ranges(body.ch)
     if not body.q and body.t is None:
-        ranges = None if body.ch is None else _ranges(body.ch)
         return commands.Listen(client, request, _path(body), body.h or "", ranges=ranges)
-    ranges = _ranges(body.ch) if body.t is None else None
     return commands.Listen(client, request, _path(body), body.h or "", _tagged_query(body), body.t, ranges)
 
 
