@@ -1,8 +1,8 @@
 """Two hundred thousand children read and listened to by what a child has, beside a neighbour who asks for one value.
 
 Everything but the worker's process is real: sockets, the shard, the slicer. Time is counted and not measured: a tick is a
-function called, in Python or in C, so what is said of slices and of the neighbour's wait is the same on every machine. That no
-single call takes long is seen by the processor's clock of this thread, which does not run while others have the core.
+function called or left, in Python or in C, so what is said of slices and of the neighbour's wait is the same on every machine.
+That no single call takes long is seen by the processor's clock of this thread, which does not run while others have the core.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from tests.server.test_streams import event
 from tests.tree.test_pages_model import finish
 
 COUNT = 200_000
-TICK_SECONDS = 100e-9
+TICK_SECONDS = 50e-9
 SLICE_TICKS = int(SLICE_SECONDS / TICK_SECONDS)
 """Where a slice ends, if its steps do."""
 STEP_TICKS_MAX = SLICE_TICKS
 """So a slice is at most twice as long."""
-WAIT_TICKS_MAX = 8 * SLICE_TICKS
+WAIT_TICKS_MAX = 5 * SLICE_TICKS
 """For an answer: the question, the reading and the answer meet a slice each, and some of the test itself."""
-CPU_SECONDS_MAX = 0.05
-"""Of one slice, with the counting: ten times what it takes. Sorting all children at once takes four times that."""
+CPU_SECONDS_MAX = 0.08
+"""Of one slice, with the counting: four times what it takes. Sorting all children at once takes thrice that."""
 TURNS_MIN = 200
 """Of the slicer, and answers to the neighbour, while an index is made."""
 
@@ -48,17 +48,19 @@ class Ticks:
     def __init__(self) -> None:
         self.count = 0
 
-    def __enter__(self) -> None:
+    def begin(self) -> None:
         gc.disable()  # As in a worker.
         sys.setprofile(self._note)
 
-    def __exit__(self, *error: object) -> None:
+    def end(self) -> None:
         sys.setprofile(None)
         gc.enable()
 
     def _note(self, frame: Any, kind: str, argument: Any) -> None:
-        if kind in ("call", "c_call"):
-            self.count += 1
+        self.count += 1
+
+    def nanoseconds(self) -> int:
+        return int(self.seconds() * 1e9)
 
     def seconds(self) -> float:
         return self.count * TICK_SECONDS
@@ -116,15 +118,17 @@ REST_LAST = "/many.json?ns=large&orderBy=%22n%22&limitToLast=2"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_neighbour_waits_for_a_few_slices_while_many_children_are_asked_for_by_a_declared_index(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rest_server, "SECONDS", 110.0)  # Of ten; counting takes its time.
+    monkeypatch.setattr(rest_server, "SECONDS", 280.0)  # Of fifteen; counting takes its time.
     ticks = Ticks()
 
     async def test(served: Served) -> None:
         worker: Any = served.worker
         worker.slicer = slicer = Watched(ticks)
+        worker.turn.stopwatch.clock = ticks.nanoseconds  # What databases' shares of a turn are reckoned by.
         files = MemoryFiles()
         files.make_folder("data")
         life = Life(files, slicer=slicer)
@@ -139,6 +143,8 @@ def test_a_neighbour_waits_for_a_few_slices_while_many_children_are_asked_for_by
         last = {f"k{number * pow(7919, -1, COUNT) % COUNT:06}": number for number in (COUNT - 2, COUNT - 1)}
         line, connection = Line(), RealtimeConnection(worker, hosted, "socket", "h")
         connection.opened(line)  # type: ignore[arg-type]
+
+        ticks.begin()
 
         async def ask(request: int, action: str, **asked: Any) -> Any:
             body = {"p": "/many", "q": LAST, **asked}
@@ -171,25 +177,27 @@ def test_a_neighbour_waits_for_a_few_slices_while_many_children_are_asked_for_by
             return answer
 
         def check_slices() -> None:
-            print("Q4", slicer.turns, slicer.longest, slicer.cpu_seconds, neighbour.answers, neighbour.longest, ticks.count)
             assert slicer.longest <= SLICE_TICKS + STEP_TICKS_MAX
             assert slicer.cpu_seconds < CPU_SECONDS_MAX
             assert neighbour.longest <= WAIT_TICKS_MAX
 
         assert shown((await check(ask(1, "g")))["d"]) == last
         assert shown(json.loads((await check(peer.ask("GET", REST_LAST)))[2])) == last
-        kind, told = await check(stream())
-        assert (kind, told["path"], shown(told["data"])) == ("put", "/", last)
         assert await check(ask(2, "q", h="", t=1)) == {"s": "ok", "d": {}}
         assert shown(line.told[-1]["d"]) == last
 
-        # The index being there: a fourth of all children in one answer, which is read and written in slices too.
+        # The index being there, a stream begins at once; a fourth of all children is read and written in slices too.
         slicer.reset()
+        kind, told = await neighbour.beside(stream())
+        assert (kind, told["path"], shown(told["data"])) == ("put", "/", last)
+        assert slicer.turns == 0
         fourth = f"/many.json?ns=large&orderBy=%22n%22&startAt={COUNT // 4 * 3}"
         _, _, body = await neighbour.beside(peer.ask("GET", fourth))
         assert sorted(shown(json.loads(body)).values()) == list(range(COUNT // 4 * 3, COUNT))
         check_slices()
         connection.closed()
 
-    with ticks:
+    try:
         serve(test)
+    finally:
+        ticks.end()
