@@ -85,7 +85,7 @@ class Wire:
 
     def send(self) -> bool:
         """What the client has to say reaches the server, which answers; whether there was anything."""
-        frames, self._core.outgoing = self._core.outgoing, []
+        frames = self._core.outgoing.take_all()
         for frame in frames:
             outcomes: list[Any] = []
             self._session.receive(frame, outcomes)

@@ -8,6 +8,7 @@ import pytest
 
 from meadowlark.auth.identity import NOBODY
 from meadowlark.client.core import Core
+from meadowlark.client.errors import Overfull
 from meadowlark.client.mirror import Write, parse_write
 from meadowlark.engine import Locked
 from meadowlark.errors import Refused
@@ -167,13 +168,92 @@ def test_two_listeners_of_one_place_are_one_listen() -> None:
     served = Served()
     core, wire = make(served)
     first, second = listen(core, "a"), listen(core, "a")
-    assert len(core.outgoing) == 1
+    wire.send()
+    assert core._last_number == 1
     wire.settle()
     assert first.view is second.view
     core.unlisten(first.view, first.listener)
-    assert core.outgoing == []
+    assert not core.outgoing
     core.unlisten(second.view, second.listener)
-    assert b'"a":"n"' in core.outgoing[0]
+    assert b'"a":"n"' in core.outgoing.take()[0]
+
+
+@pytest.mark.parametrize("over", [("a",), ()])
+def test_what_was_said_to_a_listen_that_is_over_is_not_taken_for_the_next(over: tuple[str, ...]) -> None:
+    served = Served()
+    served.database.tree.set(("a",), {"x": 1})
+    core, wire = make(served)
+    old = listen(core, *over)
+    wire.send()
+    assert old.view is not None
+    core.unlisten(old.view, old.listener)
+    put(core, ("a",), None)
+    ear = listen(core, "a")
+    wire.settle()
+    assert served.root is None
+    assert ear.value is None, "the first listen was told of a value that is gone, and nobody said so to the second"
+    assert core.mirror.views[("a",), None].server is None
+
+
+def test_a_part_that_a_listen_above_is_told_of_is_not_the_whole() -> None:
+    served = Served()
+    served.database.tree.set(("a",), {"x": 1, "y": 2})
+    core, wire = make(served)
+    listen(core)
+    wire.settle()
+    other, others = make(served)
+    put(other, ("a", "x"), 7)
+    others.settle()
+    ear = listen(core, "a")
+    wire.settle()
+    assert [event[2] for event in ear.take() if event[0] == "value"] == [{"x": 7, "y": 2}]
+
+
+def test_a_priority_goes_with_the_last_child_also_where_another_comes_in_the_same_write() -> None:
+    served = Served()
+    (writer, writers), (reader, readers) = make(served), make(served)
+    ear = listen(reader, "a")
+    put(writer, ("a",), {".priority": 1, "x": 1})
+    writers.settle(), readers.settle()
+    for key in "bcdefgh":  # Whatever the order in which a set of two keys is gone through.
+        put(writer, ("a",), {".priority": 1, "x": 1})
+        writer.update(("a",), {"x": None, key: False}, Answers())
+        writers.settle(), readers.settle()
+        assert ear.value == served.root["a"] == {key: False}  # type: ignore[call-overload, index]
+
+
+def test_so_much_may_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meadowlark.client.core.WAITING_BYTES_MAX", 1000)
+    monkeypatch.setattr("meadowlark.client.core.WAITING_REQUESTS_MAX", 20)
+    served = Served()
+    core = Core(lambda: served.now_ms)
+    ear = listen(core, "a")
+    answers = [put(core, ("a", str(number)), number) for number in range(20)]
+    with pytest.raises(Overfull, match=r"20 requests of \d+ bytes wait for the server: limits are 20 and 1000"):
+        put(core, ("a", "more"), 1)
+    assert "more" not in dict(ear.children), "nobody was told of what was not taken"
+    wire = served.connect(core)
+    wire.settle()
+    assert all(answer.status == "ok" for answer in answers)
+    put(core, ("a", "more"), "x" * 800)
+    with pytest.raises(Overfull):
+        put(core, ("a", "still more"), "x" * 200)
+    with pytest.raises(Overfull):
+        core.on_disconnect("o", ("b",), "x" * 200, Answers())
+    wire.settle()
+    put(core, ("a", "still more"), "x" * 200)
+
+
+def test_a_read_that_nobody_waits_for_is_not_sent() -> None:
+    served = Served()
+    core = Core(lambda: served.now_ms)
+    gone, stays = Answers(), Answers()
+    core.get(("a",), None, gone)
+    core.get(("b",), None, stays)
+    core.drop(gone)
+    served.connect(core).settle()
+    assert (gone.status, stays.status) == (None, "ok")
+    assert core._last_number == 1
 
 
 def test_whoever_comes_later_is_told_what_is_known() -> None:
@@ -240,4 +320,4 @@ def test_what_can_never_be_written_is_refused_before_anyone_hears_of_it() -> Non
     with pytest.raises(ValueError, match="limit"):
         put(core, ("a",), {str(number): "x" * 9_000_000 for number in range(2)})
     assert ear.take() == []
-    assert core.outgoing == []
+    assert not core.outgoing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,13 @@ from meadowlark.client import (
     Denied,
     Snapshot,
     TooSlow,
-    blocking,
     increment,
     listening,
 )
 from meadowlark.client.connection import parse_address
 from meadowlark.errors import Refused
-from tests.harness import Proxy, Server, eventually, fresh_name
+from meadowlark.testing import credential_of
+from tests.harness import Proxy, Server, fresh_name
 
 SECONDS = 30.0
 
@@ -374,28 +373,6 @@ def test_large_values_go_both_ways(url: str) -> None:
     run(work())
 
 
-def test_the_blocking_client(url: str) -> None:
-    with blocking.Database(url) as database, blocking.Database(url) as other:
-        ref = database.ref("a")
-        ref.set({"x": 1})
-        ref.update({"y": 2})
-        pushed = ref.push("z")
-        assert pushed.key is not None
-        assert ref.get().value == {"x": 1, "y": 2, pushed.key: "z"}
-        assert ref.where(lambda place: place.order_by_key().limit_to_first(1)).get().size == 1
-        heard = threading.Event()
-        with other.ref("a/x").on_value(lambda snapshot: heard.set() if snapshot.value == 2 else None):
-            assert ref.child("x").transaction(lambda value: value + 1)[0]
-            assert heard.wait(SECONDS)
-        values = other.ref("a/x").values()
-        assert next(values).value == 2
-        values.close()
-        ref.remove()
-        eventually(lambda: not other.ref("a").get().exists, what="the removal heard of")
-        with pytest.raises(Refused):
-            ref.set({"no.key": 1})
-
-
 def test_a_token_callback_that_fails_or_hangs_is_asked_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("meadowlark.client.database.TOKEN_SECONDS", 0.1)
 
@@ -432,5 +409,20 @@ def test_in_dev_a_volatile_write_that_is_denied_is_reported_to_who_wrote_it(serv
             database.ref("c").set_volatile(1)
             await until(lambda: bool(reported))
             assert "dropped" in reported[0]
+
+    run(work())
+
+
+def test_who_one_is_may_change_while_there_is_no_connection_yet(server: Server) -> None:
+    async def work() -> None:
+        ns = fresh_name("who")
+        rules = {"rules": {".read": "auth.uid === 'anna'"}}
+        assert server.rest("PUT", "/.settings/rules", rules, ns=ns).status == 200
+        async with Database(f"http://127.0.0.1:{server.port}?ns={ns}", token=credential_of("bert")) as database:
+            reading = asyncio.ensure_future(database.ref("a").get())
+            while database._hello is None:  # It has asked for its first credential, and is on its way with it.
+                await asyncio.sleep(0)
+            await database.authenticate(credential_of("anna"))
+            await reading
 
     run(work())

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from meadowlark.client import Database, OutcomeUnknown, webtransport
-from meadowlark.client.connection import Address
+from meadowlark.client import Database, OutcomeUnknown, pulse, webtransport
+from meadowlark.client.connection import UNSENT_BYTES_MAX, Address
 from meadowlark.client.database import Database as Connecting
 from meadowlark.client.webtransport import Offer, TransportConnection, find_offer
 from tests.harness import Proxy, Server, fresh_name
@@ -101,14 +102,13 @@ async def network(server: Server, monkeypatch: pytest.MonkeyPatch, seed: int = 0
     async with asyncio.timeout(SECONDS):
         offer = await find_offer(address, None)
     assert offer is not None
-    between = Network(urlsplit(offer.url).port or 0, seed, lost=lost)
+    between = Network(offer.port, seed, lost=lost)
     await between.open()
 
     async def find(*given: Any) -> Offer | None:
         found = await find_offer(*given)
         if found is not None:
-            parts = urlsplit(found.url)
-            found.url = f"https://127.0.0.1:{between.port}{parts.path}?{parts.query}"
+            found.host, found.port, found.authority = "127.0.0.1", between.port, f"127.0.0.1:{between.port}"
         return found
 
     monkeypatch.setattr(webtransport, "find_offer", find)
@@ -206,7 +206,8 @@ def test_a_writer_that_dies_takes_its_values_along(server: Server, monkeypatch: 
 
 
 def test_where_udp_dies_a_websocket_goes_on_and_later_it_is_as_before(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webtransport, "SILENCE_SECONDS", 0.2)
+    for name in ("QUIET_SECONDS", "SPOKEN_SECONDS", "ANSWER_SECONDS"):
+        monkeypatch.setattr(pulse, name, 0.2)
 
     async def work() -> None:
         ns = fresh_name("switch")
@@ -324,7 +325,8 @@ def test_what_is_unanswered_while_transports_change_is_neither_lost_nor_done_twi
 ) -> None:
     """Sets are said again until they are answered, in order, as the SDKs do; a transaction is not, since by its hash it is done
     once or not at all, and who waits for it is told that nobody knows."""
-    monkeypatch.setattr(webtransport, "SILENCE_SECONDS", 0.3)
+    for name in ("QUIET_SECONDS", "SPOKEN_SECONDS", "ANSWER_SECONDS"):
+        monkeypatch.setattr(pulse, name, 0.3)
 
     async def work() -> None:
         ns = fresh_name("flight")
@@ -384,5 +386,73 @@ def test_what_is_unanswered_while_transports_change_is_neither_lost_nor_done_twi
             count = server.read("/count", ns=ns)
             assert counted > 0
             assert counted <= count <= counted + unknown
+
+    run(work())
+
+
+def test_a_network_that_takes_nothing_is_given_the_last_of_each_path_later(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        ns = fresh_name("stalled")
+        async with (
+            network(server, monkeypatch) as between,
+            connecting(server, ns) as writer,
+            connecting(server, ns) as reader,
+        ):
+            shown: list[dict[str, Any]] = []
+            reader.ref("c").on_value(lambda snapshot: shown.append(snapshot.value or {}))
+            await writer.wait_connected()
+            await until(lambda: shown)
+            connection = transport_of(writer)
+            quic = connection._quic
+            assert quic is not None
+            between.is_cut = True
+            for number in range(500):
+                for path in range(4):
+                    # Those with ink are too large for a datagram, so they want the stream.
+                    writer.ref(f"c/small{path}").set_volatile(number)
+                    writer.ref(f"c/large{path}").set_volatile({"n": number, "ink": "x" * 2000})
+                await asyncio.sleep(0)
+                assert len(writer._core.outgoing._said) <= 8
+                assert len(connection.saying._fresh) + len(connection.saying._unsettled) + len(connection.saying._older) <= 24
+                assert quic._unsent_bytes() < 2 * UNSENT_BYTES_MAX
+            assert connection.is_full
+            assert writer._core.outgoing
+            between.is_cut = False
+            last = {f"small{path}": 499 for path in range(4)} | {
+                f"large{path}": {"n": 499, "ink": "x" * 2000} for path in range(4)
+            }
+            await until(lambda: shown[-1] == last)
+            assert transport_of(writer) is connection, "it was never taken for dead"
+
+    run(work())
+
+
+def test_volatile_values_go_both_ways_in_datagrams(server: Server) -> None:
+    def counted() -> dict[str, int]:
+        with urllib.request.urlopen(f"{server.url}/metrics") as answer:
+            text = answer.read().decode()
+        families = ("meadowlark_datagrams_total", "meadowlark_datagram_updates_total")
+        found = re.findall(rf'^(?:{"|".join(families)}){{[^}}]*?(?:way|fate)="(\w+)"[^}}]*}} (\d+)$', text, re.MULTILINE)
+        assert found, text
+        return {name: sum(int(count) for other, count in found if other == name) for name, _ in found}
+
+    async def work() -> None:
+        ns = fresh_name("counted")
+        async with connecting(server, ns) as writer, connecting(server, ns) as reader:
+            shown: list[Any] = []
+            reader.ref("c").on_value(lambda snapshot: shown.append(snapshot.value))
+            await writer.wait_connected()
+            await until(lambda: shown)
+            writer.ref("c/a").set_volatile(0)  # On the stream, which tells the path's number.
+            await until(lambda: shown[-1] == {"a": 0})
+            before = await asyncio.to_thread(counted)
+            for number in range(1, 51):
+                writer.ref("c/a").set_volatile(number)
+                await until(lambda number=number: shown[-1] == {"a": number})
+            after = await asyncio.to_thread(counted)
+            assert after["received"] - before["received"] >= 2 * 40, "datagrams, and the values in them"
+            assert after["sent"] - before["sent"] >= 2 * 40
 
     run(work())

@@ -105,7 +105,7 @@ def test_a_certificate_of_another_name_is_not_believed(tmp_path: Path, host: str
         assert offer is not None
         with pytest.raises(ConnectionError):
             await asyncio.wait_for(
-                connect_transport(offer, None, trust, lambda said: None, lambda reason: None),
+                connect_transport(offer, None, trust, lambda said: None, lambda reason: None, lambda: None),
                 SECONDS,
             )
 

@@ -1,7 +1,7 @@
 """A client for Python programs: the tree of a database, kept in step over the realtime protocol. Start with `Database`."""
 
 from meadowlark.client.database import ABORT, Database
-from meadowlark.client.errors import ClientError, Closed, Contended, Denied, OutcomeUnknown, TooSlow
+from meadowlark.client.errors import ClientError, Closed, Contended, Denied, OutcomeUnknown, Overfull, TooSlow
 from meadowlark.client.listening import Listening
 from meadowlark.client.reference import (
     SERVER_TIMESTAMP,
@@ -25,6 +25,7 @@ __all__ = [
     "Listening",
     "OnDisconnect",
     "OutcomeUnknown",
+    "Overfull",
     "Readable",
     "Reference",
     "Snapshot",

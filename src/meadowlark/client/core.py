@@ -17,8 +17,10 @@ from typing import Any
 
 import msgspec
 
+from meadowlark.client.errors import Overfull
 from meadowlark.client.mirror import Listener, Mirror, Parts, View, Write, describe, parse_write
-from meadowlark.client.protocol import Hello, Response, Said, Told, request_frames, volatile_frames
+from meadowlark.client.outgoing import Outgoing
+from meadowlark.client.protocol import Hello, Response, Said, Told, encode_request, request_frames, volatile_frames
 from meadowlark.query import Query, parse_query
 from meadowlark.tree import Node, Path, children, format_path, is_map, node_count_up_to, node_hash, parse_path
 
@@ -26,7 +28,11 @@ Done = Callable[[str, Any], None]
 """Called with "ok" and what came, or with a status and a text."""
 
 DISCONNECTED = "disconnected"
-TOO_BIG = "too_big"
+
+WAITING_REQUESTS_MAX = 100_000
+"""Not answered, sent or not: a program that asks for more is not waiting for its answers."""
+WAITING_BYTES_MAX = 128 * 1024 * 1024
+"""Of them, as they are sent: eight of the largest."""
 
 HASHED_NODES_MAX = 100_000
 """A larger value is asked for again after a reconnect rather than hashed: a quarter of a second."""
@@ -35,8 +41,8 @@ HASHED_NODES_MAX = 100_000
 class Request(msgspec.Struct, eq=False):
     """Something asked. rank: where it belongs when all is sent anew; `survives`: whether it is sent again on the next link."""
 
-    action: str
-    body: dict[str, Any]
+    encoded: bytes
+    """All of it but its number."""
     done: Done
     rank: int
     survives: bool = True
@@ -60,7 +66,7 @@ class Core:
         """Whether there is a link that has said hello."""
         self.session: str | None = None
         """Of the last link, so that the server knows who comes back."""
-        self.outgoing: list[bytes] = []
+        self.outgoing = Outgoing()
         self.on_auth_revoked: Callable[[str], None] = lambda text: None
         self.on_remark: Callable[[str], None] = lambda text: None
         """Hears what the server says to developers: of volatile writes that were dropped, which nobody waits for."""
@@ -70,6 +76,7 @@ class Core:
         self._last_number = 0
         self._requests: dict[Request, None] = {}
         """All that is not answered, in the order it was asked."""
+        self._waiting_bytes = 0
         self._by_number: dict[int, Request] = {}
 
     def server_ms(self) -> int:
@@ -127,15 +134,15 @@ class Core:
 
     def authenticate(self, token: str, done: Done) -> None:
         action = "auth" if token.count(".") == 2 else "gauth"
-        self._ask_now(Request(action, {"cred": token}, done, LISTEN, survives=False))
+        self._ask_now(Request(encode_request(action, {"cred": token}), done, LISTEN, survives=False))
 
     def unauthenticate(self, done: Done) -> None:
-        self._ask_now(Request("unauth", {}, done, LISTEN, survives=False))
+        self._ask_now(Request(encode_request("unauth", {}), done, LISTEN, survives=False))
 
     def set_volatile_rate(self, per_second: float) -> None:
         """Volatile values are told so often a second at most, on each link from now on; 0: each at once."""
         self._volatile_rate = per_second
-        self._ask_now(Request("vr", {"d": per_second}, _ignore, LISTEN, survives=False))
+        self._ask_now(Request(encode_request("vr", {"d": per_second}), _ignore, LISTEN, survives=False))
 
     def listen(self, path: Path, query: Query | None, listener: Listener) -> View:
         """`listener` hears of the view from now on; at once, if it is known already."""
@@ -154,7 +161,17 @@ class Core:
             return
         self.mirror.close(view)
         if view.is_asked and (view.tag is not None or not self.mirror.whole_views(view.path)):
-            self._ask_now(Request("n", _view_body(view), _ignore, LISTEN, survives=False))
+            number = self._last_number + 1
+
+            def answered(status: str, payload: Any) -> None:
+                # Whole listens have no tags: what came before this answer was said to the one that is over, and not to those that
+                # were begun at its place or below it meanwhile.
+                if view.tag is None and status != DISCONNECTED:
+                    self.mirror.forget(
+                        [other for other in self.mirror.whole_views_below(view.path) if other.asked_number > number]
+                    )
+
+            self._ask_now(Request(encode_request("n", _view_body(view)), answered, LISTEN, survives=False))
 
     def set(self, path: Path, value: Any, done: Done) -> None:
         """Writes `value` (export form) at `path`. Raises Refused for what can never be written."""
@@ -170,15 +187,16 @@ class Core:
         self._write(write, "p", body, done, survives=False)
 
     def set_volatile(self, path: Path, value: Any) -> bool:
-        """A value that only matters now: sent if there is a link, and not answered. Raises Refused for impossible values."""
+        """A value that only matters now: whether it is sent, as the last of its path, and not answered. Raises Refused for
+        impossible values."""
         parse_write(path, value)
-        if self.is_open:
-            self.outgoing += volatile_frames(format_path(path), value)
-        return self.is_open
+        text = format_path(path)
+        return self.is_open and self.outgoing.say_volatile(text, volatile_frames(text, value))
 
     def get(self, path: Path, query: Query | None, done: Done) -> None:
         """done: ("ok", export form)."""
-        self._add(Request("g", {"p": format_path(path), "q": {} if query is None else query.spec}, done, READ))
+        body = {"p": format_path(path), "q": {} if query is None else query.spec}
+        self._add(Request(self._encode("g", body), done, READ))
 
     def on_disconnect(self, action: str, path: Path, value: Any, done: Done) -> None:
         """action: `o` to set, `om` to update, `oc` to forget."""
@@ -191,7 +209,8 @@ class Core:
                 self._leaving += parts
             done(status, payload)
 
-        self._add(Request(action, {"p": format_path(path), "d": value}, answered, ON_DISCONNECT, survives=False))
+        encoded = self._encode(action, {"p": format_path(path), "d": value})
+        self._add(Request(encoded, answered, ON_DISCONNECT, survives=False))
 
     def find_known(self, path: Path, query: Query | None) -> tuple[bool, Node | None]:
         """Whether what `get` would read is here already, kept true by a listener, and what it is."""
@@ -209,10 +228,13 @@ class Core:
             self.mirror.ended(view, DISCONNECTED, text)
 
     def drop(self, done: Done) -> None:
-        """Whoever waits with `done` waits no more; a write that was asked stays asked."""
+        """Whoever waits with `done` waits no more. What was asked stays asked, but for a read that was not sent."""
         for request in self._requests:
             if request.done is done:
                 request.done = _ignore
+                if request.rank == READ and request.number is None:
+                    self._finish(request, DISCONNECTED, "")
+                return
 
     # Inside
 
@@ -221,13 +243,22 @@ class Core:
             self.mirror.settle(write)
             done(status, payload)
 
-        # Known to be sendable before anyone is told of it.
-        request_frames(self._last_number, action, body)
-        request = Request(action, body, settled, WRITE, survives)
-        self._add(request)
+        # Taken before anyone is told of it.
+        self._add(Request(self._encode(action, body), settled, WRITE, survives))
         self.mirror.write(write)
 
+    def _encode(self, action: str, body: dict[str, Any]) -> bytes:
+        """A request of the user's, if there is room for it. Raises ValueError, Overfull."""
+        encoded = encode_request(action, body)
+        if len(self._requests) >= WAITING_REQUESTS_MAX or self._waiting_bytes + len(encoded) > WAITING_BYTES_MAX:
+            raise Overfull(
+                f"{len(self._requests)} requests of {self._waiting_bytes} bytes wait for the server: "
+                f"limits are {WAITING_REQUESTS_MAX} and {WAITING_BYTES_MAX}"
+            )
+        return encoded
+
     def _add(self, request: Request) -> None:
+        self._waiting_bytes += len(request.encoded)
         self._requests[request] = None
         if self.is_open:
             self._send(request)
@@ -241,14 +272,11 @@ class Core:
         self._last_number += 1
         request.number = self._last_number
         self._by_number[request.number] = request
-        try:
-            self.outgoing += request_frames(request.number, request.action, request.body)
-        except ValueError as error:
-            del self._by_number[request.number]
-            self._finish(request, TOO_BIG, str(error))
+        self.outgoing.say(request_frames(request.number, request.encoded))
 
     def _finish(self, request: Request, status: str, payload: Any) -> None:
-        self._requests.pop(request, None)
+        if self._requests.pop(request, self) is None:
+            self._waiting_bytes -= len(request.encoded)
         request.done(status, payload)
 
     def _ask(self, view: View) -> None:
@@ -268,7 +296,9 @@ class Core:
                 elif status != DISCONNECTED:
                     self.mirror.ended(asked, status, payload if isinstance(payload, str) else describe(asked))
 
-        self._ask_now(Request("q", body, answered, LISTEN, survives=False))
+        self._ask_now(Request(encode_request("q", body), answered, LISTEN, survives=False))
+        for asked in views:
+            asked.asked_number = self._last_number
 
     # What the server tells
 

@@ -7,7 +7,8 @@
             print(snapshot.value)
 
 While there is no connection, writes and reads wait, and listeners see our own writes. It is tried again after
-RETRY_SECONDS_MIN, then less often, with some chance in between so that a thousand clients do not come at once.
+RETRY_SECONDS_MIN, then less often, with some chance in between so that a thousand clients do not come at once. Only a connection
+that stood for STEADY_SECONDS makes the next one come quickly again, whatever ended the others.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 RETRY_SECONDS_MIN = 0.2
 RETRY_SECONDS_MAX = 30.0
 RETRY_FACTOR = 1.5
+STEADY_SECONDS = 2.0
 EAGER_ATTEMPTS = 5
 CONTENDED_SECONDS_MAX = 0.2
 """A transaction that was overtaken more often waits some part of this, so that many at one place get out of each other's way."""
@@ -203,37 +205,40 @@ class Database:
         pause = RETRY_SECONDS_MIN
         while True:
             await self._wants_connection.wait()
-            started_at = time.monotonic()
             try:
-                await self._connect_once()
-            except (OSError, TimeoutError, WSError):
-                self._host = None  # It may not be what it was.
-            else:
-                if time.monotonic() - started_at > RETRY_SECONDS_MIN:
+                if await self._connect_once() > STEADY_SECONDS:
                     pause = RETRY_SECONDS_MIN
+            except Exception as error:
+                self._host = None  # It may not be what it was.
+                if not isinstance(error, (OSError, TimeoutError, WSError)):
+                    _report("connecting failed as it never should; it is tried again", error)
             if self._final is not None:
                 return
             await asyncio.sleep(pause * (0.5 + random.random()))
             pause = min(pause * RETRY_FACTOR, RETRY_SECONDS_MAX)
 
-    async def _connect_once(self) -> None:
-        """Connects, and returns when that connection is over."""
+    async def _connect_once(self) -> float:
+        """Connects, and returns when that connection is over: for how many seconds it was one."""
         loop = asyncio.get_running_loop()
-        credential = await self._credential_in_time()
+        token, credential = self._token, await self._credential_in_time()
         over = self._over = loop.create_future()
         hello = self._hello = loop.create_future()
         connection = await self._open()
         try:
             await asyncio.wait([over, hello], timeout=HELLO_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if not hello.done():
-                return
+                return 0.0
+            while token is not self._token:  # `authenticate` was called meanwhile.
+                token, credential = self._token, await self._credential_in_time()
             self._connection = connection
             if not isinstance(connection, Connection):
                 self._without_transport_until = 0.0
             self._core.opened(hello.result(), credential, self._auth_answered)
             self._flush_soon()
             self._announce(True)
+            began_at = loop.time()
             await over
+            return loop.time() - began_at
         finally:
             self._connection = None
             connection.close()
@@ -248,7 +253,8 @@ class Database:
             connection = await self._open_transport()
             if connection is not None:
                 return connection
-        return await connect(self._address.url(self._host, self._core.session), self._tls, self._said, self._break)
+        url = self._address.url(self._host, self._core.session)
+        return await connect(url, self._tls, self._said, self._break, self._flush_soon)
 
     async def _open_transport(self) -> TransportConnection | None:
         """None where a WebSocket may do as well, and has to."""
@@ -262,7 +268,9 @@ class Database:
                 offer = await find_offer(self._address, self._tls)
                 if offer is not None:
                     self._without_transport_until = time.monotonic() + WITHOUT_TRANSPORT_SECONDS  # Unless it comes through.
-                    return await connect_transport(offer, self._core.session, self._tls, self._said, self._break)
+                    return await connect_transport(
+                        offer, self._core.session, self._tls, self._said, self._break, self._flush_soon
+                    )
         except (OSError, TimeoutError):
             if not may_fall_back:
                 raise
@@ -282,7 +290,12 @@ class Database:
         elif type(said) is Ended:
             self._end(Closed(f"the server will not serve this database: {said.reason}"))
         elif self._core.is_open:
-            self._core.said(said)
+            try:
+                self._core.said(said)
+            except Exception as error:
+                _report("the server said what cannot be; the connection is made anew", error)
+                self._core.lost()
+                self._break()
             self._flush_soon()
 
     def _break(self, reason: str = "") -> None:
@@ -316,13 +329,21 @@ class Database:
             raise ConnectionError("no token") from None
 
     def _auth_answered(self, status: str, payload: Any) -> None:
-        if status not in ("ok", DISCONNECTED):
-            self._must_refresh = True
-            if callable(self._token):
-                self._break()
+        if status in ("ok", DISCONNECTED):
+            return
+        if callable(self._token):
+            self._refresh()
+        else:
+            _report(f"the credential was refused, what follows is done as nobody: {status} {payload or ''}")
 
     def _auth_revoked(self, text: str) -> None:
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Begins anew with another credential. Answers that come yet are to requests of nobody: those are asked again instead."""
         self._must_refresh = True
+        if self._core.is_open:
+            self._core.lost()
         self._break()
 
     def _announce(self, is_connected: bool) -> None:
@@ -342,9 +363,9 @@ class Database:
 
     def _flush(self) -> None:
         self._is_flush_due = False
-        frames, self._core.outgoing = self._core.outgoing, []
-        if frames and self._connection is not None:
-            self._connection.send(frames)
+        connection, outgoing = self._connection, self._core.outgoing
+        while connection is not None and not connection.is_full and (frames := outgoing.take()):
+            connection.send(frames)
 
     def _call(self, callback: Callable[[Any], object], value: Any) -> None:
         """A user's callback; its faults are the loop's to report."""
@@ -359,7 +380,7 @@ class Database:
         return self._push_ids.make(self._core.server_ms())
 
     async def _ask(self, path: Path, begin: Callable[[Done], None]) -> Any:
-        """What the server answers to what `begin` asks. Raises Denied, OutcomeUnknown, Closed."""
+        """What the server answers to what `begin` asks. Raises Denied, OutcomeUnknown, Overfull, Closed."""
         if self._final is not None:
             raise self._final
         answered: asyncio.Future[tuple[str, Any]] = asyncio.get_running_loop().create_future()
@@ -373,7 +394,8 @@ class Database:
         try:
             status, payload = await answered
         finally:
-            self._core.drop(done)
+            if not answered.done() or answered.cancelled():
+                self._core.drop(done)
         if status == "ok":
             return payload
         if self._final is not None:

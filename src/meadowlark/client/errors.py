@@ -26,6 +26,10 @@ class Contended(ClientError):
     """A transaction was overtaken by others as often as it was allowed to try."""
 
 
+class Overfull(ClientError):
+    """So much waits for the server, or for a connection to it, that nothing more is taken. Nothing was sent of this."""
+
+
 class TooSlow(ClientError):
     """An iterator of events had so many waiting that it was ended rather than growing or leaving some out."""
 

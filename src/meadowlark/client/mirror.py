@@ -30,6 +30,7 @@ from meadowlark.tree import (
     is_map,
     parse_path,
     priority_from_json,
+    priority_of,
     resolve,
 )
 
@@ -61,6 +62,7 @@ class View:
 
     __slots__ = (
         "_tree",
+        "asked_number",
         "is_asked",
         "is_known",
         "is_visible",
@@ -85,6 +87,8 @@ class View:
         """Whether the server has said what is there."""
         self.is_asked = False
         """Whether a listen is on its way or answered on the present link."""
+        self.asked_number = 0
+        """Of that request."""
         self.is_visible = False
         """Whether there is something to tell: the server's word, or a write of ours that covers the whole view."""
         self.overlay: Node | None = None
@@ -162,13 +166,19 @@ class Mirror:
                 view.put((), find(above.server, path[len(above.path) :]))
                 view.is_known = True
             # The server knows whole listens by their path, however they are ordered here.
-            view.is_asked = any(other.is_asked for other in self.whole_views(path))
+            for other in self.whole_views(path):
+                view.is_asked = view.is_asked or other.is_asked
+                view.asked_number = other.asked_number
         self.views[path, query] = view
         return view
 
     def whole_views(self, path: Path) -> list[View]:
         """Those of everything at just `path`, which share one listen."""
         return [view for view in self.views.values() if view.tag is None and view.path == path]
+
+    def whole_views_below(self, path: Path) -> list[View]:
+        """Those of everything at `path` or below it."""
+        return [view for view in self.views.values() if view.tag is None and view.path[: len(path)] == path]
 
     def close(self, view: View) -> None:
         """Forgets the view."""
@@ -219,6 +229,17 @@ class Mirror:
                     view.put(place[depth:], node)
         for view in concerned:
             self._refresh(view, _touched(view.path, parts))
+
+    def forget(self, views: list[View]) -> None:
+        """What the server said of `views` was said to a listen that is over. Listeners hear when it is known what is there."""
+        for view in views:
+            view.put((), None)
+            view.is_known = False
+        for view in views:
+            above = self._covering(view.path)
+            if above is not None:
+                view.put((), find(above.server, view.path[len(above.path) :]))
+                view.is_known = True
 
     def confirmed(self, view: View) -> None:
         """The listen was answered without data: what we have is right, and if we have nothing, nothing is there."""
@@ -326,8 +347,8 @@ class Mirror:
 
     def _patched(self, view: View, touched: set[str]) -> Node | None:
         """The same where only the `touched` children may differ from before; None where that does not tell."""
-        if not is_map(view.overlay):
-            return None
+        if not is_map(view.overlay) or priority_of(view.overlay) is not None:
+            return None  # A priority goes with the last child, so the order of what happened matters.
         base = self._base(view)
         tree = Tree(view.overlay)
         tree.freeze()

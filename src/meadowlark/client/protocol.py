@@ -7,6 +7,7 @@ Source: docs/protocol.md.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,16 +21,21 @@ RECEIVED_BYTES_MAX = 512 * 1024 * 1024
 """Of one message from the server, which may be as large as a database; more is taken for nonsense."""
 
 
+SESSION_CHARACTERS_MAX = 200
+"""Of the name that a server gives a connection, which is said to it in the next one's URL."""
+SERVER_MS_MAX = 1 << 47
+"""Of a server's clock: push ids have room for 48 bits."""
+_HOST = re.compile(r"[A-Za-z0-9.\-_:\[\]]{1,255}")
+_HEAD_BYTES = 64
+"""More than what stands in front of the action of a request."""
+
+
 class VolatileFrame(bytes):
     """The text frame of a volatile write, and what it says, for a transport that has a shorter way."""
 
     path: str
     value: bytes
     """As JSON."""
-
-
-KEEPALIVE = b"0"
-"""A text frame that asks for nothing."""
 
 
 class Hello(msgspec.Struct, frozen=True, gc=False):
@@ -72,9 +78,17 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
 Said = Hello | Response | Told | Moved | Ended
 
 
-def request_frames(number: int, action: str, body: dict[str, Any]) -> list[bytes]:
-    """The text frames of one request. Raises ValueError when it is larger than a server takes."""
-    return _divide(orjson.dumps({"t": "d", "d": {"r": number, "a": action, "b": body}}))
+def encode_request(action: str, body: dict[str, Any]) -> bytes:
+    """A request but for its number. Raises ValueError when it is larger than a server takes."""
+    encoded = b'"a":%b,"b":%b}}' % (orjson.dumps(action), orjson.dumps(body))
+    if len(encoded) > MESSAGE_BYTES_MAX - _HEAD_BYTES:
+        raise ValueError(f"the request has {len(encoded)} bytes, limit is {MESSAGE_BYTES_MAX}: write smaller parts, or use REST")
+    return encoded
+
+
+def request_frames(number: int, request: bytes) -> list[bytes]:
+    """The text frames of a request."""
+    return _divide(b'{"t":"d","d":{"r":%d,' % number + request)
 
 
 def volatile_frames(path: str, value: Any) -> list[bytes]:
@@ -91,8 +105,6 @@ def volatile_frames(path: str, value: Any) -> list[bytes]:
 def _divide(payload: bytes) -> list[bytes]:
     if len(payload) <= FRAME_BYTES_MAX:
         return [payload]
-    if len(payload) > MESSAGE_BYTES_MAX:
-        raise ValueError(f"the request has {len(payload)} bytes, limit is {MESSAGE_BYTES_MAX}: write smaller parts, or use REST")
     pieces = list(_pieces(payload))
     return [b"%d" % len(pieces), *pieces]
 
@@ -137,7 +149,7 @@ class Link:
             return None
         try:
             said = _parse(orjson.loads(frame))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
             return self._end("the server said what is no message of the protocol")
         if type(said) in (Moved, Ended):
             self._is_over = True
@@ -161,9 +173,14 @@ def _parse(message: Any) -> Said | None:
 
 def _parse_control(kind: str, payload: Any) -> Said | None:
     if kind == "h":
-        return Hello(int(payload["ts"]), str(payload["h"]), str(payload["s"]))
+        hello = Hello(int(payload["ts"]), str(payload["h"]), str(payload["s"]))
+        if not 0 <= hello.server_ms < SERVER_MS_MAX or len(hello.session) > SESSION_CHARACTERS_MAX:
+            raise ValueError("a greeting that no server says")
+        return hello
     if kind == "r":
-        return Moved(str(payload))
+        if not _HOST.fullmatch(payload):
+            raise ValueError("no host to go to")
+        return Moved(payload)
     if kind == "s":
         return Ended(str(payload), is_final=True)
     return None  # Pongs, and what later versions add.

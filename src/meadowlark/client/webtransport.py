@@ -1,7 +1,7 @@
 """One WebTransport of a client, in the place of a WebSocket: the same protocol on a stream, volatile values in datagrams.
 
 The server is asked over HTTP where it may be reached so, and by which hashes its certificate may be believed that nobody signed.
-A dead peer is found by pings, as with WebSockets. Volatile values that come are told as if the stream had brought them.
+A dead peer is found by pings, as with WebSockets (pulse.py). Volatile values that come are told as if the stream brought them.
 Loaded only where it is asked for: it needs qh3.
 """
 
@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import ipaddress
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -26,24 +26,26 @@ from qh3.quic.configuration import QuicConfiguration
 from qh3.quic.connection import QuicConnection
 from qh3.quic.events import ConnectionTerminated, QuicEvent, StreamDataReceived, StreamReset
 
-from meadowlark.client.connection import SILENCE_SECONDS, Address
+from meadowlark.client.connection import UNSENT_BYTES_MAX, Address
 from meadowlark.client.datagrams import SETTLE_SECONDS, Saying
-from meadowlark.client.protocol import KEEPALIVE, Ended, Link, Said, Told
-from meadowlark.limits import QUIC_IDLE_SECONDS
+from meadowlark.client.protocol import Ended, Link, Said, Told
+from meadowlark.client.pulse import Pulse
+from meadowlark.limits import QUIC_IDLE_SECONDS, QUIC_OVERHEAD_BYTES_MAX
 from meadowlark.wire.numbering import Heard
 from meadowlark.wire.webtransport import Frame, StreamFrames
 
 DATAGRAM_BYTES_MAX = 1100
 GOODBYE_SECONDS = 0.1
-SUSPECT_SECONDS = 1.0
 OFFER_BYTES_MAX = 65_536
 
 
 class Offer:
-    """Where a server may be reached by WebTransport."""
+    """Where a server may be reached by WebTransport. Raises ValueError, AttributeError for what is no URL."""
 
     def __init__(self, url: str, hashes: list[bytes]) -> None:
-        self.url = url
+        parts = urlsplit(url)
+        self.host, self.port, self.authority = parts.hostname or "", parts.port or 443, parts.netloc
+        self.target = f"{parts.path}?{parts.query}"
         self.hashes = hashes
 
 
@@ -55,12 +57,10 @@ async def find_offer(address: Address, tls: ssl.SSLContext | None) -> Offer | No
     try:
         name = f"&ns={quote(address.database, safe='')}" if address.database else ""
         writer.write(f"GET /.wt?v=5{name} HTTP/1.1\r\nHost: {address.host}\r\nConnection: close\r\n\r\n".encode())
-        head, _, body = (await reader.read(OFFER_BYTES_MAX)).partition(b"\r\n\r\n")
-        while not body:
-            more = await reader.read(OFFER_BYTES_MAX)
-            if not more:
-                return None
-            body += more
+        answer = b""
+        while len(answer) <= OFFER_BYTES_MAX and (more := await reader.read(OFFER_BYTES_MAX)):
+            answer += more
+        head, _, body = answer.partition(b"\r\n\r\n")
         offer = orjson.loads(body) if b" 200 " in head.partition(b"\r\n")[0] else {}
         url = offer.get("url")
         return Offer(url, [base64.b64decode(one) for one in offer.get("hashes") or ()]) if url else None
@@ -71,11 +71,12 @@ async def find_offer(address: Address, tls: ssl.SSLContext | None) -> Offer | No
 
 
 class TransportConnection:
-    """`said` is called with what the server says, `over` once at the end."""
+    """`said` is called with what the server says, `over` once at the end, `room` when it is not full any more."""
 
-    def __init__(self, said: Callable[[Said], None], over: Callable[[str], None]) -> None:
+    def __init__(self, said: Callable[[Said], None], over: Callable[[str], None], room: Callable[[], None]) -> None:
         self._said = said
         self._over: Callable[[str], None] | None = over
+        self.room = room
         self._loop = asyncio.get_running_loop()
         self._link = Link()
         self._frames = StreamFrames()
@@ -86,25 +87,28 @@ class TransportConnection:
         self._last: _Quic | None = None
         """That one, then too."""
         self._timer: asyncio.TimerHandle | None = None
-        self._pulse: asyncio.TimerHandle | None = None
-        self._is_silent = self._is_asked = False
+        self._pulse: Pulse | None = None
 
     def begin(self, quic: _Quic) -> None:
         self._quic = self._last = quic
         self.saying.begin()
-        self._pulse = self._loop.call_later(SILENCE_SECONDS, self._check)
+        self._pulse = Pulse(self._loop, quic.ask, lambda: self.ended("the server is silent"))
 
     def send(self, frames: list[bytes]) -> None:
         if self._quic is None:
             return
         for frame in frames:
             self.saying.say(frame)
+        if self._pulse is not None:
+            self._pulse.spoke()
         if self._timer is None and not self.saying.is_settled:
             self._timer = self._loop.call_later(SETTLE_SECONDS, self._tick)
         self._quic._transmit_soon()
 
-    def keep_alive(self) -> None:
-        self.send([KEEPALIVE])
+    @property
+    def is_full(self) -> bool:
+        """Whether the stream does not get rid of what it was given, so that what is volatile had better wait."""
+        return self._quic is not None and self._quic.is_full
 
     def close(self) -> None:
         """Ends it from our side."""
@@ -122,7 +126,7 @@ class TransportConnection:
     # The network's calls
 
     def received(self, data: bytes) -> None:
-        self._is_silent = self._is_asked = False
+        self.heard_of()
         frames: list[Frame] = []
         self._frames.receive(data, frames)
         for frame in frames:
@@ -139,7 +143,7 @@ class TransportConnection:
             self.ended(self._frames.fault or "the server closed the connection")
 
     def received_datagram(self, datagram: bytes) -> None:
-        self._is_silent = self._is_asked = False
+        self.heard_of()
         self.heard.receive(datagram)
 
     def ended(self, reason: str) -> None:
@@ -161,39 +165,27 @@ class TransportConnection:
     def _tick(self) -> None:
         self._timer = None
         if self._quic is not None:
-            if self.saying.tick():
+            # What would be said on a full stream is newer when it is said later.
+            if self._quic.is_full or self.saying.tick():
                 self._timer = self._loop.call_later(SETTLE_SECONDS, self._tick)
             self._quic._transmit_soon()
 
-    def _check(self) -> None:
-        """A server that is silent is asked; one that stays silent is dead."""
-        if self._quic is None:
-            return
-        if self._is_asked:
-            self.ended("the server is silent")
-            return
-        if self._is_silent:
-            self._is_asked = True
-            self._quic.ask()
-        self._is_silent = True
-        self._pulse = self._loop.call_later(SILENCE_SECONDS, self._check)
-
     def suspect(self) -> None:
-        """The server may be dead: it is asked, and has less time than usual to answer."""
-        if self._quic is not None and self._pulse is not None and not self._is_asked:
-            self._is_asked = True
-            self._quic.ask()
-            self._pulse.cancel()
-            self._pulse = self._loop.call_later(SUSPECT_SECONDS, self._check)
+        """The server may be dead."""
+        if self._pulse is not None:
+            self._pulse.suspect()
 
-    def acknowledged(self) -> None:
-        self._is_silent = self._is_asked = False
+    def heard_of(self) -> None:
+        """The server is there."""
+        if self._pulse is not None:
+            self._pulse.heard()
 
     def _end(self, reason: str) -> None:
         self._quic = None
-        for timer in (self._timer, self._pulse):
-            if timer is not None:
-                timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._pulse is not None:
+            self._pulse.stop()
         over, self._over = self._over, None
         if over is not None:
             over(reason)
@@ -210,6 +202,10 @@ class _Quic(QuicConnectionProtocol):
         self.accepted: asyncio.Future[bool] = self._loop.create_future()
         self.lost = asyncio.Event()
         """Set when the socket is closed."""
+        self._written_bytes = 0
+        self._overhead_bytes = 0
+        """That came beside the stream."""
+        self.is_full = False
 
     def ask_for(self, authority: str, path: str) -> None:
         http = self._http = H3Connection(self._quic, enable_webtransport=True)
@@ -225,7 +221,13 @@ class _Quic(QuicConnectionProtocol):
 
     def write(self, data: bytes) -> None:
         self._quic.send_stream_data(self._stream, data)
+        self._written_bytes += len(data)
+        self.is_full = self.is_full or self._unsent_bytes() > UNSENT_BYTES_MAX
         self._transmit_soon()
+
+    def _unsent_bytes(self) -> int:
+        stream = self._quic._streams.get(self._stream)
+        return 0 if stream is None else self._written_bytes - stream.sender.next_offset
 
     def ask(self) -> None:
         self._quic.send_ping(1)
@@ -241,10 +243,32 @@ class _Quic(QuicConnectionProtocol):
     def abort(self) -> None:
         transport = self._transport
         if transport is not None and not transport.is_closing():
-            self.close()
+            with self._ending():
+                self.close()
             transport.close()
 
     # qh3's calls
+
+    def datagram_received(self, data: bytes | str, addr: Any) -> None:
+        with self._ending():
+            super().datagram_received(data, addr)
+
+    def _handle_timer(self) -> None:
+        with self._ending():
+            super()._handle_timer()
+
+    @contextlib.contextmanager
+    def _ending(self) -> Iterator[None]:
+        """Whatever a server sends must not reach the loop: what qh3 cannot bear ends the connection."""
+        try:
+            yield
+        except Exception:
+            self._fail("the server's packets make no sense")
+
+    def _fail(self, reason: str) -> None:
+        if not self.accepted.done():
+            self.accepted.set_exception(ConnectionError(reason))
+        self._connection.ended(reason)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
@@ -259,7 +283,11 @@ class _Quic(QuicConnectionProtocol):
             while room > 0 and (datagram := self._connection.saying.next(DATAGRAM_BYTES_MAX)) is not None:
                 self._http.send_datagram(self._session // 4, datagram)
                 room -= len(datagram)
-        super().transmit()
+        with self._ending():
+            super().transmit()
+        if self.is_full and self._unsent_bytes() <= UNSENT_BYTES_MAX // 2:
+            self.is_full = False
+            self._connection.room()
 
     def error_received(self, exc: Exception) -> None:
         """The network says that nobody is there: to be believed before anybody was, and to be looked into later."""
@@ -280,11 +308,14 @@ class _Quic(QuicConnectionProtocol):
         if isinstance(event, ConnectionTerminated) or (
             isinstance(event, StreamReset) and event.stream_id in (self._session, self._stream)
         ):
-            if not self.accepted.done():
-                self.accepted.set_exception(ConnectionError("the server closed the connection"))
-            connection.ended("the server closed the connection")
+            self._fail("the server closed the connection")
             return
-        connection.acknowledged()
+        if isinstance(event, StreamDataReceived):
+            self._overhead_bytes += len(event.data)
+            if self._overhead_bytes > QUIC_OVERHEAD_BYTES_MAX:
+                self._fail("the server sends too much beside the stream")
+                return
+        connection.heard_of()
         if self._http is None:
             return
         for one in self._http.handle_event(event):
@@ -295,27 +326,32 @@ class _Quic(QuicConnectionProtocol):
 
 
 async def connect_transport(
-    offer: Offer, session: str | None, tls: ssl.SSLContext | None, said: Callable[[Said], None], over: Callable[[str], None]
+    offer: Offer,
+    session: str | None,
+    tls: ssl.SSLContext | None,
+    said: Callable[[Said], None],
+    over: Callable[[str], None],
+    room: Callable[[], None],
 ) -> TransportConnection:
     """A connection by `offer`. Raises OSError. To be bounded by who calls."""
-    parts = urlsplit(offer.url)
-    host, port = parts.hostname or "", parts.port or 443
     loop = asyncio.get_running_loop()
-    connection = TransportConnection(said, over)
-    configuration = _configuration(host, offer, tls)
+    connection = TransportConnection(said, over, room)
+    configuration = _configuration(offer, tls)
     quic = QuicConnection(configuration=configuration)
-    transport, protocol = await loop.create_datagram_endpoint(lambda: _Quic(quic, connection), remote_addr=(host, port))
+    transport, protocol = await loop.create_datagram_endpoint(
+        lambda: _Quic(quic, connection), remote_addr=(offer.host, offer.port)
+    )
     try:
         protocol.connect(transport.get_extra_info("peername"))
         await protocol.wait_connected()
         if offer.hashes and hashlib.sha256(_certificate(quic)).digest() not in offer.hashes:
             raise ConnectionError("the certificate is not the one that the server told of")
         # Of who is asked for by an address qh3 checks no name.
-        is_unchecked = _is_address(host) and configuration.verify_mode is ssl.CERT_REQUIRED
-        if is_unchecked and ipaddress.ip_address(host) not in _addresses(_certificate(quic)):
-            raise ConnectionError(f"the certificate is not one of {host}")
+        is_unchecked = _is_address(offer.host) and configuration.verify_mode is ssl.CERT_REQUIRED
+        if is_unchecked and ipaddress.ip_address(offer.host) not in _addresses(_certificate(quic)):
+            raise ConnectionError(f"the certificate is not one of {offer.host}")
         last = f"&ls={quote(session, safe='')}" if session else ""
-        protocol.ask_for(parts.netloc, f"{parts.path}?{parts.query}&dg=1{last}")
+        protocol.ask_for(offer.authority, f"{offer.target}&dg=1{last}")
         if not await protocol.accepted:
             raise ConnectionError("the server refuses the session")
         protocol.open_stream()
@@ -340,7 +376,7 @@ def _addresses(certificate: bytes) -> set[Any]:
     return set(names.value.get_values_for_type(x509.IPAddress))
 
 
-def _configuration(host: str, offer: Offer, tls: ssl.SSLContext | None) -> QuicConfiguration:
+def _configuration(offer: Offer, tls: ssl.SSLContext | None) -> QuicConfiguration:
     believes_all = bool(offer.hashes) or (tls is not None and tls.verify_mode is ssl.CERT_NONE)
     configuration = QuicConfiguration(
         is_client=True,
@@ -348,7 +384,7 @@ def _configuration(host: str, offer: Offer, tls: ssl.SSLContext | None) -> QuicC
         idle_timeout=QUIC_IDLE_SECONDS,
         max_datagram_frame_size=65_536,
         verify_mode=ssl.CERT_NONE if believes_all else ssl.CERT_REQUIRED,
-        server_name=None if _is_address(host) else host,
+        server_name=None if _is_address(offer.host) else offer.host,
     )
     if tls is not None and not believes_all:
         trusted = [ssl.DER_cert_to_PEM_cert(one) for one in tls.get_ca_certs(binary_form=True)]

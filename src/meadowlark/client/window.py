@@ -31,11 +31,12 @@ Changes = tuple[list[Row], list[Row], list[Row], list[Row]]
 class Window:
     """What is shown of one node by one query."""
 
-    __slots__ = ("_orders", "_position", "_query", "_rows", "_shown")
+    __slots__ = ("_is_by_value", "_orders", "_position", "_query", "_rows", "_shown")
 
     def __init__(self, query: Query | None) -> None:
         """query None: everything, by priority."""
         self._query = query
+        self._is_by_value = query is not None and query.order == ".value"
         self._position = position_reader(".priority") if query is None else position_reader(query.order, query.order_path)
         self._rows: dict[str, Row] = {}
         """All children in range, by key."""
@@ -139,9 +140,11 @@ class Window:
             elif old is None:
                 added.append(new)
             else:
-                if old.order != new.order:
+                has_changed = not is_same(old.node, new.node)
+                # By value, whatever changes counts as a move, as in the official SDKs: also a priority, or what is in a map.
+                if old.order != new.order or (has_changed and self._is_by_value):
                     moved.append(new)
-                if not is_same(old.node, new.node):
+                if has_changed:
                     changed.append(new)
         for rows in (removed, added, moved, changed):
             rows.sort(key=lambda row: (row.order, row.key))

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from meadowlark.engine.effects import Push
-from meadowlark.limits import FRAME_BYTES_MAX, NUMBERS_MAX
+from meadowlark.limits import DATAGRAM_PATHS_MAX, FRAME_BYTES_MAX, NUMBERS_MAX
 from meadowlark.tree import Path, encode
 from meadowlark.wire.webtransport import PATH_BYTES_MAX, encode_number, encode_path, read_number
 
@@ -258,7 +258,7 @@ class Heard:
         elif kind == 1:
             sequence, at = read_number(payload, 1)
             number, at = read_number(payload, at)
-            if sequence is not None and number is not None:
+            if sequence is not None and number is not None and (number in self._known or len(self._known) < DATAGRAM_PATHS_MAX):
                 self._known[number] = _Known(payload[at:].decode(errors="replace"), sequence - 1)
 
     def receive(self, datagram: bytes) -> None:
