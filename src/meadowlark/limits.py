@@ -102,6 +102,12 @@ asked: with thousands of idle connections, pings and their answers were most of 
 LOST_SECONDS = 72.0
 """One that was silent for so long, the ping included, is closed as lost."""
 
+VOLATILE_PING_SECONDS = 12.0
+"""The same for one whose volatile values others see: where it is gone, they should be. Our own clients say something sooner."""
+
+VOLATILE_LOST_SECONDS = 36.0
+"""And for this one. More than long polls are held for."""
+
 # Long polls.
 
 LONG_POLL_SESSIONS_MAX = 10_000
@@ -281,5 +287,6 @@ assert EVALUATION_CHARACTERS_MAX > STRING_BYTES_MAX, "a rule must be able to loo
 assert GROUP_BYTES_MAX + RECORD_BYTES_MAX + SEGMENT_BYTES_MAX < 2**32, "an offset in a segment must fit 32 bits"
 assert LARGE_WRITES_DATABASE_BYTES_MAX >= BODY_BYTES_MAX + MESSAGE_BYTES_MAX, "the largest write must fit"
 assert KEYS_MISS_SECONDS <= KEYS_FRESH_SECONDS_MIN, "an unknown key must not wait longer than a refresh"
+assert LONG_POLL_HOLD_SECONDS < VOLATILE_LOST_SECONDS, "a poll that is held is no silence"
 assert TOKEN_LENGTH_MAX < HEAD_BYTES_MAX, "the longest credential must fit a request"
 assert BODY_BYTES_MAX * 2 <= RECORD_BYTES_MAX, "the record of the largest write must be readable again"

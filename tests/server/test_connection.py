@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from meadowlark.engine import Client, Listen
-from meadowlark.limits import LOST_SECONDS, PING_SECONDS
+from meadowlark.limits import LOST_SECONDS, PING_SECONDS, VOLATILE_LOST_SECONDS, VOLATILE_PING_SECONDS
 from meadowlark.server.lanes import SHARE_NANOSECONDS
 from meadowlark.server.outbox import Turn
 from meadowlark.server.realtime import DOOR_MESSAGES, HELD_FRAMES, SWEEP_SECONDS, RealtimeConnection
@@ -59,6 +59,9 @@ class Peer:
         self._request += 1
         text = b'{"t":"d","d":{"r":%d,"a":"p","b":{"p":"%b","d":%d}}}' % (self._request, path.encode(), value)
         self.connection.received(memoryview(text))
+
+    def put_volatile(self, path: str, value: int) -> None:
+        self.connection.received(memoryview(b'{"t":"d","d":{"a":"v","b":{"p":"%b","d":%d}}}' % (path.encode(), value)))
 
     def listen(self, path: str) -> None:
         self._request += 1
@@ -272,5 +275,41 @@ def test_a_silent_client_is_pinged_once_and_then_given_up() -> None:
         assert LOST_SECONDS <= lost_at < LOST_SECONDS + SWEEP_SECONDS
         assert peer.line.pings == 1
         assert not made.host.sessions
+
+    run(scenario)
+
+
+def test_of_a_client_whose_volatile_values_others_see_the_end_is_noticed_sooner() -> None:
+    async def scenario(made: Made) -> None:
+        peer = made.peer("one")
+        peer.put_volatile("/cursor", 1)
+        await made.settle()
+        assert made.hosted.database.tree.root == {"cursor": 1}
+        pinged_at = lost_at = 0
+        for second in range(0, 200, SWEEP_SECONDS):
+            peer.connection.sweep()
+            await made.settle()
+            pinged_at = pinged_at or second * peer.line.pings
+            lost_at = lost_at or second * peer.line.is_aborted
+        assert VOLATILE_PING_SECONDS <= pinged_at < VOLATILE_PING_SECONDS + SWEEP_SECONDS
+        assert VOLATILE_LOST_SECONDS <= lost_at < VOLATILE_LOST_SECONDS + SWEEP_SECONDS
+        assert peer.line.pings == 1
+        assert made.hosted.database.tree.root is None, "they went with it"
+
+    run(scenario)
+
+
+def test_a_client_whose_cursor_rests_is_kept_as_long_as_it_answers() -> None:
+    async def scenario(made: Made) -> None:
+        peer = made.peer("one")
+        peer.put_volatile("/cursor", 1)
+        for _ in range(50):
+            before = peer.line.pings
+            peer.connection.sweep()
+            if peer.line.pings > before:
+                peer.connection.heard()
+        assert peer.line.pings == 25
+        assert not peer.line.is_aborted
+        assert made.hosted.database.tree.root == {"cursor": 1}
 
     run(scenario)

@@ -25,7 +25,14 @@ from meadowlark.auth.identity import NOBODY, Identity
 from meadowlark.auth.tokens import override
 from meadowlark.engine import Command, Identify, Leave, Push, Reply, Revoke, Set, Update
 from meadowlark.errors import Code, Refused
-from meadowlark.limits import LARGE_BYTES, LOST_SECONDS, MESSAGE_BYTES_MAX, PING_SECONDS
+from meadowlark.limits import (
+    LARGE_BYTES,
+    LOST_SECONDS,
+    MESSAGE_BYTES_MAX,
+    PING_SECONDS,
+    VOLATILE_LOST_SECONDS,
+    VOLATILE_PING_SECONDS,
+)
 from meadowlark.server.expiries import Expiries
 from meadowlark.server.families import OPERATIONS, Operation, Transport
 from meadowlark.server.identities import Identities
@@ -77,6 +84,7 @@ CLOSE_NANOSECONDS = 30_000
 SWEEP_SECONDS = 12
 """Between two looks at whether a connection was silent."""
 PING_SWEEPS = int(PING_SECONDS / SWEEP_SECONDS) + 1
+VOLATILE_PING_SWEEPS = int(VOLATILE_PING_SECONDS / SWEEP_SECONDS) + 1
 """Looks that found it silent; the first may come just after it was heard."""
 
 
@@ -546,10 +554,11 @@ class RealtimeConnection(Receiver):
         if self.line is None or self._held_frames is not None:
             return  # If frames are held we do not listen.
         self._silent_sweeps += 1
-        if self._silent_sweeps > LOST_SECONDS / SWEEP_SECONDS:
+        is_shown = self._hosted is not None and self._hosted.database.volatile.count_of(self) > 0
+        if self._silent_sweeps > (VOLATILE_LOST_SECONDS if is_shown else LOST_SECONDS) / SWEEP_SECONDS:
             log.info("connection lost", session=self.id, reason="no answer to a ping")
             self._abort()
-        elif self._silent_sweeps == PING_SWEEPS:
+        elif self._silent_sweeps == (VOLATILE_PING_SWEEPS if is_shown else PING_SWEEPS):
             self.line.ask()
 
     def close(self, code: WSCloseCode, reason: str) -> None:
