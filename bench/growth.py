@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import resource
-from http.client import HTTPConnection
 from typing import Any
 
 from bench.generator import Load, Report
@@ -24,7 +23,6 @@ DATABASE_BYTES_FULL = (50_000_000,)
 DATABASES = (1, 10, 100, 1000)
 DATABASES_FULL = (5000,)
 WRITES_PER_SECOND = 1000
-REST_SECONDS_MAX = 120.0
 
 
 def measure(effort: Effort) -> tuple[list[Row], list[Any]]:
@@ -83,16 +81,7 @@ def _fill(server: Server, size: int) -> None:
     records = size // each
     data = {f"g{group}": {f"k{index}": record for index in range(group, records, groups)} for group in range(groups)}
     body = json.dumps(data, separators=(",", ":")).encode()
-    connection = HTTPConnection(server.host, server.port, timeout=REST_SECONDS_MAX)
-    try:
-        headers = {"Authorization": f"Bearer {server.credential}"}
-        connection.request("PUT", "/beside.json?ns=bench&print=silent", body, headers)
-        answer = connection.getresponse()
-        said = answer.read()
-    finally:
-        connection.close()
-    if answer.status >= 300:
-        raise SystemExit(f"filling was answered {answer.status}: {said[:300]!r}\n{server.log()}")
+    server.ask("PUT", "/beside.json?ns=bench&print=silent", body)
 
 
 BENCH = Bench(

@@ -14,7 +14,6 @@ import json
 import random
 import sys
 import time
-from http.client import HTTPConnection
 from typing import Any
 
 from bench import cities, generator
@@ -26,7 +25,6 @@ from bench.server import Server
 SETTLE_SECONDS = 2.0
 """Memory is read so long after the last byte moved: sockets' buffers and freed arenas need a moment."""
 
-REST_SECONDS_MAX = 120.0
 
 RECORDS = 580_000
 """Of 86 bytes."""
@@ -74,13 +72,13 @@ def _json(what: str, body: bytes, key: str) -> list[Row]:
     with Server(cores=server_cores) as server:
         before = server.usage().resident_bytes
         started = time.perf_counter()
-        _request(server, "PUT", "/tree.json?ns=tree&print=silent", body)
+        server.ask("PUT", "/tree.json?ns=tree&print=silent", body)
         seconds = time.perf_counter() - started
         time.sleep(SETTLE_SECONDS)
         loaded = server.usage().resident_bytes
         server.restart()
         restarted = server.usage().resident_bytes
-        _request(server, "GET", f"/tree/{key}.json?ns=tree", None)
+        server.ask("GET", f"/tree/{key}.json?ns=tree")
         time.sleep(SETTLE_SECONDS)
         reloaded = server.usage().resident_bytes
     return [
@@ -110,19 +108,6 @@ def _json_row(what: str, before: int, after: int, size: int, note: str) -> Row:
 
 def _megabytes(count: int) -> float:
     return round(count / 1e6, 1)
-
-
-def _request(server: Server, method: str, path: str, body: bytes | None) -> bytes:
-    connection = HTTPConnection(server.host, server.port, timeout=REST_SECONDS_MAX)
-    try:
-        connection.request(method, path, body, {"Authorization": f"Bearer {server.credential}"})
-        answer = connection.getresponse()
-        content = answer.read()
-    finally:
-        connection.close()
-    if answer.status >= 300:
-        raise SystemExit(f"{method} {path} was answered {answer.status}: {content[:300]!r}\n{server.log()}")
-    return content
 
 
 BENCH = Bench(

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from http.client import HTTPConnection
 from typing import Any
 
 from bench import generator
@@ -28,7 +27,6 @@ ROUNDS_FULL = 30
 CYCLES_PER_SECOND = 600
 WRITES_PER_SECOND = 2500
 SETTLE_SECONDS = 1.0
-REST_SECONDS_MAX = 120.0
 
 Histogram = dict[float | None, int]
 """Counts by upper bound in seconds; None: beyond all."""
@@ -106,25 +104,12 @@ def _quantile(histogram: Histogram, share: float) -> float | str:
 def _fill(server: Server) -> None:
     for group in range(GROUPS):
         records = {f"r{index:05}": {"n": f"name {index}", "a": index, "b": group, "on": True} for index in range(RECORDS)}
-        _ask(server, "PUT", f"/mass/g{group}.json?ns=mass&print=silent", json.dumps(records, separators=(",", ":")).encode())
+        server.ask("PUT", f"/mass/g{group}.json?ns=mass&print=silent", json.dumps(records, separators=(",", ":")).encode())
 
 
 def _read(server: Server) -> Any:
     """What the worker counts."""
-    return json.loads(_ask(server, "GET", "/.meadowlark/metrics.json"))[0]
-
-
-def _ask(server: Server, method: str, target: str, body: bytes | None = None) -> bytes:
-    connection = HTTPConnection(server.host, server.port, timeout=REST_SECONDS_MAX)
-    try:
-        connection.request(method, target, body, {"Authorization": f"Bearer {server.credential}"})
-        answer = connection.getresponse()
-        said = answer.read()
-    finally:
-        connection.close()
-    if answer.status >= 300:
-        raise SystemExit(f"{method} {target} was answered {answer.status}: {said[:300]!r}\n{server.log()}")
-    return said
+    return json.loads(server.ask("GET", "/.meadowlark/metrics.json"))[0]
 
 
 BENCH = Bench(

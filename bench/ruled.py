@@ -8,7 +8,6 @@ processor time beside that of the first row: the overhead that rules and identit
 
 from __future__ import annotations
 
-import http.client
 import json
 import tempfile
 import time
@@ -97,16 +96,7 @@ def _members(load: Load) -> Any:
 
 def put(server: Server, path: str, value: Any) -> None:
     """Sets `path` of the database that is measured, as an administrator. Raises SystemExit."""
-    connection = http.client.HTTPConnection(server.host, server.port, timeout=30)
-    try:
-        headers = {"Authorization": f"Bearer {server.credential}"}
-        connection.request("PUT", f"{path}?ns=bench", json.dumps(value), headers)
-        answer = connection.getresponse()
-        if answer.status != 200:
-            raise SystemExit(f"PUT {path} was answered {answer.status}: {answer.read(300)!r}")
-        answer.read()
-    finally:
-        connection.close()
+    server.ask("PUT", f"{path}?ns=bench", json.dumps(value).encode())
 
 
 BENCH = Bench(

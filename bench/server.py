@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
 
@@ -23,6 +24,7 @@ from bench import machine
 
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 30.0
+REST_SECONDS_MAX = 120.0
 READY = re.compile(r"READY https?://([\d.]+):(\d+) pid=(\d+) workers=(\d+) data=(.*)")
 
 
@@ -58,6 +60,19 @@ class Server:
     def usage(self) -> machine.Usage:
         """What the workers have used so far; the supervisor only waits."""
         return machine.usage(self.workers)
+
+    def ask(self, method: str, target: str, body: bytes | None = None) -> bytes:
+        """What is answered over REST to an administrator. Raises SystemExit for what is refused."""
+        connection = HTTPConnection(self.host, self.port, timeout=REST_SECONDS_MAX)
+        try:
+            connection.request(method, target, body, {"Authorization": f"Bearer {self.credential}"})
+            answer = connection.getresponse()
+            said = answer.read()
+        finally:
+            connection.close()
+        if answer.status >= 300:
+            raise SystemExit(f"{method} {target} was answered {answer.status}: {said[:300]!r}\n{self.log()}")
+        return said
 
     def log(self) -> str:
         """The end of what the server said, for error messages."""

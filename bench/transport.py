@@ -31,7 +31,7 @@ from qh3.quic.configuration import QuicConfiguration
 from qh3.quic.events import ConnectionTerminated, StreamDataReceived
 
 from bench.generator import HISTOGRAMS, SUMS
-from meadowlark.wire.webtransport import encode_datagram, encode_path
+from meadowlark.wire.webtransport import encode_datagram, encode_frame, encode_path
 
 MARKER_BYTES = 25
 """'@', 14 digits of due nanoseconds, 2 of the process, 8 of the write's number: as in load.c."""
@@ -137,12 +137,11 @@ class Client(QuicConnectionProtocol):
             raise SystemExit(f"the server refuses WebTransport: {status.decode()}")
         self.stream = self.http.create_webtransport_stream(self.session)
         self.load = load
-        self._say(b"\x82\x00")
+        self._say(encode_frame(b"", is_text=False))
         number = options.first_room + self.room
-        path = encode_path(1, 0, f"/rooms/r{number}/c{self.seat}")
-        self._say(bytes([0x82, len(path)]) + path)
+        self._say(encode_frame(encode_path(1, 0, f"/rooms/r{number}/c{self.seat}"), is_text=False))
         text = b'{"t":"d","d":{"r":1,"a":"q","b":{"p":"/rooms/r%d","h":""}}}' % number
-        self._say(bytes([0x81, len(text)]) + text)
+        self._say(encode_frame(text, is_text=True))
         await self.answered
 
     def write(self, value: bytes) -> None:

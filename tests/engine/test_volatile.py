@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from meadowlark.engine import Get, Leave, Listen, OnDisconnectSet, Push, Ruled, Set, Update
 from meadowlark.engine.database import Database
-from meadowlark.engine.volatile import VolatileValues, finish, without
+from meadowlark.engine.values import finish
+from meadowlark.engine.volatile import VolatileValues, without
 from meadowlark.errors import Code
 from meadowlark.limits import SESSION_VOLATILE_VALUES_MAX, VOLATILE_BYTES_MAX
 from meadowlark.query import parse_query

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from meadowlark.engine import Client, Command, Database, Leave, Listen, Open, Push, Set, Unlisten, Update
-from meadowlark.server.datagrams import UPDATE_BYTES_MAX, DatagramOutbox, Settling
+from meadowlark.server.datagrams import DatagramOutbox, Settling
 from meadowlark.server.families import Fate
 from meadowlark.server.metrics import Metrics
 from meadowlark.server.outbox import Outbox, Turn
 from meadowlark.tree import Path, Tree, parse_path, plain
 from meadowlark.wire import encode_push
 from meadowlark.wire.numbering import FORGET, Heard, Numbering
-from meadowlark.wire.webtransport import Frame, StreamFrames
+from meadowlark.wire.webtransport import UPDATE_BYTES_MAX, Frame, StreamFrames
 
 ROOM = 1100
 

@@ -12,7 +12,7 @@ from meadowlark.engine.client import Client
 from meadowlark.limits import KEY_BYTES_MAX, PATH_DEPTH_MAX
 from meadowlark.query import parse_query
 from meadowlark.tree import Ranges
-from meadowlark.wire import Answer, Authenticate, Outcome, Pace, Session, State, Unauthenticate
+from meadowlark.wire import Answer, Authenticate, Outcome, Session, SetPace, State, Unauthenticate
 from meadowlark.wire.actions import ACTIONS
 from tests.wire.exchange import read_messages
 
@@ -90,8 +90,8 @@ ASKED = [
     ("gauth", '{"cred":"owner","noauth":false}', Authenticate(4, "owner", "gauth")),
     ("gauth", '{"cred":"owner","authvar":null}', Authenticate(4, "owner", "gauth", None, True)),
     ("v", '{"p":"/a","d":{"x":1}}', c.Set(CLIENT, 4, ("a",), {"x": 1}, volatile=True)),
-    ("vr", '{"d":30}', Pace(4, 30.0)),
-    ("vr", '{"d":0}', Pace(4, 0.0)),
+    ("vr", '{"d":30}', SetPace(4, 30.0)),
+    ("vr", '{"d":0}', SetPace(4, 0.0)),
     ("unauth", "{}", Unauthenticate(4)),
     ("unauth", "null", Unauthenticate(4)),
     *[

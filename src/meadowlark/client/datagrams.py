@@ -12,12 +12,16 @@ from collections.abc import Callable, Iterable
 
 from meadowlark.client.protocol import VolatileFrame
 from meadowlark.limits import DATAGRAM_PATHS_MAX
-from meadowlark.wire.webtransport import NUMBER_BYTES_MAX, PATH_BYTES_MAX, encode_datagram, encode_fence, encode_path
+from meadowlark.wire.webtransport import (
+    NUMBER_BYTES_MAX,
+    PATH_BYTES_MAX,
+    UPDATE_BYTES_MAX,
+    encode_datagram,
+    encode_fence,
+    encode_frame,
+    encode_path,
+)
 
-SETTLE_SECONDS = 0.15
-VALUE_BYTES_MAX = 1000
-"""Of a value that goes in a datagram; what is larger goes on the stream."""
-_TEXT, _BINARY = 0x81, 0x82
 _HEAD_BYTES = 2 * NUMBER_BYTES_MAX
 
 
@@ -39,17 +43,17 @@ class Saying:
         self._older: dict[str, VolatileFrame] = {}
 
     def begin(self) -> None:
-        self._frame(_BINARY, b"")
+        self._write(encode_frame(b"", is_text=False))
 
     def say(self, frame: bytes) -> None:
         """One text frame, which comes after all that was said before it."""
-        if type(frame) is VolatileFrame and len(frame.value) <= VALUE_BYTES_MAX and frame.path in self._numbers:
+        if type(frame) is VolatileFrame and len(frame.value) <= UPDATE_BYTES_MAX and frame.path in self._numbers:
             self._fresh[frame.path] = frame.value
             self._older.pop(frame.path, None)
             self._unsettled[frame.path] = frame
             return
         self.settle()
-        self._frame(_TEXT, frame)
+        self._write(encode_frame(frame, is_text=True))
         if type(frame) is VolatileFrame:
             self._agree(frame.path)
 
@@ -92,9 +96,9 @@ class Saying:
     def _repeat(self, frames: Iterable[bytes]) -> None:
         if self._fenced < self._sequence:
             self._fenced = self._sequence
-            self._frame(_BINARY, encode_fence(self._sequence))
+            self._write(encode_frame(encode_fence(self._sequence), is_text=False))
         for frame in frames:
-            self._frame(_TEXT, frame)
+            self._write(encode_frame(frame, is_text=True))
 
     def _agree(self, path: str) -> None:
         """From the next datagram on, a number means `path`. It is said on the stream, which may be slower."""
@@ -103,9 +107,4 @@ class Saying:
         if len(self._numbers) == DATAGRAM_PATHS_MAX:
             self._numbers.clear()
         number = self._numbers[path] = len(self._numbers)
-        self._frame(_BINARY, encode_path(self._sequence + 1, number, path))
-
-    def _frame(self, kind: int, payload: bytes) -> None:
-        size = len(payload)
-        head = bytes((kind, size)) if size < 126 else bytes((kind, 126)) + size.to_bytes(2, "big")
-        self._write(head + payload)
+        self._write(encode_frame(encode_path(self._sequence + 1, number, path), is_text=False))

@@ -27,14 +27,13 @@ from qh3.quic.connection import QuicConnection
 from qh3.quic.events import ConnectionTerminated, QuicEvent, StreamDataReceived, StreamReset
 
 from meadowlark.client.connection import UNSENT_BYTES_MAX, Address
-from meadowlark.client.datagrams import SETTLE_SECONDS, Saying
+from meadowlark.client.datagrams import Saying
 from meadowlark.client.protocol import Ended, Link, Said, Told
 from meadowlark.client.pulse import Pulse
 from meadowlark.limits import QUIC_IDLE_SECONDS, QUIC_OVERHEAD_BYTES_MAX
 from meadowlark.wire.numbering import Heard
-from meadowlark.wire.webtransport import Frame, StreamFrames
+from meadowlark.wire.webtransport import DATAGRAM_BYTES_MAX, SETTLE_SECONDS, Frame, StreamFrames
 
-DATAGRAM_BYTES_MAX = 1100
 GOODBYE_SECONDS = 0.1
 OFFER_BYTES_MAX = 65_536
 

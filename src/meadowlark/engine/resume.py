@@ -17,6 +17,7 @@ from collections.abc import Generator
 from meadowlark.engine.client import Client
 from meadowlark.engine.commands import Hashed, Listen
 from meadowlark.engine.effects import Effect, Work
+from meadowlark.engine.values import finish
 from meadowlark.limits import HASH_WAITERS_MAX, RANGE_SEARCHES_MAX
 from meadowlark.tree import (
     KnownHashes,
@@ -187,12 +188,7 @@ def lacking_at_once(node: Node, ranges: Ranges | None) -> Lacking:
     """What of `node` who has it otherwise, and says it by `ranges`, must be sent; all of it where finding that takes long."""
     if ranges is None or node_count_up_to(node, HASHED_AT_ONCE_NODES_MAX) > HASHED_AT_ONCE_NODES_MAX:
         return WHOLE
-    steps = differing_slices(node, ranges)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            return done.value or WHOLE
+    return finish(differing_slices(node, ranges)) or WHOLE
 
 
 def _are_related(one: Path, other: Path) -> bool:

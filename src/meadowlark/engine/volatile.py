@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from meadowlark.engine.client import Client
+from meadowlark.engine.values import finish
 from meadowlark.tree import Node, Path, Tree, children, find, is_leaf, priority_of
 
 _STEP_PATHS = 100
@@ -215,12 +216,3 @@ def without(paths: list[Path], root: Node | None) -> Generator[None, None, Node 
         if not count % _STEP_PATHS:
             yield
     return tree.root
-
-
-def finish(steps: Generator[None, None, Node | None]) -> Node | None:
-    """What `steps` returns, at once."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value

@@ -30,11 +30,7 @@ from meadowlark.wire.numbering import (
     encode_epoch,
     encode_updates,
 )
-from meadowlark.wire.webtransport import NUMBER_BYTES_MAX, encode_number
-
-SETTLE_SECONDS = 0.15
-UPDATE_BYTES_MAX = 1000
-"""Of an update that goes in a datagram; what is larger goes on the stream. QUIC's packets have 1,200 bytes at least."""
+from meadowlark.wire.webtransport import NUMBER_BYTES_MAX, SETTLE_SECONDS, UPDATE_BYTES_MAX, encode_number
 
 
 class Settling:

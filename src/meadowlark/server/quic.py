@@ -53,6 +53,7 @@ from meadowlark.limits import (
 )
 from meadowlark.server.metrics import Metrics
 from meadowlark.server.udp import UdpSocket
+from meadowlark.wire.webtransport import DATAGRAM_BYTES_MAX
 
 log = structlog.get_logger()
 
@@ -63,8 +64,6 @@ HIGH_WATER_BYTES = 65_536
 LOW_WATER_BYTES = 16_384
 GOODBYE_SECONDS = 1.0
 """For the last bytes to arrive before a connection is closed."""
-DATAGRAM_BYTES_MAX = 1100
-"""Of what a guest sends in a datagram: QUIC's smallest packet of 1,200 bytes, less the frames around it."""
 CERTIFICATE_DAYS = 13
 """Browsers accept a certificate by its hash if it is valid for at most 14."""
 

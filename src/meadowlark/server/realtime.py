@@ -51,8 +51,8 @@ from meadowlark.wire import (
     Close,
     Long,
     Outcome,
-    Pace,
     Session,
+    SetPace,
     Switch,
     Unauthenticate,
     encode_auth_revoked,
@@ -313,7 +313,7 @@ class RealtimeConnection(Receiver):
             self.close(WSCloseCode(event.code), event.reason)
         elif kind is Long:
             self._begin_long(event, hosted)
-        elif kind is Pace:
+        elif kind is SetPace:
             if self._outbox is not None:
                 self._outbox.keep_pace(event.per_second)
             self.send_reply(encode_ok(event.request))

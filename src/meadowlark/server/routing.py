@@ -38,9 +38,14 @@ def find_database(head: bytes) -> str | None:
     return database_of_host(host.group(1).decode("latin-1").strip()) if host else None
 
 
+def name_of_host(host: str) -> str:
+    """`host` without its port."""
+    return host if host.endswith("]") else host.rsplit(":", 1)[0]
+
+
 def database_of_host(host: str) -> str | None:
     """The first label of a host of three labels or more (`rooms.example.com`); None for addresses and shorter names."""
-    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    name = name_of_host(host)
     try:
         ipaddress.ip_address(name.strip("[]"))
         return None

@@ -37,7 +37,7 @@ from meadowlark.server.datagrams import DatagramOutbox, Settling
 from meadowlark.server.families import Fate, Way
 from meadowlark.server.metrics import Metrics
 from meadowlark.server.realtime import Host, Line, RealtimeConnection, take_over
-from meadowlark.server.routing import database_of_host
+from meadowlark.server.routing import database_of_host, name_of_host
 from meadowlark.server.shard import Hosted
 from meadowlark.wire import close_frame
 from meadowlark.wire.assembly import COUNT_LENGTH_MAX, find_count
@@ -396,7 +396,7 @@ class WebTransports:
         certificate = self._certificate
         if certificate is None or (certificate.digest and self._loop.time() - self._made_at > CERTIFICATE_SECONDS):
             certificate = self._renew()
-        name, digest = _host_name(self._config.public_host or host), certificate.digest
+        name, digest = name_of_host(self._config.public_host or host), certificate.digest
         return {
             "url": f"https://{name}:{self._endpoints[0].port}{PATH}?v=5&ns={database}",
             "hashes": [base64.b64encode(digest).decode()] if digest else [],
@@ -426,7 +426,7 @@ class WebTransports:
             channel.refuse(503)
             return
         take_over(hosted, target.parameters.get("ls"))
-        called = self._config.public_host or f"{_host_name(host)}:{self._tcp_port}"
+        called = self._config.public_host or f"{name_of_host(host)}:{self._tcp_port}"
         session = secrets.token_urlsafe(16)
         if DATAGRAMS in target.parameters:
             line.serve(DatagramConnection(self._host, hosted, session, called, self._settling))
@@ -435,10 +435,3 @@ class WebTransports:
 
 
 _RECEIVED, _SENT = int(Way.RECEIVED), int(Way.SENT)
-
-
-def _host_name(host: str) -> str:
-    """`host` without its port."""
-    if host.endswith("]") or ":" not in host:
-        return host
-    return host.rsplit(":", 1)[0]

@@ -1,6 +1,6 @@
 """The wire: protocols as bytes, without I/O. Turns bytes into commands and effects into bytes; knows no sockets."""
 
-from meadowlark.wire.outcomes import Answer, Authenticate, Close, Long, Outcome, Pace, Switch, Unauthenticate
+from meadowlark.wire.outcomes import Answer, Authenticate, Close, Long, Outcome, SetPace, Switch, Unauthenticate
 from meadowlark.wire.pushes import REALTIME, encode_auth_revoked, encode_push, encode_push_slices, encode_revoke
 from meadowlark.wire.realtime import Session, State
 from meadowlark.wire.replies import (
@@ -26,8 +26,8 @@ __all__ = [
     "CloseCode",
     "Long",
     "Outcome",
-    "Pace",
     "Session",
+    "SetPace",
     "State",
     "Switch",
     "Unauthenticate",

@@ -21,7 +21,7 @@ from meadowlark.limits import KEY_BYTES_MAX, PATH_DEPTH_MAX, RANGES_MAX, VOLATIL
 from meadowlark.query import Query, parse_query
 from meadowlark.tree import Path, Ranges, encode, make_ranges, parse_path
 from meadowlark.wire.envelope import Body
-from meadowlark.wire.outcomes import Answer, Authenticate, Outcome, Pace, Unauthenticate
+from meadowlark.wire.outcomes import Answer, Authenticate, Outcome, SetPace, Unauthenticate
 from meadowlark.wire.replies import encode_ok
 
 _PATH_LENGTH_MAX = (PATH_DEPTH_MAX + 2) * (KEY_BYTES_MAX + 1)
@@ -51,7 +51,7 @@ def _pace(client: Client, request: int, body: Body) -> Outcome:
         raise Refused(
             Code.INVALID_DATA, f"expected in 'd' how often a second, from {VOLATILE_RATE_MIN:g} to {VOLATILE_RATE_MAX:g}, or 0"
         )
-    return Pace(request, float(rate))
+    return SetPace(request, float(rate))
 
 
 def _update(client: Client, request: int, body: Body) -> Outcome:

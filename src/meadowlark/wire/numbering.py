@@ -23,7 +23,7 @@ from typing import Protocol
 from meadowlark.engine.effects import Push
 from meadowlark.limits import DATAGRAM_PATHS_MAX, FRAME_BYTES_MAX, NUMBERS_MAX
 from meadowlark.tree import Path, encode
-from meadowlark.wire.webtransport import PATH_BYTES_MAX, encode_number, encode_path, read_number
+from meadowlark.wire.webtransport import PATH_BYTES_MAX, encode_frame, encode_number, encode_path, read_number
 
 NUMBERED = "numbered"
 """Key of the number in `push.encoded`; None there: the push is told by an ordinary message."""
@@ -33,7 +33,6 @@ OVERLAPPED = "overlapped"
 """Key of the numbers whose paths a push touches."""
 
 FRAME_UPDATES_BYTES_MAX = FRAME_BYTES_MAX - 8
-_BINARY = 0x82
 _EPOCH, _UPDATES, _FORGET = 2, 3, 4
 CONFLICTS_MAX = 8
 """For which a number that is not used stands in the way of others."""
@@ -215,9 +214,7 @@ def encode_update(number: int, sequence: int, value: bytes) -> bytes:
 
 
 def _frame(payload: bytes) -> bytes:
-    size = len(payload)
-    head = bytes((_BINARY, size)) if size < 126 else bytes((_BINARY, 126)) + size.to_bytes(2, "big")
-    return head + payload
+    return encode_frame(payload, is_text=False)
 
 
 # The client's side

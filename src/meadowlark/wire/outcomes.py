@@ -38,7 +38,7 @@ class Unauthenticate(msgspec.Struct, frozen=True, gc=False):
     request: int
 
 
-class Pace(msgspec.Struct, frozen=True, gc=False):
+class SetPace(msgspec.Struct, frozen=True, gc=False):
     """The client wants to hear of volatile values so often a second at most; 0: of each."""
 
     request: int
@@ -73,4 +73,4 @@ class Switch(msgspec.Struct, frozen=True, gc=False):
     """The client has sent its last message this way; the next ones come on the other connection that it has opened."""
 
 
-Outcome = Command | Authenticate | Unauthenticate | Pace | Answer | Close | Long | Switch
+Outcome = Command | Authenticate | Unauthenticate | SetPace | Answer | Close | Long | Switch

@@ -27,6 +27,13 @@ NUMBER_BYTES_MAX = 5
 PATH_BYTES_MAX = 4096
 """Of a path that has a number; a longer one goes over the stream."""
 
+DATAGRAM_BYTES_MAX = 1100
+"""QUIC's smallest packet of 1,200 bytes, less the frames around a datagram."""
+UPDATE_BYTES_MAX = 1000
+"""Of a value, or an update with one, that goes in a datagram; what is larger goes on the stream."""
+SETTLE_SECONDS = 0.15
+"""A value that has gone in a datagram and stands for so long is said once more on the stream."""
+
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 _OPCODES = (_TEXT, _BINARY, _CLOSE, _PING, _PONG)
 _PATH, _FENCE = 1, 2
@@ -160,6 +167,13 @@ class Datagrams:
             else:
                 known.heard = sequence
                 messages.append(b'{"t":"d","d":{"a":"v","b":{"p":%b,"d":%b}}}' % (known.path, value))
+
+
+def encode_frame(payload: bytes, *, is_text: bool) -> bytes:
+    """A frame of the stream. payload: less than 64 KiB."""
+    size, kind = len(payload), _TEXT if is_text else _BINARY
+    head = bytes((kind, size)) if size < 126 else bytes((kind, 126)) + size.to_bytes(2, "big")
+    return head + payload
 
 
 def encode_path(sequence: int, number: int, path: str) -> bytes:
