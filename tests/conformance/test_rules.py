@@ -80,18 +80,6 @@ def test_rules_outlive_the_server_and_its_crash(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_a_rules_file_is_in_force_and_read_again(tmp_path: Path) -> None:
-    file = tmp_path / "rules.json"
-    file.write_text('{"rules": {".read": true}}')
-    arguments = ("--databases", "filed", "--rules-file", str(file))
-    with Server(tmp_path / "data", mode="serve", workers=2, arguments=arguments) as server:
-        assert server.rest("GET", "/a", ns="filed", admin=False).status == 200
-        file.write_text('{"rules": {".read": false, ".write": true}}')
-        eventually(lambda: server.rest("GET", "/a", ns="filed", admin=False).status == 401, within=15, what="the new rules")
-        assert server.rest("PUT", "/a", 1, ns="filed", admin=False).status == 200
-        server.stop()
-
-
 def test_default_rules_are_in_force_on_every_worker_and_outlive_the_server(tmp_path: Path) -> None:
     names = [f"room{number}" for number in range(8)]  # On both workers, some.
     file = tmp_path / "rules.json"

@@ -62,8 +62,8 @@ class RuleSets:
         self._mode = mode
         self._file = file
         self._tell_others = tell_others
-        self._stamp: tuple[int, int] | None = None
-        """Of the file when it was read last."""
+        self._stamp: tuple[int, ...] | None = None
+        """Of the file when it was looked at last; empty: it was not there."""
         self.default: RuleSet | None = None
         self._default_number = 0
         """Of the version that was read last."""
@@ -212,12 +212,11 @@ class RuleSets:
 
     async def _read_file(self, shard: Applier) -> None:
         """What cannot be used leaves the rules as they are."""
+        stamp = _stamp_of(self._file)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
         try:
-            stat = os.stat(self._file)
-            stamp = (stat.st_mtime_ns, stat.st_size)
-            if stamp == self._stamp:
-                return
-            self._stamp = stamp
             rules = await _beside(parse_file, self._file)
         except (OSError, UnicodeDecodeError, RulesInvalid) as error:
             log.error("rules file not used: the rules stay as they are", file=self._file, error=str(error))
@@ -274,6 +273,15 @@ def parse_file(file: str) -> RuleSet:
     """The rule set in a file. Raises OSError, UnicodeDecodeError, RulesInvalid."""
     with open(file, encoding="utf-8") as source:
         return parse_rules(source.read())
+
+
+def _stamp_of(file: str) -> tuple[int, ...]:
+    """What tells whether a file is the one that was there before; empty where there is none."""
+    try:
+        stat = os.stat(file)
+    except OSError:
+        return ()
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _parse(text: str) -> RuleSet | None:
