@@ -149,6 +149,24 @@ def test_the_bar_is_judged_by_the_results() -> None:
     assert reached(rooms, "rooms") == [f"**no**: 0.2 and 3-5 ms, acknowledged 8.0 ms{floor} (c0ffee1)"]
 
 
+def test_rules_have_two_bars_of_one_question() -> None:
+    """What they cost at every load, and the latency at the load of the rooms."""
+    one = {"delivered p50": 0.2, "delivered p99": 2.5, "p99 of runs": "2-3", "acked p99": 9.0}
+
+    def reached(*rows: report.Result) -> list[str]:
+        judged = bar.table({"ruled": {"rows": list(rows)}}, lambda _: "c0ffee1")
+        return [row["reached"] for row in judged if row["reached"] != "not measured"]
+
+    few = [{"rules": bar.UNRULED, "over": "+0 %", "connections": 1000}, {"rules": bar.RULED, "over": "+9 %", "connections": 1000}]
+    assert reached(*few) == ["**yes**: +9 % of 1,000 connections (c0ffee1)"]
+    many = [row | one | {"connections": 10_000} for row in few]
+    assert reached(*few, many[0], many[1] | {"over": "+16 %"}) == [
+        "**no**: +9 % of 1,000 connections, +16 % of 10,000 connections (c0ffee1)",
+        "**yes**: 0.2 and 2-3 ms, acknowledged 9.0 ms; without rules in the same run 0.2 and 2-3 ms, acknowledged 9.0 ms (c0ffee1)",
+    ]
+    assert reached(*few, many[0], many[1] | {"acked p99": 11.0})[1].startswith("**no**")
+
+
 def test_each_bar_can_be_asked_for() -> None:
     asked = (FOLDER.parent / "__main__.py").read_text()
     assert all(f"{one.question}.BENCH" in asked for one in bar.BARS)
