@@ -60,7 +60,9 @@ BENCHES = [
         "sockets, picows, a disk.",
     ),
     bench_of(
-        "rules", "How fast are the rules of ten apps decided, and how long do they take to compile?", "all but the decision."
+        "rules",
+        "How fast are the rules of ten apps decided, and how long do they take to compile?",
+        "values read, the tree, sockets.",
     ),
     bench_of("pages", "What does one record of a packed map cost?", "sockets, other work in between."),
     bench_of("tree", "What does one write, hash, encode and import cost?", "caches that something else has emptied."),
