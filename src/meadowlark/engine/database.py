@@ -169,8 +169,8 @@ class Database:
         reply = Reply(client, command.request, None, holds=command.expected is not None)
         is_told = volatility is not Volatility.DURABLE and self._set_volatile(command, node, volatility, out)
         entry = None if is_told else self._writing.write(path, node, out)
-        if not (adds and self._is_hidden(client, path, now_ms)):
-            reply.value = self.tree.get(path)
+        if not (client.is_session or (adds and self._is_hidden(client, path, now_ms))):
+            reply.value = self.tree.get(path)  # Sessions are told that it is done and hear what there is by listening.
         if is_told:
             out.append(reply)
             return
@@ -203,6 +203,8 @@ class Database:
             if record is None and len(entries) > UPDATE_AT_ONCE_MAX:
                 record = yield from record_slices(entries)
             self._commit(entries, reply, out, record)
+        if command.client.is_session:
+            return
         hidden = {path for path in adding if self._is_hidden(command.client, path, now_ms)}
         now_there = yield from relative_slices(len(command.path), writes)
         for path in hidden:
@@ -238,8 +240,8 @@ class Database:
         return (resolve(node, self.tree.get(path), now_ms), has_increment(node)) if waiting else (node, False)
 
     def _is_hidden(self, client: Client, path: Path, now_ms: int) -> bool:
-        """Whether who wrote there must not be told what came of it: a sum says what stood there before. Sessions never are."""
-        return not (client.is_session or self._may_read(client, path, None, now_ms))
+        """Whether who wrote there must not be told what came of it: a sum says what stood there before."""
+        return not self._may_read(client, path, None, now_ms)
 
     def _set_volatile(self, command: c.Set, node: Node | None, volatility: Volatility, out: list[Effect]) -> bool:
         """Carries out a volatile write; False if it is a write like any other after all."""
@@ -248,7 +250,8 @@ class Database:
         if place != path and not self.volatile.covers(place):
             return False  # The priority of a value that is on disk.
         self._writing.check_volatile(client, [(path, node)])
-        self._make_way([(place, node)], out)
+        if not self.volatile.covers(place):  # Mostly: a cursor moves.
+            self._make_way([(place, node)], out)
         self._writing.write_volatile(path, node, out)
         self._writing.mark(client, place, volatility)
         return True
