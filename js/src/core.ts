@@ -5,7 +5,7 @@
  */
 
 import { hashOf } from './hash';
-import { Listener, Mirror, Parts, View, Write, startsWith } from './mirror';
+import { Listener, Mirror, Parts, View, Write, overlap, startsWith } from './mirror';
 import { DEPTH_MAX, Json, Node, Path, checkKey, formatPath, fromJson, isLocal, isMap, keysOf, parsePath } from './node';
 import { Query, Spec } from './query';
 
@@ -15,7 +15,7 @@ export const DISCONNECTED = 'disconnected';
 const enum Rank { WRITE, ON_DISCONNECT, READ, NOW }
 
 /** settle: undoes what was shown of it, or leaves it to what the server says. wasSent: on some link. */
-interface Request { action: string; body: Json; done: Done; rank: Rank; survives: boolean; number: number | null; wasSent?: boolean; settle?: () => void }
+interface Request { action: string; body: Json; done: Done; rank: Rank; survives: boolean; number: number | null; wasSent?: boolean; settle?: (status: string) => void }
 
 /** Makes the request nobody's: one that has not been sent never is. Gives whether it may have been carried out. */
 export type Forget = () => boolean;
@@ -37,6 +37,8 @@ export class Core {
   private leaving: Parts = [];
   private lastNumber = 0;
   private readonly requests = new Set<Request>();
+  /** Writes that the server has answered before it said what stands there. */
+  private readonly answered = new Set<Write>();
   private byNumber = new Map<number, Request>();
 
   constructor(private readonly localMs: () => number) {
@@ -185,9 +187,22 @@ export class Core {
   // Inside
 
   private write(write: Write, action: string, body: Json, done: Done, survives: boolean): Forget {
-    const forget = this.add({ action, body, done, rank: Rank.WRITE, survives, number: null, settle: () => this.mirror.settle(write) });
+    const forget = this.add({ action, body, done, rank: Rank.WRITE, survives, number: null, settle: (status) => {
+      if (status !== 'ok') return this.mirror.settle(write);
+      this.answered.add(write);
+      this.settleAll();
+    } });
     this.mirror.write(write);
     return forget;
+  }
+
+  /** What was answered counts no more once the server has said what stands there, which takes it a while after a reconnect. */
+  private settleAll(): void {
+    for (const write of this.answered) {
+      if ([...this.mirror.views.values()].some((view) => view.isAwaited && write.parts.some(([path]) => overlap(path, view.path)))) continue;
+      this.answered.delete(write);
+      this.mirror.settle(write);
+    }
   }
 
   private add(request: Request): Forget {
@@ -218,20 +233,22 @@ export class Core {
 
   private finish(request: Request, status: string, payload: Json): void {
     this.requests.delete(request);
-    request.settle?.();
+    request.settle?.(status);
     request.done(status, payload);
   }
 
   private ask(view: View): void {
     if (isLocal(view.path)) return;
     const views = () => (view.tag !== null ? [view] : this.mirror.wholeViews(view.path));
-    for (const asked of views()) asked.isAsked = true;
+    for (const asked of views()) asked.isAsked = asked.isAwaited = true;
     this.askNow('q', { ...bodyOf(view), h: hashOf(view.isKnown ? view.server : null) }, (status, payload) => {
       for (const asked of views()) {
+        asked.isAwaited = false;
         if (this.mirror.findView(asked.path, asked.query) !== asked) continue;
         if (status === 'ok') this.mirror.confirmed(asked);
         else if (status !== DISCONNECTED) this.mirror.ended(asked, status, typeof payload === 'string' ? payload : '');
       }
+      if (status !== DISCONNECTED) this.settleAll();
       if (status === 'ok' && payload?.w?.includes('no_index')) {
         console.warn(`meadowlark: no_index: add ".indexOn": "${view.query.order}" at ${formatPath(view.path)} to the rules`);
       }

@@ -5,7 +5,7 @@
 
 import { Connection, Options, settings } from './connection';
 import { Core, DISCONNECTED, Done, Forget } from './core';
-import { Event, Kind, Listener, View, Write, startsWith } from './mirror';
+import { Event, Kind, Listener, View, Write, overlap } from './mirror';
 import { Json, Node, Priority, checkKey, find, formatPath, fromJson, isLocal, isMap, keysOf, parsePath, priorityOf, toExport, toJson } from './node';
 import { EVERYTHING, MAX_NAME, MIN_NAME, Query as QueryValue, Spec } from './query';
 import { Window } from './window';
@@ -54,7 +54,7 @@ export class Database {
   /** @internal */
   beginTransactions(): void {
     this.transactions.forEach((one, at) => {
-      const mustWait = this.transactions.slice(0, at).some(({ path }) => startsWith(path, one.path) || startsWith(one.path, path));
+      const mustWait = this.transactions.slice(0, at).some(({ path }) => overlap(path, one.path));
       if (one.hasBegun || mustWait || !one.isReady()) return;
       one.hasBegun = true;
       one.begin();

@@ -33,6 +33,8 @@ export class View {
   isKnown = false;
   /** Whether a listen is under way or answered on the present link. */
   isAsked = false;
+  /** Whether that is under way. */
+  isAwaited = false;
   isVisible = false;
   /** The server's side with our writes on top. */
   overlay: Node | null = null;
@@ -161,8 +163,7 @@ export class Mirror {
       const view = this.tagged.get(tag);
       return view ? [view] : [];
     }
-    return this.deepestFirst().filter((view) => isLocal(view.path) === isLocal(path)
-      && (startsWith(path, view.path) || startsWith(view.path, path)));
+    return this.deepestFirst().filter((view) => isLocal(view.path) === isLocal(path) && overlap(path, view.path));
   }
 
   /** The order in which views hear of a change, as with Firebase: what is below before what is above it. */
@@ -311,6 +312,10 @@ function nameOf(path: Path, query: Query): string {
 
 export function startsWith(path: Path, start: Path): boolean {
   return start.length <= path.length && start.every((key, depth) => path[depth] === key);
+}
+
+export function overlap(one: Path, other: Path): boolean {
+  return startsWith(one, other) || startsWith(other, one);
 }
 
 /** The children of a view that writes at these places may have changed; null: any. */

@@ -80,3 +80,23 @@ test('what was left to the server is done here when the connection ends, except 
   core.lost();
   assert.deepEqual(take(), []);
 });
+
+test('a write that is answered before a listen stays visible until that is answered, and one that is refused does not', () => {
+  const { core, hear, push, take } = client();
+  const answer = (r, s = 'ok') => core.said({ r, b: { s, d: '' } });
+  hear('a');
+  push('a', { x: 1 });
+  answer(1);
+  core.lost();
+  core.opened(HELLO, null, () => {});
+  take();
+  core.set(['a', 'y'], 2, () => {});
+  core.set(['a', 'z'], 3, () => {});
+  answer(3);
+  answer(4, 'permission_denied');
+  assert.deepEqual(take(), [['a', { x: 1, y: 2 }], ['a', { x: 1, y: 2, z: 3 }], ['a', { x: 1, y: 2 }]]);
+  push('a', { x: 1, y: 2 });
+  answer(2);
+  push('a/y', 4);
+  assert.deepEqual(take(), [['a', { x: 1, y: 4 }]]);
+});

@@ -216,6 +216,96 @@ def test_a_websocket_takes_over_where_udp_dies_and_gives_back(server: Server, op
     assert page.evaluate("heardDatagrams") > 0
 
 
+WRITE_ALL_ALONG = """() => {
+    window.written = 0;
+    window.acknowledged = 0;
+    window.committed = 0;
+    window.unknown = 0;
+    window.faults = [];
+    window.isWriting = true;
+    const one = () => {
+        if (!window.isWriting) return;
+        for (let count = 0; count < 3; count++) {
+            const number = window.written++;
+            const place = at(`log/k${String(number).padStart(5, '0')}`);
+            set(place, number).then(() => window.acknowledged++, (error) => window.faults.push(error.message));
+        }
+        setTimeout(one, 4);
+    };
+    one();
+    const count = async () => {
+        while (window.isWriting) {
+            try {
+                if ((await runTransaction(at('count'), (value) => (value ?? 0) + 1)).committed) window.committed++;
+            } catch (error) {
+                if (error.code === 'DISCONNECTED') window.unknown++;
+                else window.faults.push(error.message);
+            }
+            await new Promise((next) => setTimeout(next, 10));
+        }
+        window.hasCounted = true;
+    };
+    count();
+}"""
+CUT_WITH_WRITES_UNANSWERED = """(kind) => new Promise((cut) => {
+    const look = () => {
+        if (window.written <= window.acknowledged) return setTimeout(look, 1);
+        window.unanswered = [...(window.unanswered ?? []), window.written - window.acknowledged];
+        (kind === 'WebTransport' ? transports : webSockets).at(-1).close();
+        cut();
+    };
+    setTimeout(look, 60);
+})"""
+HEAR_THE_LOG = """() => {
+    window.heard = [];
+    window.heardAgain = [];
+    onChildAdded(at('log'), (s) => heard.push(s.val()));
+    onChildChanged(at('log'), (s) => heardAgain.push(s.key));
+    onChildRemoved(at('log'), (s) => heardAgain.push(s.key));
+}"""
+
+
+def test_writes_that_are_unanswered_as_the_transport_changes_are_neither_lost_nor_told_twice(
+    server: Server, open_page: Open
+) -> None:
+    ns = fresh_name("flight")
+    page, other = open_page(server, ns), open_page(server, ns, only="websocket")
+    page.evaluate(HEAR_THE_LOG)
+    other.evaluate(HEAR_THE_LOG)
+    page.evaluate(WRITE_ALL_ALONG)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        offer = {"url": f"https://127.0.0.1:{silent.getsockname()[1]}/.wt?v=5&ns={ns}", "hashes": []}
+        kind = "WebTransport"
+        for _ in range(6):
+            assert page.evaluate("sockets.at(-1)") == kind
+            if kind == "WebTransport":  # Where it leads there is nobody now.
+                page.route(
+                    "**/.wt*",
+                    lambda route: route.fulfill(body=json.dumps(offer), headers={"Access-Control-Allow-Origin": "*"}),
+                )
+            else:
+                page.unroute("**/.wt*")
+                page.evaluate("() => { database.connection.withoutTransportUntil = 0; }")
+            page.evaluate(CUT_WITH_WRITES_UNANSWERED, kind)
+            kind = "WebSocket" if kind == "WebTransport" else "WebTransport"
+            wait_until(page, f"sockets.at(-1) === '{kind}' && document.body.dataset.connected === 'true'")
+    page.evaluate("() => { window.isWriting = false; }")
+    wait_until(page, "acknowledged === written && window.hasCounted")
+    assert len(page.evaluate("unanswered")) == 6
+    assert page.evaluate("faults") == []
+    written = page.evaluate("written")
+    assert server.read("/log", ns=ns) == {f"k{number:05}": number for number in range(written)}
+    wait_until(other, f"heard.length === {written}")
+    for listener in (page, other):
+        assert sorted(listener.evaluate("heard")) == list(range(written))
+        assert listener.evaluate("heardAgain") == []
+    # A transaction is not repeated, so each that was committed counted once; of those whose answer was lost nobody knows.
+    committed, unknown = page.evaluate("[committed, unknown]")
+    assert committed > 0
+    assert committed <= server.read("/count", ns=ns) <= committed + unknown
+
+
 def test_a_server_that_does_not_offer_it_is_spoken_to_over_a_websocket(tmp_path: Path, open_page: Open) -> None:
     with Server(tmp_path / "data", arguments=("--no-webtransport",)) as server:
         assert open_page(server, fresh_name("plain")).evaluate("sockets") == ["WebSocket"]

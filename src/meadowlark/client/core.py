@@ -78,6 +78,8 @@ class Core:
         """All that is not answered, in the order it was asked."""
         self._waiting_bytes = 0
         self._by_number: dict[int, Request] = {}
+        self._answered: dict[Write, None] = {}
+        """Writes that the server has answered before it said what stands there."""
 
     def server_ms(self) -> int:
         return self._local_ms() + self.offset_ms
@@ -240,7 +242,11 @@ class Core:
 
     def _write(self, write: Write, action: str, body: dict[str, Any], done: Done, *, survives: bool = True) -> None:
         def settled(status: str, payload: Any) -> None:
-            self.mirror.settle(write)
+            if status == "ok":
+                self._answered[write] = None
+                self._settle_all()
+            else:
+                self.mirror.settle(write)
             done(status, payload)
 
         # Taken before anyone is told of it.
@@ -256,6 +262,13 @@ class Core:
                 f"limits are {WAITING_REQUESTS_MAX} and {WAITING_BYTES_MAX}"
             )
         return encoded
+
+    def _settle_all(self) -> None:
+        """What was answered counts no more once the server has said what stands there: after a reconnect that may take a while."""
+        for write in list(self._answered):
+            if not any(view.is_awaited and view.is_touched(write) for view in self.mirror.views.values()):
+                del self._answered[write]
+                self.mirror.settle(write)
 
     def _add(self, request: Request) -> None:
         self._waiting_bytes += len(request.encoded)
@@ -282,19 +295,22 @@ class Core:
     def _ask(self, view: View) -> None:
         views = [view] if view.tag is not None else self.mirror.whole_views(view.path)
         for asked in views:
-            asked.is_asked = True
+            asked.is_asked = asked.is_awaited = True
         known = view.server if view.is_known else None
         is_small = node_count_up_to(known, HASHED_NODES_MAX) <= HASHED_NODES_MAX
         body = _view_body(view) | {"h": node_hash(known) if is_small else ""}
 
         def answered(status: str, payload: Any) -> None:
             for asked in views if view.tag is not None else self.mirror.whole_views(view.path):
+                asked.is_awaited = False
                 if self.mirror.views.get((asked.path, asked.query)) is not asked:
                     continue
                 if status == "ok":
                     self.mirror.confirmed(asked)
                 elif status != DISCONNECTED:
                     self.mirror.ended(asked, status, payload if isinstance(payload, str) else describe(asked))
+            if status != DISCONNECTED:
+                self._settle_all()
 
         self._ask_now(Request(encode_request("q", body), answered, LISTEN, survives=False))
         for asked in views:

@@ -64,6 +64,7 @@ class View:
         "_tree",
         "asked_number",
         "is_asked",
+        "is_awaited",
         "is_known",
         "is_visible",
         "listeners",
@@ -89,6 +90,8 @@ class View:
         """Whether a listen is on its way or answered on the present link."""
         self.asked_number = 0
         """Of that request."""
+        self.is_awaited = False
+        """Whether the answer to that listen has not come."""
         self.is_visible = False
         """Whether there is something to tell: the server's word, or a write of ours that covers the whole view."""
         self.overlay: Node | None = None
@@ -100,6 +103,9 @@ class View:
     @property
     def server(self) -> Node | None:
         return self._tree.root
+
+    def is_touched(self, write: Write) -> bool:
+        return any(_overlap(self.path, path) for path, _ in write.parts)
 
     def put(self, path: Path, value: Any) -> None:
         """The server says that `value` stands at `path`, relative to the view."""
