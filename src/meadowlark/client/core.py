@@ -264,7 +264,7 @@ class Core:
         return encoded
 
     def _settle_all(self) -> None:
-        """What was answered counts no more once the server has said what stands there: after a reconnect that may take a while."""
+        """What was answered counts no more once the server has said what stands there, which may be later after a reconnect."""
         for write in list(self._answered):
             if not any(view.is_awaited and view.is_touched(write) for view in self.mirror.views.values()):
                 del self._answered[write]
