@@ -101,8 +101,12 @@ class World:
         name = part.name if part.name is not None else self.evaluate(part.key)  # type: ignore[arg-type]
         if isinstance(owner, str) and name == "length":
             return len(owner.encode("utf-16-le")) // 2
-        if isinstance(owner, Thing):
+        if isinstance(owner, Thing | Snapshot):
             raise Wrong("member")
+        if isinstance(owner, dict) and type(name) in (int, float):
+            name = joined(name)
+        if isinstance(owner, list) and isinstance(name, str) and name in [str(index) for index in range(len(owner))]:
+            name = int(name)
         if isinstance(owner, list) and type(name) in (int, float):
             return owner[int(name)] if name in range(len(owner)) else None
         return owner.get(name) if isinstance(owner, dict) else None
@@ -126,7 +130,7 @@ def numeric(value: Any) -> float:
 
 
 def equal(one: Any, other: Any) -> bool:
-    if isinstance(one, Thing | dict | list) or isinstance(other, Thing | dict | list):
+    if isinstance(one, Thing | Snapshot | dict | list) or isinstance(other, Thing | Snapshot | dict | list):
         return False
     kinds = [float if type(value) is int else type(value) for value in (one, other)]
     return kinds[0] is kinds[1] and one == other

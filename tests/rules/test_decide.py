@@ -269,3 +269,34 @@ def test_which_places_a_decision_hangs_on(rule: str, expected: list[str]) -> Non
     above = set().union(*place_slices(rules, [(("w",), {"k": 1})]))
     if "newData" not in rule:
         assert all(any(parse_path(path)[: len(place)] == place for place in above) for path in expected)
+
+
+def test_a_branch_that_is_no_value_is_something_that_equals_nothing() -> None:
+    """`(auth == null ? data : 'a')` may be either, and is known when it is evaluated."""
+    rule = "(auth.uid === 'anna' ? 'a' : data)"
+    for asked, nobody, anna in (
+        (f"{rule} === 'a'", False, True),
+        (f"{rule} !== null", True, True),
+        (f"{rule}.length === 1", False, True),
+        (f"{rule}.length === 1 || true", False, True),  # Failed.
+        (f"{rule}.contains('a') || true", False, True),
+        (f"{rule} == {rule}", False, True),
+        ("(auth == null ? root.child(auth.uid) : 'a') !== null", False, True),
+        ("(auth == null ? root.parent() : 'a') !== null", False, True),
+        ("(auth == null ? query : 'a') !== null", True, True),
+    ):
+        for auth, expected in ((None, nobody), (ANNA, anna)):
+            assert reads({".read": asked}, "/", {"x": 1}, auth) is expected, (asked, auth)
+
+
+def test_members_of_claims_are_found_as_in_javascript() -> None:
+    auth = {"uid": "anna", "token": {"list": ["a", "b"], "map": {"0": "zero", "1.5": "more"}}}
+    for asked, expected in (
+        ("auth.token.list[1] === 'b'", True),
+        ("auth.token.list['1'] === 'b'", True),
+        ("auth.token.list['01'] === null", True),
+        ("auth.token.list[2] === null && auth.token.list['-1'] === null && auth.token.list.length === 2", True),
+        ("auth.token.map[0] === 'zero' && auth.token.map[1.5] === 'more' && auth.token.map['0'] === 'zero'", True),
+        ("auth.token.map[true] === null", True),
+    ):
+        assert reads({".read": asked}, "/", None, auth) is expected, asked

@@ -129,3 +129,12 @@ def test_a_rule_set_is_let_go_without_a_collector():
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_a_byte_order_mark_is_not_counted() -> None:
+    for text in ('{"rules": {".read": "x",\n ".write": "y"}}', "[]", '{"a": 1}'):
+        with pytest.raises(RulesInvalid) as plain:
+            parse_rules(text)
+        with pytest.raises(RulesInvalid) as marked:
+            parse_rules("\ufeff" + text)
+        assert marked.value.faults == plain.value.faults

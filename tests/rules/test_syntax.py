@@ -79,6 +79,8 @@ def test_how_an_expression_is_read(text, form):
     [
         ("", "syntax error", 0),
         ("a b", "missing ; before statement", 2),
+        ("a == 010", "octal numbers are not supported: a number may not begin with 0", 5),
+        ("a < 09.5", "octal numbers are not supported: a number may not begin with 0", 4),
         ("a == 'b'; c", "missing ; before statement", 10),
         ("a.b(c d)", "missing ) after argument list", 6),
         ("(a", "missing ) in parenthetical", 2),

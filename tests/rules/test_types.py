@@ -41,6 +41,8 @@ def faults(rule: str, *, kind: str = ".write", key: str = "$x") -> list[str]:
         "auth.token.email.matches(/x/) && auth.uid.replace('a', 'b') == 'c'",
         "data.val() <= null",
         "data.val().length == 3",
+        "(auth == null ? data : 'a') == 'a'",
+        "(auth == null ? null : data) != null && (auth == null ? query : auth.uid).length < 3",
     ],
 )
 def test_what_is_accepted(rule):
@@ -60,7 +62,8 @@ def test_what_is_accepted(rule):
         ("!data.val()", ["1: ! only operates on booleans."]),
         ("-'a' == 1", ["1: - only operates on numbers."]),
         ("auth ? true : false", ["0: condition of ? must be boolean."]),
-        ("(true ? data : 'a') == 1", ["15: branches of ? must be alike, but are snapshot and string."]),
+        ("(true ? data : 'a').exists()", ["20: No such method/property 'exists'."]),
+        ("true ? data : 'a'", ["0: Expression must evaluate to a boolean."]),
         ("data == null", ["0: Invalid == expression: left operand is not a number, boolean, string, or null."]),
         ("1 != /a/", ["5: Invalid != expression: right operand is not a number, boolean, string, or null."]),
         ("data.val() > true", ["13: Invalid > expression: right operand is not a number or string."]),

@@ -23,6 +23,9 @@ from meadowlark.rules.values import Failed, Value
 from meadowlark.rules.views import View
 from meadowlark.tree import Path
 
+VALUELESS = frozenset(["array", "function", "query", "regex", "snapshot"])
+"""Types of parts that have no value by themselves."""
+
 Closure = Callable[[Scope], Any]
 Watch = Callable[[Scope, Part, Value], None]
 
@@ -73,8 +76,20 @@ class _Compiler:
         return lambda scope: -values.number(operand(scope))
 
     def _ternary(self, part: Ternary) -> Closure:
-        condition, yes, no = self.value(part.condition), self.value(part.yes), self.value(part.no)
+        condition, yes, no = self.value(part.condition), self._branch(part.yes), self._branch(part.no)
         return lambda scope: yes(scope) if condition(scope) else no(scope)
+
+    def _branch(self, part: Part) -> Closure:
+        """A branch may be no value, such as a snapshot, where the other one is none of its kind: it fits nothing then."""
+        if part.type not in VALUELESS:
+            return self.value(part)
+        path = _path_of(self._place(part)) if part.type == "snapshot" else _nowhere
+
+        def branch(scope: Scope) -> Value:
+            path(scope)  # Which may fail.
+            return values.MAP
+
+        return branch
 
     def _chain(self, part: Chain) -> Closure:
         if part.operators[0] in ("&&", "||"):
@@ -197,6 +212,10 @@ class _Compiler:
             return picked._replace(is_after=yes.is_after)
         yes_view, no_view = _view_of(yes), _view_of(no)
         return picked._replace(picks=lambda scope: yes_view(scope) if condition(scope) else no_view(scope))
+
+
+def _nowhere(scope: Scope) -> Path:
+    return values.NOWHERE
 
 
 def _auth(scope: Scope) -> Value:

@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 from meadowlark.errors import MeadowlarkError
 
+BYTE_ORDER_MARK = "\ufeff"
+"""What some editors begin a file with, and none of them shows or counts."""
+
 FAULTS_MAX = 100
 """Told at once; whoever has more begins with these."""
 
@@ -51,7 +54,8 @@ class Source:
     def place(self, offset: int) -> tuple[int, int]:
         """Line and column of the character at `offset`."""
         line = bisect_right(self._starts, offset)
-        return line, offset - self._starts[line - 1] + 1
+        mark = line == 1 and self.text.startswith(BYTE_ORDER_MARK)
+        return line, max(offset - self._starts[line - 1] + 1 - mark, 1)
 
     def fault(self, offset: int, message: str) -> Fault:
         return Fault(*self.place(offset), message)

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from meadowlark.rules import values
-from meadowlark.rules.compile import SPENDS_NOTHING, STRING_CALLS, call_string, compile_rule, length_of, matches
+from meadowlark.rules.compile import SPENDS_NOTHING, STRING_CALLS, VALUELESS, call_string, compile_rule, length_of, matches
 from meadowlark.rules.scope import Scope
 from meadowlark.rules.syntax import Call, Chain, List, Literal, Member, Part, Regex, Ternary, Unary, Variable
 from meadowlark.rules.views import BARE, value_at
@@ -112,6 +112,8 @@ class _Generator:
         return f"(not {operand})" if part.operator == "!" else f"(-number({operand}))"
 
     def _ternary(self, part: Ternary) -> str | None:
+        if part.yes.type in VALUELESS or part.no.type in VALUELESS:
+            return None
         condition, yes, no = self.value(part.condition), self.value(part.yes), self.value(part.no)
         return f"({yes} if {condition} else {no})"
 

@@ -81,6 +81,8 @@ def _word(text: str, at: int, wants_operand: bool) -> Word:
         if _NAME.match(text, number.end()):
             raise SyntaxFault("missing ; before statement", number.end())
         digits = number[0]
+        if digits[0] == "0" and digits[1:2].isdigit():
+            raise SyntaxFault("octal numbers are not supported: a number may not begin with 0", at)
         value = float(int(digits, 16)) if digits[:2] in ("0x", "0X") else float(digits)
         return Word("number", value, at, number.end())
     if first == "/" and wants_operand:

@@ -142,9 +142,7 @@ class _Checker:
             return yes if yes == no else "wrong"
         if yes in _PRIMITIVES and no in _PRIMITIVES:
             return "primitive"
-        if yes in _COMPARABLE and no in _COMPARABLE:
-            return "any"
-        return self._wrong(part.no.start, f"branches of ? must be alike, but are {yes} and {no}.")
+        return "any"
 
     # Members
 

@@ -177,13 +177,19 @@ def replace(value: str, old: str, new: str, purse: Purse) -> str:
 
 def member(owner: Value, name: Value) -> Value:
     """`owner.name` or `owner[name]` within `auth`; None where there is nothing."""
+    if owner is MAP:
+        raise Failed("a place has no such member")
     if type(owner) is dict:
+        if type(name) in (int, float):
+            name = number_text(name)  # As in JavaScript, where all keys are texts.
         return owner.get(name) if type(name) is str else None
     if type(owner) is str:
         return len(owner) + sum(character > "\uffff" for character in owner) if name == "length" else None
     if type(owner) is list:
         if name == "length":
             return len(owner)
+        if type(name) is str:
+            name = int(name) if len(name) < 10 and name.isdecimal() and str(int(name)) == name else None
         if type(name) in (int, float) and 0 <= name < len(owner) and name == int(name):
             return owner[int(name)]
     return None
