@@ -225,8 +225,8 @@ export class TransportSocket implements Socket {
   /** From the next datagram on, a number means `path`. It is said over the stream, which may be slower: so is the first value. */
   private agree(path: string): void {
     const bytes = encoder.encode(path);
-    if (this.numbers.has(path) || bytes.length > PATH_BYTES_MAX) return;
-    if (this.numbers.size === PATHS_MAX) this.numbers.clear();
+    // A number that meant another path would mean it for datagrams that come before the stream says so: the others stay on the stream.
+    if (this.numbers.has(path) || bytes.length > PATH_BYTES_MAX || this.numbers.size === PATHS_MAX) return;
     const own = this.numbers.size;
     this.numbers.set(path, own);
     this.frame(BINARY, join([[1], number(this.sequence + 1), number(own), bytes]));

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from meadowlark.engine import Push
-from meadowlark.limits import FRAME_BYTES_MAX
+from meadowlark.limits import DATAGRAM_PATHS_MAX, FRAME_BYTES_MAX
 from meadowlark.tree import parse_path
 from meadowlark.wire.numbering import (
     FORGET,
@@ -179,3 +179,12 @@ def test_whatever_the_bytes_nothing_raises_and_no_number_goes_back(pieces: list[
         else:
             client.heard.agree(piece)
     assert len(client.heard._known) <= len(pieces) + 2
+
+
+def test_a_server_that_tells_of_paths_without_end_makes_nobody_grow() -> None:
+    client = Client()
+    for index in range(3 * DATAGRAM_PATHS_MAX):
+        client.heard.agree(encode_path(1, index, f"p{index}"))
+    assert len(client.heard._known) == DATAGRAM_PATHS_MAX
+    client.heard.agree(encode_path(1, 0, "again"))
+    assert client.heard._known[0].path == "again"

@@ -185,3 +185,22 @@ class TestDatagrams:
         for packet in under_way:
             arrive(packet)
         assert shown == written
+
+
+def test_what_the_stream_repeats_does_not_undo_a_newer_value_that_overtook_it() -> None:
+    datagrams = agreed("/a", "/ü/b")
+
+    def volatile(path: str) -> bytes:
+        return f'{{"t":"d","d":{{"a":"v","b":{{"p":"{path}","d":1}}}}}}'.encode()
+
+    assert not datagrams.has_overtaken(volatile("/a")), "nothing came in a datagram"
+    datagrams.receive(encode_datagram(7, [(1, b"2")]), [], [])
+    datagrams.agree(encode_fence(6))
+    assert datagrams.has_overtaken(volatile("/ü/b"))
+    assert datagrams.has_overtaken(volatile("/\\u00fc/b")), "however it is written"
+    assert not datagrams.has_overtaken(volatile("/a")), "of that nothing newer came"
+    assert not datagrams.has_overtaken(volatile("/ü/b").replace(b'"v"', b'"p"')), "what lasts is carried out"
+    for broken in (b'{"t":"d","d":{"a":"v",', b'{"t":"d","d":{"a":"v","b":{}}}', b'{"t":"d","d":{"a":"v","b":{"p":7}}}'):
+        assert not datagrams.has_overtaken(broken)
+    datagrams.agree(encode_fence(7))
+    assert not datagrams.has_overtaken(volatile("/ü/b")), "said after that datagram"

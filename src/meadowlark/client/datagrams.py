@@ -105,6 +105,6 @@ class Saying:
         if path in self._numbers or len(path.encode()) > PATH_BYTES_MAX:
             return
         if len(self._numbers) == DATAGRAM_PATHS_MAX:
-            self._numbers.clear()
+            return  # A number that meant another path would mean it for datagrams that come before the stream says so.
         number = self._numbers[path] = len(self._numbers)
         self._write(encode_frame(encode_path(self._sequence + 1, number, path), is_text=False))

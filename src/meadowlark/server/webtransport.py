@@ -209,6 +209,10 @@ class WebTransportLine:
         while frames and self._is_reading and self._connection is not None:
             frame = frames.popleft()
             if frame.is_text:
+                if not self._pieces_left and self._datagrams.has_overtaken(frame.payload):
+                    self._connection.heard()
+                    self._connection.drop(Drop.LATE)
+                    continue
                 self._count(frame.payload)
                 self._connection.received(frame.payload)
             elif fault := self._datagrams.agree(frame.payload):

@@ -5,7 +5,8 @@ are the realtime protocol. A binary frame is for us: it says what the numbers in
 
 A datagram has a sequence and some updates: the number of a path, and its new value as JSON. Of one path only what was sent later
 than what is known counts, so whatever is lost, doubled or late, a value never goes back. A number means a path from a sequence
-on, and a fence makes all up to a sequence void, so neither does a datagram that the stream overtook undo what that said.
+on, and a fence makes all up to a sequence void, so neither does a datagram that the stream overtook undo what that said, nor the
+stream's repetition of a value undo a newer one that came before it.
 
 Neither class raises, whatever the bytes: a stream ends with a `fault`, a datagram that means nothing is dropped.
 Invariant: at most one frame and DATAGRAM_PATHS_MAX paths are held. Does not know: sockets, sessions, what may be written.
@@ -111,12 +112,14 @@ class _Known:
 class Datagrams:
     """What one client's datagrams mean."""
 
-    __slots__ = ("_known", "_void")
+    __slots__ = ("_known", "_newest", "_void")
 
     def __init__(self) -> None:
         self._known: dict[int, _Known] = {}
         self._void = 0
-        """The sequence up to which nothing counts."""
+        """The sequence up to which nothing counts: of what was sent when the stream's next message was said."""
+        self._newest = 0
+        """Of all that counted."""
 
     def agree(self, payload: bytes) -> str:
         """Takes note of a binary frame; why it cannot be, or ""."""
@@ -166,7 +169,18 @@ class Datagrams:
                 drops.append(Drop.MALFORMED)
             else:
                 known.heard = sequence
+                self._newest = max(self._newest, sequence)
                 messages.append(b'{"t":"d","d":{"a":"v","b":{"p":%b,"d":%b}}}' % (known.path, value))
+
+    def has_overtaken(self, message: bytes) -> bool:
+        """Whether the text frame `message` is the volatile write of a value that was said before one which a datagram brought."""
+        if self._newest <= self._void or not message.startswith(_VOLATILE_HEAD):
+            return False
+        try:
+            path = encode(_volatile(message).d.b.p)
+        except (ValueError, RecursionError):
+            return False  # Whoever reads it whole will say so.
+        return any(known.path == path and known.heard > self._void for known in self._known.values())
 
 
 def encode_frame(payload: bytes, *, is_text: bool) -> bytes:
@@ -228,3 +242,21 @@ def _is_json(value: bytes) -> bool:
 
 
 _raw = msgspec.json.Decoder(msgspec.Raw).decode
+
+_VOLATILE_HEAD = b'{"t":"d","d":{"a":"v",'
+"""As both of our clients begin such a message."""
+
+
+class _Body(msgspec.Struct):
+    p: str
+
+
+class _Request(msgspec.Struct):
+    b: _Body
+
+
+class _Message(msgspec.Struct):
+    d: _Request
+
+
+_volatile = msgspec.json.Decoder(_Message).decode
