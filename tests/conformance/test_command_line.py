@@ -53,7 +53,7 @@ def firebase(server: Server, home: Path) -> Firebase:
     """Runs one command; `emulator=False` for those that it does not offer for emulators."""
     program = installed(FOLDER) / "firebase-tools" / "lib" / "bin" / "firebase.js"
 
-    def run(*arguments: str, emulator: bool = True) -> Done:
+    def run(*arguments: str, emulator: bool = True, stdin: str = "") -> Done:
         environment = {"PATH": os.environ["PATH"], "HOME": str(home), "CI": "1", "NO_UPDATE_NOTIFIER": "1", "NO_COLOR": "1"}
         environment["FIREBASE_TOKEN"] = "owner"
         environment["FIREBASE_DATABASE_EMULATOR_HOST" if emulator else "FIREBASE_REALTIME_URL"] = server.url
@@ -63,7 +63,7 @@ def firebase(server: Server, home: Path) -> Firebase:
         command = ["node", str(program), "--non-interactive", "--project", "demo-lark", *arguments]
         done = subprocess.run(
             command, cwd=home, env=environment, text=True, timeout=COMMAND_SECONDS, check=False,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         return Done(done.returncode, done.stdout)
 
@@ -103,6 +103,71 @@ def test_a_value_is_set_updated_and_got_in_every_way(firebase: Firebase, server:
     assert json.loads(got("/shelf", "--order-by-key", "--start-at", "b", "--limit-to-first", "1")) == {"b": 3}
 
 
+LISTED = {"ada": {"n": 2, ".priority": 2}, "bob": {"n": 1, ".priority": "p"}, "cy": {"n": 3}, "7": {"n": True}, "10": "leaf"}
+
+
+@pytest.fixture(scope="module")
+def listed(server: Server) -> None:
+    """There is something to query, and its indexes are declared."""
+    server.write("/people", LISTED, ns=DATABASE)
+    server.write("/values", {"a": 3, "b": "x", "c": True, "d": 1}, ns=DATABASE)
+    rules = {".read": True, ".write": True, "people": {".indexOn": "n"}, "values": {".indexOn": ".value"}}
+    assert server.rest("PUT", "/.settings/rules", {"rules": rules}, ns=DATABASE).status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "flags", "selected"),
+    [
+        ("/people", ["--order-by", "n"], ["10", "7", "ada", "bob", "cy"]),
+        ("/people", ["--order-by", "n", "--start-at", "2"], ["ada", "cy"]),
+        ("/people", ["--order-by", "n", "--start-at", "1", "--end-at", "2"], ["ada", "bob"]),
+        ("/people", ["--order-by", "n", "--equal-to", "3"], ["cy"]),
+        ("/people", ["--order-by", "n", "--equal-to", "true"], ["7"]),
+        ("/people", ["--order-by", "n", "--limit-to-first", "1"], ["10"]),
+        ("/people", ["--order-by", "n", "--limit-to-last", "2"], ["ada", "cy"]),
+        ("/people", ["--order-by-key", "--limit-to-last", "2"], ["bob", "cy"]),
+        ("/people", ["--order-by-key", "--start-at", "b", "--end-at", "c"], ["bob"]),
+        ("/people", ["--order-by-key", "--equal-to", "cy"], ["cy"]),
+        ("/people", ["--order-by", "$priority", "--limit-to-last", "1"], ["bob"]),
+        ("/values", ["--order-by-value", "--start-at", "1", "--limit-to-first", "2"], ["a", "d"]),
+        ("/values", ["--order-by-value", "--equal-to", "x"], ["b"]),
+        ("/people", ["--shallow", "--limit-to-first", "2"], ["10", "7"]),
+    ],
+)
+def test_each_flag_of_get_selects_children(
+    firebase: Firebase, listed: None, tmp_path: Path, path: str, flags: list[str], selected: list[str]
+) -> None:
+    file = tmp_path / "got.json"
+    granted(firebase(*at("database:get", path, "-o", str(file), *flags)))
+    assert sorted(json.loads(file.read_text())) == selected
+
+
+def test_get_prints_what_it_does_not_write_to_a_file(firebase: Firebase, listed: None) -> None:
+    flags = at("--order-by", "n", "--equal-to", "3")
+    assert '{"cy":{"n":3}}\n' in granted(firebase("database:get", "/people", *flags))
+    assert '{\n  "cy": {\n    "n": 3\n  }\n}\n' in granted(firebase("database:get", "/people", "--pretty", *flags))
+    exported = granted(firebase("database:get", "/people", "--export", *at("--order-by", "n", "--equal-to", "2")))
+    assert '{"ada":{"n":2,".priority":2}}\n' in exported
+    refused = firebase(*at("database:get", "/people", "--order-by", "name"))
+    assert (refused.code, 'Index not defined, add ".indexOn": "name", for path "/people"' in refused.out) == (1, True), refused
+
+
+def test_values_come_from_arguments_files_and_standard_input(firebase: Firebase, server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "value.json"
+    file.write_text('{"from":"a file"}')
+    granted(firebase(*at("database:set", "/given/file", str(file), "-f", "--disable-triggers")))
+    granted(firebase(*at("database:update", "/given", str(file), "-f", "--disable-triggers")))
+    pushed = answered(firebase("--json", *at("database:push", "/given/list", str(file), "--disable-triggers")))["key"]
+    granted(firebase(*at("database:set", "/given/input", "-f"), stdin='{"from":"standard input"}'))
+    of_file = {"from": "a file"}
+    assert server.read("/given", ns=DATABASE) == {
+        "file": of_file, "from": "a file", "list": {pushed: of_file}, "input": {"from": "standard input"},
+    }  # fmt: skip
+    bad = firebase(*at("database:set", "/given/bad", "-f", "-d", "{"))
+    assert (bad.code, "Invalid data; couldn't parse JSON object, array, or value." in bad.out) != (0, True), bad
+    assert server.read("/given/bad", ns=DATABASE) is None
+
+
 def test_a_pushed_value_has_the_key_that_is_told(firebase: Firebase, server: Server) -> None:
     done = answered(firebase("--json", *at("database:push", "/list", "-d", '"hi"')))
     assert server.read("/list", ns=DATABASE) == {done["key"]: "hi"}
@@ -119,6 +184,14 @@ def test_a_file_is_imported_into_an_empty_place_and_removed_again(firebase: Fire
     assert (again.code, "only allowed for an empty location" in again.out) == (2, True), again
     granted(firebase(*at("database:remove", "/imported", "-f"), emulator=False))
     assert server.read("/imported", ns=DATABASE) is None
+    file.write_text(json.dumps({"outer": {"kept": {"a": [1]}, "left": 1}}))
+    how = ("--filter", "outer/kept", "--chunk-size", "1", "--concurrency", "2", "--disable-triggers")
+    granted(firebase(*at("database:import", "/imported", str(file), "-f", *how)))
+    assert server.read("/imported", ns=DATABASE) == {"outer": {"kept": {"a": [1]}}}
+    (tmp_path / "cut.json").write_text('{"a":')
+    broken = firebase(*at("database:import", "/cut", str(tmp_path / "cut.json"), "-f"))
+    assert broken.code != 0, broken
+    assert server.read("/cut", ns=DATABASE) is None
 
 
 def test_a_refusal_is_shown_in_the_server_s_words(firebase: Firebase) -> None:

@@ -164,6 +164,117 @@ def test_a_query_selects_children_in_order(app: firebase_admin.App) -> None:
     assert reference.order_by_key().equal_to("none").get() in (None, {})
 
 
+@pytest.fixture
+def scores(app: firebase_admin.App, server: Server) -> db.Reference:
+    """A place with children of every kind, whose indexes are declared."""
+    reference: db.Reference = db.reference("/scores", app)
+    reference.set(
+        {
+            "ada": {"n": 2, "at": {"town": "Paris"}, ".priority": 3},
+            "bob": {"n": 1, "at": {"town": "Oslo"}, ".priority": 1},
+            "cy": {"n": "x", ".priority": "p"},
+            "dee": {"n": True},
+            "10": {"n": 2},
+        }
+    )
+    db.reference("/values", app).set({"a": 3, "b": "x", "c": True, "d": 1.5, "e": {"deep": 1}})
+    rules = {"rules": {"scores": {".indexOn": ["n", "at/town"]}, "values": {".indexOn": ".value"}}}
+    assert server.rest("PUT", "/.settings/rules", rules, ns=app.name).status == 200
+    return reference
+
+
+def keys(query: db.Query) -> list[str]:
+    return list(query.get() or ())
+
+
+def test_a_query_by_child_takes_bounds_and_limits(scores: db.Reference) -> None:
+    assert keys(scores.order_by_child("n")) == ["dee", "bob", "10", "ada", "cy"]
+    assert keys(scores.order_by_child("n").start_at(1).end_at(2)) == ["bob", "10", "ada"]
+    assert keys(scores.order_by_child("n").equal_to(2)) == ["10", "ada"]
+    assert keys(scores.order_by_child("n").equal_to("x")) == ["cy"]
+    assert keys(scores.order_by_child("n").equal_to(True)) == ["dee"]
+    assert keys(scores.order_by_child("n").limit_to_first(2)) == ["dee", "bob"]
+    assert keys(scores.order_by_child("n").limit_to_last(2)) == ["ada", "cy"]
+    assert keys(scores.order_by_child("n").start_at(2).limit_to_first(1)) == ["10"]
+    assert keys(scores.order_by_child("n").end_at(2).limit_to_last(1)) == ["ada"]
+    assert keys(scores.order_by_child("at/town").start_at("P")) == ["ada"]
+    assert keys(scores.order_by_child("at/town").end_at("P").limit_to_last(1)) == ["bob"]
+    assert scores.order_by_child("n").equal_to("none").get() in (None, {}, [])
+
+
+def test_a_query_by_value_takes_bounds_and_limits(app: firebase_admin.App, scores: db.Reference) -> None:
+    values = db.reference("/values", app)
+    assert keys(values.order_by_value()) == ["c", "d", "a", "b", "e"]
+    assert keys(values.order_by_value().start_at(1).end_at(2)) == ["d"]
+    assert keys(values.order_by_value().start_at(2).end_at("x")) == ["a", "b"]
+    assert keys(values.order_by_value().equal_to("x")) == ["b"]
+    assert keys(values.order_by_value().limit_to_first(2)) == ["c", "d"]
+    assert keys(values.order_by_value().limit_to_last(1)) == ["e"]
+
+
+def test_a_query_by_key_takes_bounds_and_limits(scores: db.Reference) -> None:
+    assert keys(scores.order_by_key()) == ["10", "ada", "bob", "cy", "dee"]
+    assert keys(scores.order_by_key().start_at("b").limit_to_first(1)) == ["bob"]
+    assert keys(scores.order_by_key().end_at("b").limit_to_last(1)) == ["ada"]
+    assert keys(scores.order_by_key().start_at("ada").end_at("cy")) == ["ada", "bob", "cy"]
+    assert keys(scores.order_by_key().equal_to("10")) == ["10"]
+
+
+def test_a_query_by_priority_takes_bounds_and_limits(scores: db.Reference) -> None:
+    """A reference has no word for it, but a query of the SDK knows the order; in which order it gives them is its own affair."""
+
+    def by_priority() -> db.Query:
+        return db.Query(order_by="$priority", client=scores._client, pathurl=scores._add_suffix())
+
+    assert sorted(keys(by_priority())) == ["10", "ada", "bob", "cy", "dee"]
+    assert sorted(keys(by_priority().start_at(1))) == ["ada", "bob", "cy"]
+    assert sorted(keys(by_priority().start_at(1).end_at(2))) == ["bob"]
+    assert sorted(keys(by_priority().equal_to("p"))) == ["cy"]
+    assert sorted(keys(by_priority().limit_to_first(2))) == ["10", "dee"]
+    assert sorted(keys(by_priority().limit_to_last(2))) == ["ada", "cy"]
+
+
+def test_a_query_selects_of_an_array(app: firebase_admin.App, scores: db.Reference) -> None:
+    values = db.reference("/values", app)
+    values.set(["x", "y", "z"])
+    assert values.order_by_value().equal_to("x").get() == ["x"]
+    assert values.order_by_value().equal_to("z").get() == {"2": "z"}
+    assert values.order_by_value().limit_to_first(2).get() == ["x", "y"]
+    assert values.order_by_key().start_at("2").get() == {"2": "z"}
+
+
+def test_etags_of_nothing_and_of_what_goes(app: firebase_admin.App) -> None:
+    reference = db.reference("/etag", app)
+    value, etag = reference.get(etag=True)
+    assert (value, etag) == (None, "null_etag")
+    assert reference.get_if_changed(etag) == (False, None, None)
+    done, value, made = reference.set_if_unchanged(etag, {"list": ["a"], "n": {".sv": {"increment": 1}}})
+    assert (done, value) == (True, {"list": ["a"], "n": {".sv": {"increment": 1}}})
+    assert reference.get(etag=True) == ({"list": ["a"], "n": 1}, made)
+    assert reference.set_if_unchanged("null_etag", 1)[:2] == (False, {"list": ["a"], "n": 1})
+    reference.child("n").set(2)
+    changed, value, newer = reference.get_if_changed(made)
+    assert (changed, value["n"]) == (True, 2)
+    reference.delete()
+    assert reference.set_if_unchanged(newer, 1) == (False, None, "null_etag")
+    with pytest.raises(ValueError, match="etag and shallow"):
+        reference.get(etag=True, shallow=True)
+
+
+def test_a_transaction_sees_what_others_wrote_meanwhile(app: firebase_admin.App) -> None:
+    reference, seen = db.reference("/counter", app), list[Any]()
+    reference.set(1)
+
+    def add(current: Any) -> Any:
+        seen.append(current)
+        if len(seen) == 1:
+            reference.set(10)
+        return current + 1
+
+    assert reference.transaction(add) == 11
+    assert seen == [1, 10]
+
+
 def test_a_query_without_its_index_says_what_to_declare(app: firebase_admin.App) -> None:
     reference = db.reference("/scores", app)
     reference.set({"a": {"n": 1}})

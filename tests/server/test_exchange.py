@@ -22,9 +22,15 @@ def look(line: str, host: str = "localhost", mode: str = "dev", more: str = "", 
 def test_a_database_is_named_by_ns_then_by_the_host_then_by_the_tools_of_the_emulator() -> None:
     assert look("GET /a.json?ns=rooms", "others.example.com").database == "rooms"
     assert look("GET /a.json", "Others.example.com:80").database == "others"
-    assert look("GET /a.json?ns=", "127.0.0.1:9000").database == DEFAULT_DATABASE
+    assert look("GET /a.json", "127.0.0.1:9000").database == DEFAULT_DATABASE
     assert look("PUT /.settings/rules.json?ns=rooms").database == "rooms"
     assert look("PUT /.meadowlark/databases/rooms.json").database == "rooms"
+
+
+@pytest.mark.parametrize("mode", ["dev", "serve"])
+def test_an_empty_ns_is_refused_for_some_database_was_meant(mode: str) -> None:
+    with pytest.raises(Refused, match="'' is not a database name"):
+        look("GET /a.json?ns=", "rooms.example.com", mode=mode)
 
 
 def test_where_databases_are_listed_the_first_is_what_a_nameless_request_means_in_dev() -> None:

@@ -113,7 +113,9 @@ class Exchange:
             self.request = parse_rest(head.method, target, head.headers)
 
     def _find_database(self, mode: str, databases: Sequence[str]) -> str:
-        named = self.target.parameters.get("ns") or database_of_host(self.target.host or self.head.headers.get("host", ""))
+        named = self.target.parameters.get("ns")
+        if named is None:  # An empty one is refused below: whoever made it meant some database.
+            named = database_of_host(self.target.host or self.head.headers.get("host", ""))
         if named is None:
             if mode != "dev":
                 raise Refused(Code.UNKNOWN_DATABASE, NO_DATABASE)

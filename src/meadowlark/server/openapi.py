@@ -17,7 +17,7 @@ from meadowlark.query import PARAMETERS as QUERY_PARAMETERS
 from meadowlark.server.profile import SECONDS_MAX
 from meadowlark.server.settings import FIXED
 from meadowlark.tree import encode
-from meadowlark.wire.rest import WRITE_SIZES
+from meadowlark.wire.rest import CALLBACK, WRITE_SIZES
 
 Part = dict[str, Any]
 
@@ -32,6 +32,7 @@ _QUERIES = {
     "limitToLast": "the last so many",
 }
 assert tuple(_QUERIES) == QUERY_PARAMETERS
+_COUNT = {"type": "integer", "minimum": 1}
 
 
 @cache
@@ -147,7 +148,7 @@ def _paths() -> Part:
         } | _refusals(401))},
         "/.settings/rules.json": {
             "parameters": database,
-            "get": _get("getRules", "the rules", {"type": "object"}, 401, 404),
+            "get": _get("getRules", "the rules", {"type": "object"}, 400, 401, 404),
             "put": _operation("setRules", "replaces the rules",
                 _answers(_object({"status": {"type": "string"}}), 400, 401, 404), _body({"type": "object"})),
         },
@@ -191,9 +192,13 @@ def _value(where: str, parameters: list[Part]) -> Part:
         _query("shallow", "maps as their keys with `true`", {"enum": ["true", "false"]}),
         _query("format", "with priorities and without arrays", {"enum": ["export"]}),
         _query("timeout", "when to give up", {"type": "string", "pattern": "^[0-9]{1,9}(ms|s|min)$"}),
-        _query("callback", "a JavaScript function to be called with the value", {"type": "string"}),
+        _query(
+            "callback",
+            "a JavaScript function to be called with the value",
+            {"type": "string", "pattern": f"^{CALLBACK.pattern}$"},
+        ),
         _query("download", "the name of a file to save the value in", {"type": "string"}),
-        *[_query(name, text, {"type": "string"}) for name, text in _QUERIES.items()],
+        *[_query(name, text, _COUNT if name.startswith("limit") else {"type": "string"}) for name, text in _QUERIES.items()],
         etag,
         _header("If-None-Match", "an ETag that the client has", {"type": "string"}),
     ]

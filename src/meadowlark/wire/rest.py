@@ -37,7 +37,7 @@ WRITE_TOO_BIG = "Data to write exceeds the maximum size that can be modified wit
 
 _TIMEOUT = re.compile(r"([0-9]{1,9})(ms|s|min)")
 _TIMEOUT_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0}
-_CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$.]{0,127}")
+CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$.]{0,127}")
 
 WRITE_SIZES = {
     "tiny": WRITE_BYTES_A_SECOND,
@@ -235,7 +235,7 @@ def _check_parameters(action: Action, parameters: dict[str, str]) -> None:
         if action is not Action.GET:
             raise Refused(Code.INVALID_REQUEST, "shallow is supported with GET only")
     callback = parameters.get("callback")
-    if callback is not None and (action is not Action.GET or not _CALLBACK.fullmatch(callback)):
+    if callback is not None and (action is not Action.GET or not CALLBACK.fullmatch(callback)):
         raise Refused(Code.INVALID_REQUEST, "callback needs GET and the name of a JavaScript function")
 
 
