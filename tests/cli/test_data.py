@@ -3,80 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import queue
 import re
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from meadowlark.cli.application import Exit
-from tests.harness import PROJECT, Proxy, Server, eventually, fresh_name
+from tests.cli.running import SECONDS, Client, Done, command, environment, run
+from tests.harness import PROJECT, Proxy, Server, eventually
 
 pytestmark = pytest.mark.slow
-
-SECONDS = 60.0
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("data")) as server:
-        yield server
-
-
-@pytest.fixture
-def ns() -> str:
-    return fresh_name("cli")
-
-
-class Done:
-    def __init__(self, process: subprocess.CompletedProcess[bytes]) -> None:
-        self.code = process.returncode
-        self.out = process.stdout.decode()
-        self.err = process.stderr.decode()
-
-
-def command(arguments: tuple[str, ...]) -> list[str]:
-    return [sys.executable, "-m", "meadowlark.cli", *arguments]
-
-
-def environment(**more: str) -> dict[str, str]:
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("MEADOWLARK_")}
-    return {**kept, "PYTHONPATH": str(PROJECT / "src"), **more}
-
-
-def run(*arguments: str, stdin: bytes = b"", cwd: Path | None = None, **variables: str) -> Done:
-    process = subprocess.run(
-        command(arguments), input=stdin, capture_output=True, timeout=SECONDS, check=False, cwd=cwd, env=environment(**variables)
-    )
-    return Done(process)
-
-
-class Client:
-    """Runs commands for one database, named by the environment."""
-
-    def __init__(self, url: str, ns: str, folder: Path) -> None:
-        self.folder = folder
-        self._variables = {"MEADOWLARK_CLIENT_URL": url, "MEADOWLARK_CLIENT_DATABASE": ns}
-
-    def __call__(self, *arguments: str, stdin: bytes = b"") -> Done:
-        return run(*arguments, stdin=stdin, cwd=self.folder, **self._variables)
-
-    def ok(self, *arguments: str, stdin: bytes = b"") -> str:
-        done = self(*arguments, stdin=stdin)
-        assert done.code == Exit.DONE, done.err
-        return done.out
-
-
-@pytest.fixture
-def client(server: Server, ns: str, tmp_path: Path) -> Client:
-    return Client(server.url, ns, tmp_path)
-
 
 # Small things
 
@@ -282,6 +223,72 @@ def test_an_import_that_was_interrupted_goes_on_where_it_stopped(server: Server,
     assert not (tmp_path / "in.json.import").exists()
 
 
+def test_an_import_whose_process_was_killed_goes_on_where_it_stopped(server: Server, ns: str, tmp_path: Path) -> None:
+    value = {f"k{number}": {"n": number} for number in range(400)}
+    (tmp_path / "in.json").write_text(json.dumps(value))
+    state = tmp_path / "in.json.import"
+    arguments = ("import", "/", "in.json", "--part-bytes", "40")
+    with Proxy(server.port) as proxy:
+        url = f"http://127.0.0.1:{proxy.port}"
+        variables = {"MEADOWLARK_CLIENT_URL": url, "MEADOWLARK_CLIENT_DATABASE": ns}
+        process = subprocess.Popen(
+            command((*arguments, "--resumable", "--quiet", "--retries", "50")), cwd=tmp_path, env=environment(**variables)
+        )
+        try:
+            eventually(lambda: state.exists() and written_parts(state) > 10, within=SECONDS, what="some parts written")
+            proxy.refuse()  # So that it is not done before it can be killed; it tries again and again.
+            assert process.poll() is None
+        finally:
+            process.kill()
+            assert process.wait(SECONDS) == -signal.SIGKILL
+        kept = written_parts(state)
+        stands = server.read("/", ns=ns)
+        assert value.items() >= stands.items()
+        assert kept <= len(stands) < len(value)
+        server.write("/k0", "kept", ns=ns)
+        proxy.allow()
+        count, client = proxy.connection_count, Client(url, ns, tmp_path)
+        done = client(*arguments, "--resume", "--json")
+        assert done.code == Exit.DONE, done.err
+        assert proxy.connection_count - count == json.loads(done.out)["parts"] - kept
+        assert server.read("/", ns=ns) == value | {"k0": "kept"}
+        assert client("import", "/", "in.json", "--resume").code == Exit.USAGE, "it is over"
+
+
+def written_parts(state: Path) -> int:
+    return int(json.loads(state.read_text())["done"])
+
+
+def test_a_file_too_large_for_one_request_is_imported_in_parts_by_itself(server: Server, ns: str, tmp_path: Path) -> None:
+    """With a bound of a hundred kilobytes instead of 256 MiB."""
+    value = {f"k{number}": {"text": "x" * 100} for number in range(2_000)}
+    (tmp_path / "in.json").write_text(json.dumps(value))
+    (tmp_path / "small.json").write_text(json.dumps({"k": "x" * 90_000}))
+    lowered = (
+        "import meadowlark.cli.importing as importing, meadowlark.cli as cli; importing.BODY_BYTES_MAX = 100_000; cli.main()"
+    )
+
+    def imported(*more: str, stdin: bytes = b"") -> Done:
+        arguments = ("import", "/", *more, "--url", server.url, "-d", ns, "--part-bytes", "20000", "--json")
+        return Done(
+            subprocess.run(
+                [sys.executable, "-c", lowered, *arguments],
+                input=stdin, capture_output=True, timeout=SECONDS, check=False, cwd=tmp_path, env=environment(),
+            )
+        )  # fmt: skip
+
+    done = imported("in.json")
+    assert done.code == Exit.DONE, done.err
+    told = json.loads(done.out)
+    assert (told["way"], told["bytes"], told["parts"] > 10) == ("resumable", (tmp_path / "in.json").stat().st_size, True)
+    assert server.read("/", ns=ns) == value
+    assert json.loads(imported("small.json").out)["way"] == "all-or-nothing"
+    assert server.read("/", ns=ns) == {"k": "x" * 90_000}
+    refused = imported("-", stdin=json.dumps(value).encode())
+    assert (refused.code, "import a file" in json.loads(refused.err)["error"]) == (Exit.USAGE, True)
+    assert server.read("/", ns=ns) == {"k": "x" * 90_000}
+
+
 def test_an_import_of_another_file_is_not_resumed(client: Client) -> None:
     file = client.folder / "in.json"
     file.write_text('{"a":1}')
@@ -298,59 +305,6 @@ def test_an_import_of_another_file_is_not_resumed(client: Client) -> None:
 # Watch
 
 
-class Watching:
-    """A running `watch`; `next` is its next line."""
-
-    def __init__(self, url: str, ns: str, *arguments: str) -> None:
-        self._process = subprocess.Popen(
-            command(("watch", *arguments, "--url", url, "--database", ns)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(PYTHONUNBUFFERED="1"),
-        )
-        self._lines: queue.Queue[str] = queue.Queue()
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def next(self) -> str:
-        return self._lines.get(timeout=SECONDS)
-
-    def end(self) -> tuple[int, str]:
-        """Waits for its end; exit code and what it said to people."""
-        _, err = b"", self._process.stderr.read() if self._process.stderr else b""
-        return self._process.wait(SECONDS), err.decode()
-
-    def interrupt(self) -> None:
-        self._process.send_signal(2)
-
-    def close(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait(10)
-        self._thread.join(5)
-        for stream in (self._process.stdout, self._process.stderr):
-            if stream is not None:
-                stream.close()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._lines.put(line.decode().rstrip("\n"))
-
-
-@pytest.fixture
-def watch(ns: str) -> Iterator[Any]:
-    watching: list[Watching] = []
-
-    def start(url: str, *arguments: str) -> Watching:
-        watching.append(Watching(url, ns, *arguments))
-        return watching[-1]
-
-    yield start
-    for each in watching:
-        each.close()
-
-
 def test_every_change_is_a_line(server: Server, ns: str, watch: Any) -> None:
     people, programs = watch(server.url, "/a"), watch(server.url, "/a", "--json", "--count", "3")
     assert people.next() == "put\t/\tnull"
@@ -359,6 +313,8 @@ def test_every_change_is_a_line(server: Server, ns: str, watch: Any) -> None:
     assert people.next() == 'put\t/b\t{"é":1}'
     server.rest("PATCH", "/a", {"c": 1, "b": None}, ns=ns)
     assert people.next() == 'patch\t/\t{"c":1,"b":null}'
+    assert json.loads(programs.next()) == {"event": "put", "path": "/b", "data": {"é": 1}}
+    assert json.loads(programs.next()) == {"event": "patch", "path": "/", "data": {"c": 1, "b": None}}
     assert programs.end() == (Exit.DONE, "")
     people.interrupt()
     assert people.end()[0] == Exit.DONE
@@ -377,6 +333,18 @@ def test_a_lost_connection_is_made_again(server: Server, ns: str, watch: Any) ->
         code, said = watching.end()
         assert code == Exit.DONE
         assert "coming back" in said
+
+
+def test_a_watch_that_may_not_read_any_more_ends_and_says_why(server: Server, ns: str, watch: Any) -> None:
+    people, programs = watch(server.url, "/a"), watch(server.url, "/a", "--json")
+    for watching in (people, programs):
+        watching.next()
+    rules = {"rules": {".read": False, ".write": True}}
+    assert server.rest("PUT", "/.settings/rules", rules, ns=ns).status == 200
+    code, said = people.end()
+    assert (code, 'cancel: "Permission denied."' in said) == (Exit.REFUSED, True), said
+    code, said = programs.end()
+    assert (code, json.loads(said)["exit"]) == (Exit.REFUSED, Exit.REFUSED), said
 
 
 def test_a_watch_that_is_refused_or_not_answered_ends(watch: Any, tmp_path: Path, ns: str) -> None:

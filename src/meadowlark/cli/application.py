@@ -13,12 +13,17 @@ import contextlib
 import enum
 import json
 import os
+import re
+import shlex
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import typer
+import typer.core
 
 from meadowlark.errors import MeadowlarkError, WorldError
+from meadowlark.ids import DATABASE_NAME
 
 EXIT_REFUSED = 2
 """Exit code when nothing was started or changed, as for a wrong flag."""
@@ -43,8 +48,40 @@ class Failed(WorldError):
         self.exit_code = exit_code
 
 
+_UsageError: Any = typer.BadParameter.__base__
+"""What typer raises for a command line that cannot be read; it has no public name for it."""
+
+
+class Commands(typer.core.TyperGroup):
+    """All commands. A wrong line says what to type instead, if that can be told, and is JSON where that was asked for."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except _UsageError as error:
+            meant = _find_meant(error)
+            if meant:
+                error.message += f"; the database is a flag, did you mean: meadowlark {meant}"
+            if "--json" in sys.argv:
+                raise Failed(Exit.USAGE, error.format_message()) from error
+            raise
+
+
+def _find_meant(error: Any) -> str:
+    """`get demo /tasks` was meant as `get /tasks --database demo`; "" if it was something else."""
+    extra = re.fullmatch(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", error.message)
+    if extra is None or error.ctx is None or error.ctx.params.get("database", "") is not None:
+        return ""
+    arguments = [error.ctx.params.get(each.name) for each in error.ctx.command.params if each.param_type_name == "argument"]
+    first, *others = [str(word) for word in arguments if word is not None]
+    if not DATABASE_NAME.fullmatch(first):
+        return ""
+    return f"{error.ctx.info_name} {shlex.join([*others, extra[1]])} --database {first}"
+
+
 application = typer.Typer(
     name="meadowlark",
+    cls=Commands,
     help="Meadowlark: a realtime JSON database that you run yourself, for the official Firebase SDKs and plain HTTP.",
     no_args_is_help=True,
     add_completion=False,

@@ -149,7 +149,10 @@ def find_server(
     """The server that flags, environment and data folder name. Raises Failed, or what the settings say."""
     name = database or os.environ.get(DATABASE_VARIABLE)
     if not name:
-        raise Failed(Exit.USAGE, f"no database is named: use --database NAME or {DATABASE_VARIABLE}")
+        raise Failed(
+            Exit.USAGE,
+            f"no database is named: use --database NAME, as in 'meadowlark get /tasks --database demo', or {DATABASE_VARIABLE}",
+        )
     url = url or os.environ.get(URL_VARIABLE)
     credential = os.environ.get(CREDENTIAL_VARIABLE)
     if credential_file is not None:
