@@ -7,6 +7,7 @@ combination that the SDKs and REST can express. `spec_of` (scenarios.py) gives w
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 from urllib.parse import quote
@@ -37,6 +38,7 @@ VALUES = st.recursive(
 _ORDERS = {"orderByKey": "$key", "orderByValue": "$value", "orderByPriority": "$priority"}
 
 
+ALL_ORDERS = [[name] for name in _ORDERS] + [["orderByChild", field] for field in FIELDS]
 _STARTS = (None, "startAt", "startAfter")
 _ENDS = (None, "endAt", "endBefore")
 _RANGES = [("equalTo",), *(tuple(filter(None, ends)) for ends in product(_STARTS, _ENDS))]
@@ -48,9 +50,10 @@ def constraints(
     keys: st.SearchStrategy[str] = KEYS,
     values: st.SearchStrategy[Any] = LEAVES,
     limits: st.SearchStrategy[int] = LIMITS,
+    orders: Sequence[list[str]] = ALL_ORDERS,
 ) -> Constraints:
     """An order, a range with any kind of ends or none, a limit from either end or none."""
-    order = draw(st.sampled_from([[name] for name in _ORDERS] + [["orderByChild", field] for field in FIELDS]))
+    order = draw(st.sampled_from(orders))
     made: Constraints = [order]
     for name in draw(st.sampled_from(_RANGES)):
         if order == ["orderByKey"]:

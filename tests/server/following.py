@@ -17,6 +17,9 @@ from tests.query.strategies import Constraints, parameters_of
 from tests.server.polling import Polling
 from tests.server.sockets import SECONDS, Socket
 
+TOLD_SECONDS = 15.0
+"""In which a stream must have been told of what was acknowledged before; after that what is wanted will not come."""
+
 _numbers = itertools.count(1)
 
 
@@ -62,10 +65,10 @@ class Follower:
 
 
 class EventReader:
-    """A client of an event stream, that reads when it is asked to. query: as a part of the address."""
+    """A client of an event stream, that reads when it is asked to. query: as a part of the address. seconds: for one event."""
 
-    def __init__(self, port: int, ns: str, path: str, query: str = "") -> None:
-        self._connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+    def __init__(self, port: int, ns: str, path: str, query: str = "", seconds: float = SECONDS) -> None:
+        self._connection = HTTPConnection("127.0.0.1", port, timeout=seconds)
         target = f"{path}.json?ns={ns}{'&' if query else ''}{query}"
         self._connection.request("GET", target, headers={"Accept": "text/event-stream"})
         self._answer = self._connection.getresponse()
@@ -88,7 +91,7 @@ class StreamFollower:
     """One query over one event stream. What it shows has no priorities."""
 
     def __init__(self, port: int, ns: str, place: Path, asked: Constraints) -> None:
-        self._events = EventReader(port, ns, format_path(place), parameters_of(asked))
+        self._events = EventReader(port, ns, format_path(place), parameters_of(asked), TOLD_SECONDS)
         self._mirror = Tree()
         self.events: list[tuple[str, Any]] = []
 

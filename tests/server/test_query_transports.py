@@ -24,10 +24,16 @@ from tests.server.sockets import Socket
 from tests.server.test_rest_queries import RULES
 from tests.server.test_streams import event, stream
 
-PARTS = st.one_of(KEYS, st.sampled_from(["a", "b", "c"]))
+NUMBERS = st.integers(0, 5)
+RECORDS = st.dictionaries(st.sampled_from("abcdef"), st.fixed_dictionaries({"a": NUMBERS}, optional={"b": NUMBERS}), min_size=3)
+"""So that windows are full and the next stands behind their edges."""
+PARTS = st.one_of(KEYS, st.sampled_from("abcdef"))
 PATHS = st.lists(PARTS, max_size=4).map("/".join)
 SUMS = st.sampled_from([{".sv": {"increment": 1}}, {".sv": {"increment": -2.5}}])
 WRITES = st.one_of(
+    st.tuples(st.just("p"), st.tuples(st.sampled_from("abcdef"), st.sampled_from("ab")).map("/".join), NUMBERS),
+    st.tuples(st.just("p"), st.sampled_from(["a/a", "b/a", "c/a"]), NUMBERS),
+    st.tuples(st.just("m"), st.just(""), st.dictionaries(st.sampled_from(["a/a", "b/a", "c/b", "d", "e/.priority"]), NUMBERS)),
     st.tuples(st.just("p"), PATHS, st.one_of(VALUES, LEAVES, SUMS)),
     st.tuples(st.just("p"), st.lists(PARTS, max_size=2).map(lambda keys: "/".join([*keys, ".priority"])), PRIORITIES),
     st.tuples(st.just("m"), st.lists(PARTS, max_size=1).map("/".join), st.dictionaries(PATHS.filter(bool), VALUES, max_size=4)),
@@ -70,6 +76,9 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
         server.stop()
 
 
+EDGES = constraints(keys=st.sampled_from("abcdef"), values=NUMBERS, orders=[["orderByChild", "a"]])
+
+
 def identity_of(asked: Constraints) -> str:
     """On one connection, the same query again would take the place of the first."""
     query = parse_query(spec_of(asked))
@@ -79,10 +88,12 @@ def identity_of(asked: Constraints) -> str:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    first=VALUES,
-    queries=st.lists(constraints().filter(lambda asked: len(asked) > 1), min_size=1, max_size=3, unique_by=identity_of),
+    first=st.one_of(RECORDS, VALUES),
+    queries=st.lists(
+        st.one_of(EDGES, constraints()).filter(lambda asked: len(asked) > 1), min_size=1, max_size=4, unique_by=identity_of
+    ),
     whole=constraints().map(lambda asked: asked[:1]),
-    writes=st.lists(WRITES, min_size=1, max_size=6),
+    writes=st.lists(WRITES, min_size=1, max_size=8),
 )
 def test_a_window_is_the_same_over_sockets_polls_and_streams(
     room: Room, first: Any, queries: list[Constraints], whole: Constraints, writes: list[tuple[str, str, Any]]
