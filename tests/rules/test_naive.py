@@ -27,7 +27,7 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 AUTHS = st.sampled_from(
-    [None, {}, {"uid": "a"}, {"uid": "b", "token": {"admin": True, "age": 5, "names": ["a"], "deep": {"x": "ab"}}}]
+    [None, {}, {"uid": "a"}, {"uid": "b", "token": {"admin": True, "age": 5, "names": ["a"], "deep": {"x": "ab", "0": 1}}}]
 )
 
 PATH_TEXTS = st.one_of(
@@ -56,6 +56,10 @@ PRIMITIVES = chosen(
     SNAPSHOTS.map(lambda made: f"{made}.getPriority()"),
     st.sampled_from(["auth", "auth.uid", "auth.token", "auth.token.age", "auth.token['names'][0]", "auth.token.deep.x"]),
     st.sampled_from(["now", "$x", "$y", "1", "0", "2.5", "'a'", "'ab'", "''", "'b'"]),
+    st.sampled_from(["auth.token['names']['0']", "auth.token['names']['00']", "auth.token.deep[0]", "auth.token.deep['0']"]),
+    st.tuples(SNAPSHOTS, st.sampled_from(["1", "'a'", "null", "auth.uid"])).map(
+        lambda made: f"(auth == null ? {made[0]} : {made[1]})"
+    ),
 )
 STRINGS = chosen(
     SNAPSHOTS.map(lambda made: f"{made}.val()"),
