@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import Any
 
 import pytest
 
 from meadowlark.errors import Refused
-from meadowlark.rules import may_read, may_write, parse_rules
+from meadowlark.rules import explain_slices, may_read, may_write, parse_rules
 from meadowlark.rules.decide import SLICE_STEPS, Writing, decide_slices, place_slices
 from meadowlark.tree import from_json, parse_path
 
@@ -300,3 +301,28 @@ def test_members_of_claims_are_found_as_in_javascript() -> None:
         ("auth.token.map[true] === null", True),
     ):
         assert reads({".read": asked}, "/", None, auth) is expected, asked
+
+
+@pytest.mark.parametrize("how", ["denied", "allowed", "given up", "explained"])
+def test_nothing_stays_of_a_decision_in_slices(how: str) -> None:
+    """Workers run without a collector, and a decision refers to all that would be written."""
+    rules = parse_rules(json.dumps({"rules": SLICED}))
+    many = {f"k{number}": {"x": "text" if how in ("denied", "explained") and number == 500 else number} for number in range(1000)}
+    gc.collect()
+    gc.disable()
+    try:
+        for writes in ([(("m",), many)], [(("m", key), value) for key, value in many.items()]):
+            if how == "explained":
+                steps: Any = explain_slices(rules, ANNA, writes, lambda: None, NOW)
+            else:
+                steps = decide_slices(rules, Writing(ANNA, writes, None, NOW), lambda: None)
+            next(steps)
+            if how == "given up":
+                steps.close()
+            for _ in steps:
+                pass
+            del steps
+            # Not the count of a collection, which does not tell of generators that it closes.
+            assert [left for left in gc.get_objects() if isinstance(left, Writing)] == []
+    finally:
+        gc.enable()

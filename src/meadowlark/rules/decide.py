@@ -66,20 +66,24 @@ def decide_slices(
         writing.look_at(look(), view)
     later: list[Iterator[bool]] = []
     writing.later = later
-    if not writing.decide(rules):
-        return False
-    steps = 0
-    while later:
-        outcome = next(later[-1], None)
-        if outcome is None:
-            later.pop()  # It put nothing on top in the end.
-        elif not outcome:
+    try:
+        if not writing.decide(rules):
             return False
-        steps += 1
-        if steps % slice_steps == 0:
-            yield
-            writing.look_at(look())
-    return True
+        steps = 0
+        while later:
+            outcome = next(later[-1], None)
+            if outcome is None:
+                later.pop()  # It put nothing on top in the end.
+            elif not outcome:
+                return False
+            steps += 1
+            if steps % slice_steps == 0:
+                yield
+                writing.look_at(look())
+        return True
+    finally:
+        # What is left refers to `writing`, and so to all that would be written: a cycle, and nobody collects.
+        later.clear()
 
 
 def place_slices(rules: RuleSet, writes: list[Write]) -> Generator[Collection[Path], None, None]:
