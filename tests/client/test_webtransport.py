@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qh3.quic.events import StreamDataReceived
 
 from meadowlark.client import Database, OutcomeUnknown, pulse, webtransport
 from meadowlark.client.connection import UNSENT_BYTES_MAX, Address
 from meadowlark.client.database import Database as Connecting
 from meadowlark.client.webtransport import Offer, TransportConnection, find_offer
+from meadowlark.limits import QUIC_OVERHEAD_BYTES_MAX
 from tests.harness import Proxy, Server, fresh_name
 
 SECONDS = 60.0
@@ -26,6 +28,8 @@ class Network(asyncio.DatagramProtocol):
     """Between clients and one UDP port, with a chance for each packet."""
 
     def __init__(self, port: int, seed: int, *, lost: float = 0.0) -> None:
+        self.noise = 0.0
+        """How often a packet is followed by one that makes no sense."""
         self.target = ("127.0.0.1", port)
         self.chance = random.Random(seed)
         self.lost = lost
@@ -74,6 +78,12 @@ class Network(asyncio.DatagramProtocol):
 
     def carry(self, send: Callable[[bytes], Any], data: bytes) -> None:
         what = self.chance.random()
+        if self.chance.random() < self.noise:
+            wrong = bytearray(data)
+            for _ in range(self.chance.randrange(1, 4)):
+                wrong[self.chance.randrange(len(wrong))] = self.chance.randrange(256)
+            send(bytes(wrong[: self.chance.randrange(1, len(wrong) + 1)]))
+            send(self.chance.randbytes(self.chance.randrange(1, 60)))
         if self.is_cut or what < self.lost:
             self.counts["lost"] += 1
             return
@@ -327,6 +337,8 @@ def test_what_is_unanswered_while_transports_change_is_neither_lost_nor_done_twi
     once or not at all, and who waits for it is told that nobody knows."""
     for name in ("QUIET_SECONDS", "SPOKEN_SECONDS", "ANSWER_SECONDS"):
         monkeypatch.setattr(pulse, name, 0.3)
+    # None of these connections stands for long, which would make the pauses between them long.
+    monkeypatch.setattr("meadowlark.client.database.RETRY_SECONDS_MAX", 0.3)
 
     async def work() -> None:
         ns = fresh_name("flight")
@@ -454,5 +466,44 @@ def test_volatile_values_go_both_ways_in_datagrams(server: Server) -> None:
             after = await asyncio.to_thread(counted)
             assert after["received"] - before["received"] >= 2 * 40, "datagrams, and the values in them"
             assert after["sent"] - before["sent"] >= 2 * 40
+
+    run(work())
+
+
+def test_packets_that_make_no_sense_hurt_neither_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        ns = fresh_name("noise")
+        reported: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context))
+        async with network(server, monkeypatch, 11) as between, connecting(server, ns) as client:
+            between.noise = 0.5
+            shown: list[Any] = []
+            client.ref("c").on_value(lambda snapshot: shown.append(snapshot.value))
+            await client.wait_connected()
+            first = transport_of(client)
+            for number in range(100):
+                client.ref("c/a").set_volatile(number)
+                if number % 10 == 0:
+                    await client.ref("c/b").set(number)
+            await until(lambda: shown and shown[-1] == {"a": 99, "b": 90})
+            assert transport_of(client) is first
+            assert not reported
+
+    run(work())
+
+
+def test_a_server_that_sends_without_end_beside_the_stream_is_left(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        async with connecting(server, fresh_name("beside")) as client:
+            await client.wait_connected()
+            first = transport_of(client)
+            quic = first._quic
+            assert quic is not None
+            stream = quic._session + 4_000
+            for _ in range(QUIC_OVERHEAD_BYTES_MAX // 1000 + 2):
+                quic.quic_event_received(StreamDataReceived(data=b"x" * 1000, end_stream=False, stream_id=stream))
+            assert first._quic is None, "it has ended"
+            await client.ref("a").set(1)
+            assert transport_of(client) is not first
 
     run(work())
