@@ -253,7 +253,7 @@ class Database:
         if not self.volatile.covers(place):  # Mostly: a cursor moves.
             self._make_way([(place, node)], out)
         self._writing.write_volatile(path, node, out)
-        self._writing.mark(client, place, volatility)
+        self._writing.mark(client, place, volatility, stands=place is path and node is not None)
         return True
 
     def _update_volatile(

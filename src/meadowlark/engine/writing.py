@@ -46,7 +46,7 @@ class Writing:
         self.decisions = Decisions()
 
     def write(self, path: Path, node: Node | None, out: list[Effect], *, is_volatile: bool = False) -> Entry | None:
-        """Puts `node` at `path`, tells everyone, and gives the entry to record; None if there was nothing to do."""
+        """Puts `node` at `path`, tells everyone, and gives the entry to record; None if there is nothing to."""
         if not is_volatile and self.volatile.count:
             self._drop_priorities([(path, node)], out)
         change = self._put(path, node, is_volatile=is_volatile)
@@ -64,7 +64,7 @@ class Writing:
         if self._queries.ordering_count:
             for _ in self._queries.tell([(path, node)], [change.stood], out):
                 pass  # One write is one step.
-        return ["w", format_path(change.settled), node]
+        return None if is_volatile else ["w", format_path(change.settled), node]
 
     def merge(
         self, base: Path, writes: list[Write], out: list[Effect], volatile: Collection[Path] = ()
@@ -159,8 +159,9 @@ class Writing:
         # A map, of which some may be on disk.
         return [["w", format_path(path), None]]
 
-    def mark(self, client: Client, path: Path, volatility: Volatility) -> None:
-        if self._tree.get(path) is None:
+    def mark(self, client: Client, path: Path, volatility: Volatility, *, stands: bool = False) -> None:
+        """stands: something is known to stand at `path`."""
+        if not stands and self._tree.get(path) is None:
             self.volatile.remove(path, self._tree.root)
         else:
             self.volatile.mark(path, client if client.is_session and volatility is Volatility.VOLATILE else None)

@@ -253,7 +253,7 @@ class Outbox:
         self._timer: asyncio.TimerHandle | None = None
         """Until what waits for the pace leaves."""
         self.conflates = False
-        """Whether of volatile values there may be some that need not be told: then they are for `put_volatile`."""
+        """Whether the client is behind or has a pace. Some volatile values need not be told then: they are for `put_volatile`."""
         self.stalled_at: float | None = None
         """Loop time at which the client stopped taking; None while it takes."""
         if turn.volatile_rate:
@@ -280,11 +280,9 @@ class Outbox:
 
     def put(self, frame: bytes) -> None:
         """Queues `frame`; it leaves at the end of this turn, when the client takes again, or after what is held before it."""
-        if self._pace is not None:
-            self._let_out(self._pace)
-        if self._behind:
-            self._put_behind(frame, len(frame))
-        elif self._frames or self._paused:
+        if self.conflates:
+            self._put_in_order(frame)
+        elif self._frames:
             self._put_now(frame)
         else:  # The first of the turn, for a client that takes: most are, so this is `_put_now` without its questions.
             turn = self._turn
@@ -293,6 +291,15 @@ class Outbox:
             turn._ready.append(self)
             self._frames.append(frame)
             self._waiting_bytes = len(frame)
+
+    def _put_in_order(self, frame: bytes) -> None:
+        """`put` for a client that is behind, or may have something that waits for the pace."""
+        if self._pace is not None:
+            self._let_out(self._pace)
+        if self._behind:
+            self._put_behind(frame, len(frame))
+        else:
+            self._put_now(frame)
 
     def put_volatile(self, place: Hashable, frame: bytes) -> None:
         """Queues what tells of a volatile value: `place` is what it is the last for. While the client is behind, only the last of
@@ -443,11 +450,18 @@ class Outbox:
 
     def flush(self) -> int:
         """Writes all that waits, in one call, unless the client is paused or gone; how many bytes that were."""
+        frames = self._frames
+        if len(frames) == 1 and not self.conflates and self._write is not None:  # Most: the rest without its questions.
+            frame = frames[0]
+            frames.clear()
+            size, self._waiting_bytes = self._waiting_bytes, 0
+            self._write(frame)
+            return size
         if self._pace is not None and self._pace.leaves_now:
             for paced in self._take_paced(self._pace):
                 self._frames.append(paced)
                 self._waiting_bytes += len(paced)
-        write, frames, size = self._write, self._frames, self._waiting_bytes
+        write, size = self._write, self._waiting_bytes
         if self._paused or write is None:
             return 0
         if len(frames) == 1:
@@ -522,7 +536,7 @@ class Outbox:
         self._behind = deque()
         self._lossy = {}
         self._waiting_bytes = self._behind_bytes = 0
-        self._paused = True
+        self._paused = self.conflates = True
         self.stalled_at = None
         self._turn.stalled.discard(self)
 
