@@ -29,7 +29,8 @@ TEXT = """{
         ".write": "auth.token.level >= 2",
         "title": {".validate": "newData.isString() && newData.val().length <= 5"}
       }
-    }
+    },
+    "feed": {".read": "query.orderByChild === 'at' && query.limitToLast <= 10"}
   }
 }
 """
@@ -88,6 +89,14 @@ def test_a_read_is_explained_on_the_command_line(server: Server) -> None:
     nobody = explain(server, NS, "read", "/rooms/7")
     assert nobody[2] == "6:18  .read at /rooms/7 is false, a path was expected"
     assert explain(server, NS, "read", "/else") == ["denied: there is no .read on the way to /else"]
+
+
+def test_a_query_is_explained_as_rules_see_it(server: Server) -> None:
+    allowed = explain(server, NS, "read", "/feed", "--query", '{"i": "at", "l": 5, "vf": "r"}')
+    assert allowed[0] == "allowed: .read at /feed (line 11, column 23) is true"
+    assert allowed[-2:] == ['    query.orderByChild = "at"', "    query.limitToLast = 5"]
+    assert explain(server, NS, "read", "/feed")[0].startswith("denied")
+    assert "is not JSON" in "".join(explain(server, NS, "read", "/feed", "--query", "at", code=2))
 
 
 def test_a_set_and_an_update_are_explained_with_the_claims_of_who_does_them(server: Server) -> None:

@@ -182,13 +182,22 @@ def explain(
     path: Annotated[str, typer.Argument(metavar="PATH", help="Where, such as /rooms/7.")],
     value: Annotated[str, typer.Argument(metavar="JSON", help="What is written.")] = "null",
     who: Annotated[str, typer.Option("--as", metavar="UID", help="Who does it: a uid, or auth as a JSON object.")] = "",
+    query: Annotated[
+        str, typer.Option("--query", metavar="JSON", help='Of a read: the query, as the protocol has it: {"i": "at", "l": 10}.')
+    ] = "null",
     data: Data = None,
     config: ConfigFile = None,
     credential_file: CredentialFile = None,
     url: Url = None,
 ) -> None:
     """Say which rules allow or deny something, and what they saw. Nothing is written."""
-    question = {"operation": operation, "path": path, "value": _json(value), "as": _json(who) if who[:1] == "{" else who or None}
+    question = {
+        "operation": operation,
+        "path": path,
+        "value": _json(value),
+        "as": _json(who) if who[:1] == "{" else who or None,
+        "query": _json(query),
+    }
     target = f"/.meadowlark/explain/{quote(database)}.json"
     answer = json.loads(_Server(data, config, credential_file, url).ask("POST", target, json.dumps(question).encode()))
     typer.echo(f"{'allowed' if answer['allowed'] else 'denied'}: {answer['summary']}")
