@@ -7,6 +7,7 @@ of functions in C, and instructions of the interpreter, of which a loop over chi
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Callable
@@ -128,16 +129,17 @@ def work_of(decide: Callable[[], object], root: Node) -> Work:
         return trace
 
     watching = sys.gettrace(), sys.getprofile()
-    sys.setprofile(profile)
+    gc.disable()  # What it finds of other tests is not this one's work.
     try:
+        sys.setprofile(profile)
         decide()
-    finally:
         sys.setprofile(watching[1])
-    sys.settrace(trace)
-    try:
+        sys.settrace(trace)
         decide()
     finally:
         sys.settrace(watching[0])
+        sys.setprofile(watching[1])
+        gc.enable()
     return Work(len(asked), pages, calls, instructions)
 
 
