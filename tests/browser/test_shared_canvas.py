@@ -5,6 +5,8 @@ The project's folder is served over loopback as the page's README says, with js/
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from meadowlark.testing import NOBODY, Database, User
-from tests.browser.conftest import serving
+from tests.browser.conftest import FLAGS, chromium, serving
 from tests.harness import PROJECT, Server, eventually
 from tests.js.conftest import build
 
@@ -20,6 +22,46 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 EXAMPLE = PROJECT / "examples" / "shared-canvas"
 DATABASE = "shared-canvas"
+
+
+COUNT_DATAGRAMS = """
+    window.transports = [];
+    window.sentDatagrams = window.heardDatagrams = 0;
+    const Real = WebTransport;
+    window.WebTransport = class extends Real {
+        constructor(...given) { super(...given); window.transports.push(this); }
+    };
+    const packets = new WeakMap();
+    const watched = (owner, method) => {
+        const real = owner[method];
+        owner[method] = function (...given) {
+            const one = real.apply(this, given);
+            const isOf = ({ datagrams }) => [datagrams.readable, datagrams.writable].includes(this);
+            if (window.transports.some(isOf)) packets.set(one, true);
+            return one;
+        };
+    };
+    watched(ReadableStream.prototype, 'getReader');
+    watched(WritableStream.prototype, 'getWriter');
+    const { read } = ReadableStreamDefaultReader.prototype, { write } = WritableStreamDefaultWriter.prototype;
+    ReadableStreamDefaultReader.prototype.read = async function () {
+        const next = await read.call(this);
+        if (packets.has(this) && !next.done) window.heardDatagrams++;
+        return next;
+    };
+    WritableStreamDefaultWriter.prototype.write = function (chunk) {
+        if (packets.has(this)) window.sentDatagrams++;
+        return write.call(this, chunk);
+    };
+"""
+"""Before anything else in a page: what goes in datagrams, each way."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One whose QUIC is not switched off."""
+    with chromium([flag for flag in FLAGS if flag != "--disable-quic"]) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +74,16 @@ def page_url(node: Path) -> Iterator[str]:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     with Server(tmp_path / "data", arguments=("--rules-file", str(EXAMPLE / "rules.json"))) as running:
+        # It imports what QUIC takes when it is first asked, which takes longer here than clients wait.
+        with urllib.request.urlopen(f"http://127.0.0.1:{running.port}/.wt?ns={DATABASE}", timeout=60) as answer:
+            assert json.load(answer)["url"]
         yield running
 
 
 def open_page(browser: Any, page_url: str, server: Server, name: str, color: str = "") -> Any:
     """A page in a context of its own (as another person's browser), connected."""
     page = browser.new_context(viewport={"width": 1000, "height": 640}).new_page()
+    page.add_init_script(COUNT_DATAGRAMS)
     page.complaints = []
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
     page.on("console", lambda message: page.complaints.append(message.text) if message.type in ("error", "warning") else None)
@@ -100,14 +146,81 @@ def test_two_windows_see_each_other_point_draw_and_go(browser: Any, page_url: st
     ann.context.close()
 
 
-def inked(page: Any) -> bool:
-    """Whether anything dry stands on the canvas."""
+def inked(page: Any, canvas: str = "dry") -> bool:
+    """Whether anything stands on the canvas of dry or of wet ink."""
     return bool(
-        page.evaluate("""() => {
-            const { width, height } = dry;
-            return dry.getContext('2d').getImageData(0, 0, width, height).data.some((part) => part > 0);
-        }""")
+        page.evaluate(
+            """(id) => {
+                const canvas = document.getElementById(id), copy = canvas.cloneNode(), { width, height } = canvas;
+                const pen = copy.getContext('2d', { willReadFrequently: true });
+                pen.drawImage(canvas, 0, 0);
+                return pen.getImageData(0, 0, width, height).data.some((part) => part > 0);
+            }""",
+            canvas,
+        )
     )
+
+
+WATCH_POINTER = """() => {
+    window.seenAt = [];
+    const look = () => {
+        const pointer = document.querySelector('.pointer');
+        if (pointer) window.seenAt.push(new DOMMatrix(pointer.style.transform).e);
+        requestAnimationFrame(look);
+    };
+    look();
+}"""
+
+
+def test_pointers_go_in_datagrams_and_move_through_places_that_were_never_told(
+    browser: Any, page_url: str, server: Server
+) -> None:
+    ann, bob = open_page(browser, page_url, server, "Ann"), open_page(browser, page_url, server, "Bob")
+    for page in (ann, bob):
+        assert page.evaluate("transports.length") >= 1, "it has tried a WebTransport"
+        eventually(lambda page=page: names_on(page) == ["Ann", "Bob"], what="both in the room")
+    ann.mouse.move(200, 256)
+    bob.locator(".pointer").wait_for(timeout=30_000)
+    eventually(lambda: place_on(bob) == (200, 256), what="Ann's pointer at its place")
+    bob.evaluate(WATCH_POINTER)
+
+    # Between two places only those two are told; what is shown between them is ours.
+    def between() -> list[float]:
+        for x in (600, 200):
+            ann.mouse.move(x, 256)
+            eventually(lambda x=x: place_on(bob) == (x, 256), what="Ann's pointer at its next place")
+        return [x for x in bob.evaluate("seenAt") if 210 < x < 590]
+
+    eventually(lambda: len(set(between())) >= 3, what="places between the two")
+    assert all(199 <= x <= 601 for x in bob.evaluate("seenAt")), "never beyond them"
+    eventually(lambda: between() and ann.evaluate("sentDatagrams") > 0, what="datagrams from Ann")
+    eventually(lambda: between() and bob.evaluate("heardDatagrams") > 0, what="datagrams to Bob")
+
+    # Without interpolation it jumps.
+    bob.locator("#smooth").uncheck()
+    bob.evaluate("() => { window.seenAt = []; }")
+    assert between() == []
+    assert ann.complaints == bob.complaints == []
+    ann.context.close()
+    bob.context.close()
+
+
+def test_what_somebody_was_drawing_vanishes_with_the_page(browser: Any, page_url: str, server: Server) -> None:
+    ann, bob = open_page(browser, page_url, server, "Ann"), open_page(browser, page_url, server, "Bob")
+    ann.mouse.move(200, 256)
+    ann.mouse.down()
+    for step in range(1, 30):
+        ann.mouse.move(200 + 8 * step, 256 + 60 * ((step // 6) % 2))
+    eventually(lambda: inked(bob, "wet"), what="Ann's wet ink at Bob's")
+    ann.context.close()
+    eventually(lambda: bob.locator(".pointer").count() == 0, what="Ann's pointer gone")
+    eventually(lambda: names_on(bob) == ["Bob"], what="Ann gone")
+    eventually(lambda: not inked(bob, "wet"), what="Ann's wet ink gone")
+    assert not inked(bob)
+    assert bob.locator("#room").get_attribute("data-strokes") == "0"
+    assert server.read("/rooms/lobby/strokes", ns=DATABASE) is None
+    assert bob.complaints == []
+    bob.context.close()
 
 
 REMEMBER_STATES = """() => {
