@@ -135,7 +135,9 @@ export class Core {
     view.listeners = view.listeners.filter((other) => other !== listener);
     if (view.listeners.length) return;
     this.mirror.close(view);
-    if (view.isAsked && !isLocal(view.path) && (view.tag !== null || !this.mirror.wholeViews(view.path).length)) this.askNow('n', bodyOf(view), () => {});
+    if (view.isAsked && !isLocal(view.path) && (view.tag !== null || !this.mirror.wholeViews(view.path).length)) this.askNow('n', bodyOf(view), () => {
+      if (view.tag === null) this.mirror.restore(view.path);
+    });
   }
 
   set(path: Path, value: Json, done: Done): Forget {
@@ -240,7 +242,10 @@ export class Core {
   private ask(view: View): void {
     if (isLocal(view.path)) return;
     const views = () => (view.tag !== null ? [view] : this.mirror.wholeViews(view.path));
-    for (const asked of views()) asked.isAsked = asked.isAwaited = true;
+    for (const asked of views()) {
+      asked.isAsked = asked.isAwaited = true;
+      asked.before = [asked.isKnown, asked.server];
+    }
     this.askNow('q', { ...bodyOf(view), h: hashOf(view.isKnown ? view.server : null) }, (status, payload) => {
       for (const asked of views()) {
         asked.isAwaited = false;

@@ -35,6 +35,8 @@ export class View {
   isAsked = false;
   /** Whether that is under way. */
   isAwaited = false;
+  /** Whether it was known, and what, when it was asked. */
+  before: [boolean, Node | null] = [false, null];
   isVisible = false;
   /** The server's side with our writes on top. */
   overlay: Node | null = null;
@@ -151,6 +153,18 @@ export class Mirror {
     if (view.isKnown) return;
     view.isKnown = true;
     for (const other of view.tag === null ? this.concerned(view.path, null) : [view]) this.refresh(other, null);
+  }
+
+  /**
+   * A whole listen at `path` is over. Such listens have no tags: what the server said until now it said to that one, and not to those
+   * that were begun at its place or below it meanwhile.
+   */
+  restore(path: Path): void {
+    for (const view of this.views.values()) {
+      if (view.tag !== null || !view.isAwaited || !startsWith(view.path, path)) continue;
+      [view.isKnown, view.server] = view.before;
+      this.refresh(view, null);
+    }
   }
 
   ended(view: View, status: string, text: string): void {

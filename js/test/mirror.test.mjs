@@ -100,3 +100,18 @@ test('a write that is answered before a listen stays visible until that is answe
   push('a/y', 4);
   assert.deepEqual(take(), [['a', { x: 1, y: 4 }]]);
 });
+
+test('what was said to a listen that is over is not taken for what is said to one begun since', () => {
+  const { core, hear, push, take } = client();
+  const answer = (r) => core.said({ r, b: { s: 'ok', d: '' } });
+  const whole = hear('a');
+  push('a', { b: 1 });
+  answer(1);
+  whole.stop();
+  hear('a/b');
+  take();
+  push('a/b', 2);
+  answer(2);
+  answer(3);
+  assert.deepEqual(take().at(-1), ['a/b', null], 'there was nothing any more, so nothing was said');
+});
