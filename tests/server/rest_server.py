@@ -55,6 +55,8 @@ class MemoryShard:
         """Whether writes wait for `release` before they are durable, and indexes until it is over."""
         self._waiting: list[tuple[Any, Any]] = []
         self.entries: list[Any] = []
+        self.keeps_entries = True
+        """False: records are made and let go, as where a journal takes them."""
 
     def find(self, name: str) -> Hosted | None:
         return self._hosted.get(name)
@@ -85,7 +87,9 @@ class MemoryShard:
                 for listener in effect.listeners:
                     listener.deliver(effect)  # type: ignore[attr-defined]
             elif isinstance(effect, Commit):
-                self.entries.append(orjson.loads(effect.record or encode(effect.entries)))
+                record = effect.record or encode(effect.entries)
+                if self.keeps_entries:
+                    self.entries.append(orjson.loads(record))
                 if effect.reply is not None:
                     client: Any = effect.reply.client
                     self._waiting.append((client, client.encode_reply(effect.reply)))
@@ -197,12 +201,12 @@ class Peer:
         return status, headers, b""
 
     async def _chunks(self) -> bytes:
-        body = b""
+        body = bytearray()
         while True:
             size = int(await self.reader.readuntil(b"\r\n"), 16)
             piece = await self.reader.readexactly(size + 2)
             if not size:
-                return body
+                return bytes(body)
             body += piece[:-2]
 
     async def ask(
@@ -265,7 +269,7 @@ def make(worker: MemoryWorker, consumed: bytes) -> HttpConnection:
     return connection
 
 
-def serve(test: Callable[[Served], Awaitable[None]], *, mode: str = "dev") -> None:
+def serve(test: Callable[[Served], Awaitable[None]], *, mode: str = "dev", seconds: float = SECONDS) -> None:
     """Runs `test` beside a server on loopback, bounded in time, on the loop and transports of a real worker; nothing is left."""
 
     async def run() -> None:
@@ -278,7 +282,7 @@ def serve(test: Callable[[Served], Awaitable[None]], *, mode: str = "dev") -> No
         served = Served(worker, listener.getsockname()[1])
         accepting = asyncio.create_task(accept(listener, served))
         try:
-            await asyncio.wait_for(test(served), SECONDS)
+            await asyncio.wait_for(test(served), seconds)
         finally:
             accepting.cancel()
             listener.close()
