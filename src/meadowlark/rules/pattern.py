@@ -31,6 +31,8 @@ _CLASSES: dict[str, list[tuple[int, int]]] = {
     "s": [(9, 13), (32, 32), (0xA0, 0xA0), (0x2028, 0x2029), (0xFEFF, 0xFEFF)],
 }
 _SURROGATES = {unit: unit + 0x100000 for unit in range(0xD800, 0xE000)}
+_PLANES = bytes([0x10 if 0xD8 <= high <= 0xDF else 0 for high in range(256)])
+"""By the higher byte of a UTF-16 unit, the plane of the character that it becomes: the same as `_SURROGATES`."""
 _COUNT = re.compile("[0-9]+")
 _NESTING_MAX = 100
 
@@ -49,9 +51,7 @@ class Pattern(NamedTuple):
 
     def is_in(self, text: str) -> bool:
         """Whether the pattern matches `text`, anywhere in it unless anchored."""
-        if not text.isascii():
-            text = utf16_order(text).translate(_SURROGATES)
-        return self.find(text.encode())
+        return self.find(text.encode() if text.isascii() else _units(text))
 
 
 def compile_pattern(body: str, flags: str) -> Pattern:
@@ -73,6 +73,17 @@ def compile_pattern(body: str, flags: str) -> Pattern:
     if regexp.programsize > PATTERN_INSTRUCTIONS_MAX:
         raise PatternFault("Illegal regular expression, it is too large")
     return Pattern(_finder(regexp), 1 + regexp.programsize // 8)
+
+
+def _units(text: str) -> bytes:
+    """`text` in UTF-8, with each surrogate as the character that stands for it in patterns (`_SURROGATES`)."""
+    units = text.encode("utf-16-be", "surrogatepass")
+    # As code points of four bytes, put there by bytes of one kind at a time: a loop over the characters of a long text would take
+    # seconds, and an evaluation may look at millions of them.
+    high = units[0::2]
+    points = bytearray(2 * len(units))
+    points[1::4], points[2::4], points[3::4] = high.translate(_PLANES), high, units[1::2]
+    return points.decode("utf-32-be").encode()
 
 
 def _finder(regexp: Any) -> Callable[[bytes], bool]:

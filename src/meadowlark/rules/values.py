@@ -14,7 +14,7 @@ import math
 from typing import Any, Protocol
 
 from meadowlark.limits import KEY_BYTES_MAX, PATH_DEPTH_MAX
-from meadowlark.tree import PRIORITY, VALUE, Path, utf16_order
+from meadowlark.tree import PRIORITY, VALUE, Path
 
 SHORT = 256
 """Characters of a text that costs nothing: a rule has at most some thousand parts that could look at one."""
@@ -82,7 +82,7 @@ def compare(one: Value, other: Value, purse: Purse) -> float:
     if type(one) is str and type(other) is str:
         if not (one.isascii() and other.isascii()):
             spend(purse, len(one) + len(other))
-            one, other = utf16_order(one), utf16_order(other)
+            one, other = one.encode("utf-16-be", "surrogatepass"), other.encode("utf-16-be", "surrogatepass")
         elif len(one) > SHORT:
             spend(purse, min(len(one), len(other)))
         return -1.0 if one < other else float(one > other)
@@ -158,13 +158,17 @@ def _shortest(value: float) -> str:
     return f"{digits[0]}{rest}e{'+' if point > 0 else '-'}{abs(point - 1)}"
 
 
+def utf16_length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
 def length(value: str, purse: Purse) -> int:
     """In UTF-16 units."""
     if value.isascii():
         return len(value)
     if len(value) > SHORT:
         spend(purse, len(value))
-    return len(value) + sum(character > "\uffff" for character in value)
+    return utf16_length(value)
 
 
 def replace(value: str, old: str, new: str, purse: Purse) -> str:
@@ -184,7 +188,7 @@ def member(owner: Value, name: Value) -> Value:
             name = number_text(name)  # As in JavaScript, where all keys are texts.
         return owner.get(name) if type(name) is str else None
     if type(owner) is str:
-        return len(owner) + sum(character > "\uffff" for character in owner) if name == "length" else None
+        return utf16_length(owner) if name == "length" else None
     if type(owner) is list:
         if name == "length":
             return len(owner)
