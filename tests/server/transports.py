@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from meadowlark.client.connection import Address
-from meadowlark.client.protocol import Hello, Response, Told, request_frames, volatile_frames
+from meadowlark.client.protocol import Hello, Response, Told, encode_request, request_frames, volatile_frames
 from meadowlark.client.webtransport import TransportConnection, connect_transport, find_offer
 
 SECONDS = 60.0
@@ -43,8 +43,8 @@ class Transport:
         offer = await find_offer(Address(f"127.0.0.1:{port}", ns, context is not None), context)
         assert offer is not None, "no WebTransport is offered"
         if asked_for:
-            offer.url = offer.url.replace(f"ns={ns}", f"ns={asked_for}")
-        return await connect_transport(offer, None, context, self._said, self._over)
+            offer.target = offer.target.replace(f"ns={ns}", f"ns={asked_for}")
+        return await connect_transport(offer, None, context, self._said, self._over, lambda: None)
 
     def wait(self, check: Callable[[], Made], seconds: float = SECONDS) -> Made:
         """The first true answer of `check`, asked whenever something was heard."""
@@ -61,7 +61,7 @@ class Transport:
     def ask(self, action: str, body: Any) -> dict[str, Any]:
         self._request += 1
         number = self._request
-        self._loop.call_soon_threadsafe(self.connection.send, request_frames(number, action, body))
+        self._loop.call_soon_threadsafe(self.connection.send, request_frames(number, encode_request(action, body)))
         self.wait(lambda: number in self._answers or self.is_over)
         return self._answers[number]
 
