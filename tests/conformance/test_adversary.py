@@ -91,7 +91,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "--identity-file", str(folder / "identity.toml"), "--databases", NS, "--durability", "relaxed",
         "--tls-certificate", str(certificate), "--tls-key", str(key),
     )  # fmt: skip
-    running = Server(folder / "data", mode="serve", workers=2, arguments=arguments)
+    running = Server(folder / "data", mode="serve", arguments=arguments)
     running.certificate = certificate
     with running:
         yield running
