@@ -12,6 +12,8 @@ import time
 from typing import Any
 from urllib.parse import quote
 
+from websockets.exceptions import InvalidMessage
+
 from meadowlark.tree import Tree, find, from_json, parse_path
 from tests.auth.signing import SECRET, sign
 from tests.harness import Response, Server
@@ -116,7 +118,12 @@ class Adversary:
         self.connection = self._connect()
 
     def _connect(self) -> Connection:
-        made: Connection = WAYS[self.way](self.server.port, self.ns, context=self.server.context)
+        try:
+            made: Connection = WAYS[self.way](self.server.port, self.ns, context=self.server.context)
+        except InvalidMessage:
+            # About one WebSocket in a hundred over TLS is closed before its handshake is answered. That is no matter of rights,
+            # and not understood yet; this test is not the one to find it.
+            made = WAYS[self.way](self.server.port, self.ns, context=self.server.context)
         self._connections.append(made)
         if self.token is not None:
             assert made.ask("auth", {"cred": self.token})["s"] == "ok"
