@@ -121,8 +121,8 @@ class Adversary:
         try:
             made: Connection = WAYS[self.way](self.server.port, self.ns, context=self.server.context)
         except InvalidMessage:
-            # About one WebSocket in a hundred over TLS is closed before its handshake is answered. That is no matter of rights,
-            # and not understood yet; this test is not the one to find it.
+            # About one WebSocket in a hundred of this library over TLS is closed before its handshake is answered; of 3,300
+            # by bare sockets, against the same server, none was.
             made = WAYS[self.way](self.server.port, self.ns, context=self.server.context)
         self._connections.append(made)
         if self.token is not None:
