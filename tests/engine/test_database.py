@@ -404,7 +404,7 @@ def test_a_queued_value_is_recorded_in_its_checked_form(asking: Asking) -> None:
     asking.do(OnDisconnectSet(one, 1, path("a"), {"n": 10**30, "gone": None, "list": [1]}))
     asking.do(OnDisconnectUpdate(one, 2, (), {"b": 10**30}))
     assert [commit.entries for commit in asking.commits] == [
-        [["o", "one", "/a", {"n": 1e30, "list": {"0": 1}}]],
+        [["a", "one", None, ""], ["o", "one", "/a", {"n": 1e30, "list": {"0": 1}}]],
         [["o", "one", "/b", 1e30]],
     ]
 

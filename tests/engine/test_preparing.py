@@ -101,7 +101,7 @@ def test_a_prepared_value_may_be_queued() -> None:
     asking = Asking()
     one = Client("one", NOBODY)
     asking.do(OnDisconnectSet(one, 1, path("a"), prepared(path("a"), {"b": [1]})))
-    assert asking.database.sessions() == {"one": [["o", "one", "/a", {"b": {"0": 1}}]]}
+    assert asking.database.sessions() == {"one": [["a", "one", None, ""], ["o", "one", "/a", {"b": {"0": 1}}]]}
 
 
 def test_what_a_write_replaces_is_handed_out_to_be_freed_if_it_is_large() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from meadowlark.auth.identity import NOBODY, Identity
+from meadowlark.auth.identity import ADMIN, NOBODY, Identity
 from meadowlark.engine import (
     Access,
+    Client,
     Database,
     Get,
     Identify,
@@ -140,6 +141,35 @@ def test_on_disconnect_is_checked_when_it_is_queued_and_again_when_it_fires():
     told.do(Set(told.client("admin", admin=True), 1, ("a",), "there now"))
     told.do(Leave(client))
     assert told.database.tree.root == {"a": "there now"}
+
+
+def test_after_a_crash_rules_are_asked_about_who_had_queued_it():
+    told = asking({"mine": {"$uid": {".write": "auth.uid === $uid"}}, "open": {".write": "auth != null"}})
+    client, signed_out, admin = told.client("leaving"), told.client("signed out"), told.client("admin", admin=True)
+    for one in (client, signed_out):
+        told.do(Identify(one, 1, ANNA))
+        told.do(OnDisconnectSet(one, 2, ("mine", "anna", one.id), "by her"))
+    told.do(OnDisconnectSet(client, 3, ("open",), "by her"))
+    told.do(Identify(signed_out, 3, NOBODY))
+    told.do(OnDisconnectSet(admin, 1, ("closed",), "by an administrator"))
+    records = [commit.entries for commit in told.commits]
+    assert sum(entry[0] == "a" for entries in records for entry in entries) == 4, "who asks again as the same is recorded once"
+    replayed = [Database("again", told.database.access) for _ in range(2)]
+    for commit in told.commits:
+        replayed[0].replay(commit.sequence, commit.entries)
+    replayed[1].restore(told.database.sessions())
+    for again in replayed:
+        assert again.sessions() == told.database.sessions()
+        again.access = ruled({"mine": {"$uid": {".write": "auth.uid === $uid"}}, "open": {".write": False}})
+        for session, queue in list(again.queues.items()):
+            again.apply(Leave(Client(session, queue.asker)), NOW, [])
+        assert again.tree.root == {"mine": {"anna": {"leaving": "by her"}}, "closed": "by an administrator"}
+
+
+def test_what_was_queued_before_records_said_by_whom_is_carried_out():
+    again = Database("again", Open())
+    again.replay(1, [["o", "gone", "/a", 1]])
+    assert again.queues["gone"].asker is ADMIN
 
 
 def test_an_update_of_the_end_is_one_write_for_the_rules_that_ask_about_all_of_it():

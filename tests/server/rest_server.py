@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import orjson
@@ -78,6 +78,10 @@ class MemoryShard:
 
     def names(self) -> list[str]:
         return list(self._hosted)
+
+    async def apply_first(self, hosted: Hosted, commands: Sequence[Command]) -> None:
+        for command in commands:
+            self.apply(hosted, command)
 
     def apply(self, hosted: Hosted, command: Command, read_at: int = 0) -> None:
         out: list[Effect] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,10 @@ class Applied:
         hosted = Hosted(Database(name, Locked()))
         self.hosted.append(hosted)
         return hosted
+
+    async def apply_first(self, hosted: Hosted, commands: Sequence[Any]) -> None:
+        for command in commands:
+            self.apply(hosted, command)
 
     def apply(self, hosted: Hosted, command: Any) -> None:
         out: list[Effect] = []

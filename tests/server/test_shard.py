@@ -11,8 +11,23 @@ from typing import Any
 import msgspec
 import pytest
 
-from meadowlark.auth.identity import ADMIN
-from meadowlark.engine import Get, Identify, Leave, Listen, OnDisconnectSet, Open, Push, Reply, Revoke, Set, Unlisten, Update
+from meadowlark.auth.identity import ADMIN, NOBODY
+from meadowlark.engine import (
+    Get,
+    Identify,
+    Leave,
+    Listen,
+    Locked,
+    OnDisconnectSet,
+    Open,
+    Push,
+    Recheck,
+    Reply,
+    Revoke,
+    Set,
+    Unlisten,
+    Update,
+)
 from meadowlark.errors import Code, JournalFailed, Refused
 from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.journal.files import ensure_folders
@@ -156,6 +171,44 @@ def test_a_profile_sees_every_command_with_what_it_wrote_and_sent() -> None:
         assert 330 < lines["/a"]["written_bytes"] < 400
         assert lines["/a"]["sent_bytes"] == 3 * ENCODED_BYTES + ENCODED_BYTES
         assert lines["/a"]["milliseconds"] > 0
+
+    run(scenario)
+
+
+def test_nobody_hears_of_a_write_between_new_rules_and_being_asked_about_again() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, writer = Life(files), Caller()
+        hosted, other = await life.shard.open("demo"), await life.shard.open("other")
+        listeners = [Caller(str(number)) for number in range(5)]
+        for listener in listeners:
+            listener.identity = NOBODY
+            life.shard.apply(hosted, Listen(listener, 1, ("a",)))
+        hosted.database.access = Locked()
+        asking = asyncio.create_task(life.shard.apply_first(hosted, [Recheck((listener,)) for listener in listeners]))
+        await asyncio.sleep(0)
+        life.shard.apply(hosted, Set(writer, 7, ("a",), "unheard"))
+        life.shard.apply(other, Set(writer, 8, ("a",), 1))
+        await asking
+        assert [listener.told for listener in listeners] == [[("ok", 1), ("revoked", ("a",))]] * len(listeners)
+        await life.commit()
+        assert sorted(writer.told) == [("ok", 7), ("ok", 8)]
+        assert hosted.held is None
+
+    run(scenario)
+
+
+def test_new_rules_go_before_what_waits_behind_a_large_update() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, writer, listener = Life(files), Caller(), Caller("two")
+        hosted = await life.shard.open("demo")
+        listener.identity = NOBODY
+        life.shard.apply(hosted, Listen(listener, 1, ("a",)))
+        life.shard.apply(hosted, Update(writer, 2, ("p",), dict(MANY)))
+        life.shard.apply(hosted, Set(writer, 3, ("a",), "unheard"))
+        hosted.database.access = Locked()
+        await life.shard.apply_first(hosted, [Recheck((listener,))])
+        assert listener.told == [("ok", 1), ("revoked", ("a",))]
+        assert await life.read("demo", ("a",)) == "unheard"
 
     run(scenario)
 

@@ -34,6 +34,10 @@ class Identity(msgspec.Struct, frozen=True):
     credential: Credential | None = None
     """The named admin credential that was shown, which may be revoked while it is in use."""
 
+    def has_rights_of(self, other: Identity) -> bool:
+        """Whether rules, and the lack of them, hold the same for both."""
+        return (self.auth, self.admin, self.reads_only) == (other.auth, other.admin, other.reads_only)
+
 
 NOBODY = Identity()
 ADMIN = Identity(admin=True)

@@ -17,6 +17,7 @@ from typing import Any
 
 from msgspec import structs
 
+from meadowlark.auth.identity import Identity
 from meadowlark.engine import commands as c
 from meadowlark.engine.access import Access, Declared, NothingDeclared, Volatility
 from meadowlark.engine.ahead import Decision
@@ -118,15 +119,15 @@ class Database:
     def sessions(self) -> dict[str, list[list[Any]]]:
         """Queued operations as the entries that would rebuild them (`restore`), for a snapshot."""
         return {
-            session: [_queued(session, path, node, queue.batch_of(path)) for path, node in queue]
+            session: [_asked(session, queue.asker), *(_queued(session, path, node, queue.batch_of(path)) for path, node in queue)]
             for session, queue in self.queues.items()
         }
 
     def restore(self, sessions: dict[str, list[list[Any]]]) -> None:
         """Takes over the queues that a snapshot kept."""
         for entries in sessions.values():
-            for _, session, path, value, *batch in entries:
-                self._replay_queued(session, path, value, *batch)
+            for kind, *fields in entries:
+                _REPLAYS[kind](self, *fields)
 
     # Writes
 
@@ -497,6 +498,9 @@ class Database:
         if len(queue) + len(queued) > SESSION_ON_DISCONNECTS_MAX:
             raise Refused(Code.TOO_BIG, f"a connection may queue {SESSION_ON_DISCONNECTS_MAX} onDisconnect operations")
         entries: list[Entry] = []
+        if not len(queue) or not queue.asker.has_rights_of(client.identity):
+            queue.asker = client.identity
+            entries.append(_asked(client.id, client.identity))
         batch = queue.new_batch() if len(queued) > 1 else None
         for path, node in queued:
             queue.set(path, node, batch)
@@ -570,6 +574,10 @@ class Database:
         client = command.client
         client.identity = command.identity
         out.append(Reply(client, command.request, detail=command.identity))
+        queue = self.queues.get(client.id)
+        if queue is not None and not queue.asker.has_rights_of(client.identity):
+            queue.asker = client.identity
+            self._commit([_asked(client.id, client.identity)], None, out)
         self._revoke(client, now_ms, out)
 
     # Permission
@@ -680,6 +688,10 @@ class Database:
         change = self.tree.set(parse_path(path), value)
         return None if change is None else change.before
 
+    def _replay_asked(self, session: str, auth: dict[str, Any] | None, rights: str) -> None:
+        asker = Identity(auth, admin=rights == "admin", reads_only=rights == "reads")
+        self.queues.setdefault(session, DisconnectQueue()).asker = asker
+
     def _replay_queued(self, session: str, path: str, value: Any, batch: int | None = None) -> None:
         where = parse_path(path)
         node, _ = parse_at(where, value)
@@ -707,6 +719,11 @@ def _queued(session: str, path: Path, node: Node | None, batch: int | None) -> E
     return ["o", session, format_path(path), unresolved(node), *([] if batch is None else [batch])]
 
 
+def _asked(session: str, asker: Identity) -> Entry:
+    """The entry of who a session is that has something queued."""
+    return ["a", session, asker.auth, "reads" if asker.reads_only else "admin" if asker.admin else ""]
+
+
 def _below(base: Path, paths: Iterable[Path]) -> list[Path]:
     """Places at or below `base` by which what happened at `paths` can be told."""
     return list(dict.fromkeys([path if len(path) > len(base) else base for path in paths]))
@@ -732,6 +749,7 @@ _HANDLERS: dict[type, Callable[[Database, Any, int, list[Effect]], None]] = {
 """What each command does; a new command adds a row."""
 
 _REPLAYS: dict[str, Callable[..., Node | None]] = {
+    "a": Database._replay_asked,
     "w": Database._replay_write,
     "o": Database._replay_queued,
     "c": Database._replay_cancelled,

@@ -80,6 +80,7 @@ class Commit(msgspec.Struct, gc=False):
     """Append `entries` to the journal as record `sequence`, atomically; send `reply` when it is durable.
 
     entries, in order: ["w", pathText, exportValue] a write, settled and resolved (null: remove; path may end in /.priority);
+    ["a", sessionId, auth, rights] who that session is, of which something is queued,
     ["o", sessionId, pathText, value] queued for that session's end, with a number where several are to be written together,
     ["c", sessionId, pathText] cancelled,
     ["x", sessionId] the session ended and its queue is gone. Replaying them in sequence order gives the database.

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
+from meadowlark.auth.identity import ADMIN, Identity
 from meadowlark.tree import Node, Path, children, is_leaf
 
 INDEXED_FROM = 32
@@ -21,9 +22,12 @@ INDEXED_FROM = 32
 class DisconnectQueue:
     """The operations of one session."""
 
-    __slots__ = ("_batch_of", "_below", "_last_batch", "_writes")
+    __slots__ = ("_batch_of", "_below", "_last_batch", "_writes", "asker")
 
     def __init__(self) -> None:
+        self.asker: Identity = ADMIN
+        """Who the session was when that was last recorded, which a crash leaves of it. Journals of before 2026-11-26 do not say:
+        what they hold was permitted when it was queued."""
         self._writes: dict[Path, Node | None] = {}
         self._batch_of: dict[Path, int] = {}
         """Of each path that is carried out together with others; those of one batch are neighbours in `_writes`."""

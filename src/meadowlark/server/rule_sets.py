@@ -1,8 +1,8 @@
 """The rule sets that a worker's databases live by: their own, else the default of the server, else what the mode says.
 
 A text is parsed beside the loop, since a long one takes a while, and takes effect in one assignment: before it the old rules hold
-whole, after it the new ones. Then everyone who listens is asked about again, some at a time; whoever writes or begins to listen
-meanwhile meets the new rules already.
+whole, after it the new ones. Then everyone who listens is asked about again, some at a time; until that is done everything else
+that is asked of the database waits, so that nobody hears of a write whom the new rules do not let.
 
 The default is the file of the configuration if there is one, else what was set. One worker sets it, the owner of its name; it
 tells the others to look, and each looks once a second all the same, at the file or at the folder of the versions.
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar, TypeVarTuple
 
 import msgspec
@@ -45,6 +45,8 @@ class Applier(Protocol):
     """What is needed of the shard."""
 
     def apply(self, hosted: Hosted, command: Command) -> None: ...
+
+    async def apply_first(self, hosted: Hosted, commands: Sequence[Recheck]) -> None: ...
 
     @property
     def hosted(self) -> Iterable[Hosted]: ...
@@ -165,7 +167,7 @@ class RuleSets:
             self._own[hosted.name] = rules
         self._install(hosted)
         log.info("rules set", database=hosted.name, bytes=len(rules.text) if rules is not None else 0)
-        await self._recheck(shard, hosted)
+        await shard.apply_first(hosted, _rechecks(hosted))
 
     async def _replace_default(self, shard: Applier, number: int, rules: RuleSet | None) -> None:
         self._default_number = number
@@ -183,7 +185,10 @@ class RuleSets:
             for hosted in list(shard.hosted):
                 rules = self.find(hosted.name)
                 if rules is not None and rules.reads_depend:
-                    await self._recheck(shard, hosted)
+                    for number, command in enumerate(_rechecks(hosted)):
+                        if number:
+                            await asyncio.sleep(0)
+                        shard.apply(hosted, command)
 
     async def follow(self, shard: Applier) -> None:
         """The default is what the file says, or what some worker has set."""
@@ -231,14 +236,7 @@ class RuleSets:
         for hosted in list(shard.hosted):
             if hosted.name not in self._own:
                 self._install(hosted)
-                await self._recheck(shard, hosted)
-
-    async def _recheck(self, shard: Applier, hosted: Hosted) -> None:
-        clients = hosted.database.listening()
-        for start in range(0, len(clients), CLIENTS_AT_ONCE):
-            if start:
-                await asyncio.sleep(0)
-            shard.apply(hosted, Recheck(tuple(clients[start : start + CLIENTS_AT_ONCE])))
+                await shard.apply_first(hosted, _rechecks(hosted))
 
     def _install(self, hosted: Hosted, *, comes_back: bool = False) -> None:
         rules = self.find(hosted.name)
@@ -262,6 +260,12 @@ class RuleSets:
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
+
+
+def _rechecks(hosted: Hosted) -> list[Recheck]:
+    """That all who listen are asked about again, some at a time."""
+    clients = hosted.database.listening()
+    return [Recheck(tuple(clients[start : start + CLIENTS_AT_ONCE])) for start in range(0, len(clients), CLIENTS_AT_ONCE)]
 
 
 def open_or_locked(mode: str) -> Access:

@@ -15,12 +15,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import structlog
 
-from meadowlark.auth.identity import ADMIN
 from meadowlark.engine import (
     HOUSEKEEPING,
     UPDATE_AT_ONCE_MAX,
@@ -146,7 +145,7 @@ class Hosted:
         self.watchers: tuple[Watcher, ...] = ()
         """Told of every command."""
         self.held: deque[tuple[Command, int]] | None = None
-        """Commands that wait for a large update; None: nothing needs to wait."""
+        """Commands that wait for a large update, or until new rules have been asked about who listens; None: nothing has to."""
         self.paused: list[Work] = []
         """Work in slices that waits for it too."""
         self.releases: list[asyncio.Future[None]] = []
@@ -155,7 +154,7 @@ class Hosted:
         """A bug was met; nothing is done here any more."""
 
     async def released(self) -> None:
-        """Returns when no large update is under way."""
+        """Returns when nothing has to wait."""
         while self.held is not None:
             release: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self.releases.append(release)
@@ -292,9 +291,8 @@ class Shard:
             log.error("database cannot be opened", database=name, error=str(error), exc_info=not expected)
             return Refused(Code.UNAVAILABLE, f"Database {name!r} cannot be opened: see the server's log")
         self._hosted[name] = hosted
-        for session in list(hosted.database.queues):
-            # Permission was checked when these were queued; the session itself is gone.
-            self.apply(hosted, Leave(Client(session, ADMIN)))
+        for session, queue in list(hosted.database.queues.items()):
+            self.apply(hosted, Leave(Client(session, queue.asker)))  # The session itself is gone.
         return hosted
 
     async def _read(self, name: str) -> Hosted:
@@ -324,6 +322,18 @@ class Shard:
                 self._stop(hosted, command)
                 return
             self._perform(hosted, command, out, before, read_at)
+
+    async def apply_first(self, hosted: Hosted, commands: Sequence[Recheck]) -> None:
+        """Carries out `commands` before anything else of their database, which waits meanwhile; other databases do not."""
+        if hosted.held is not None:
+            hosted.held.extendleft((command, 0) for command in reversed(commands))
+        elif len(commands) > 1:
+            hosted.held = deque((command, 0) for command in commands)
+            self._slicer.begin(self._work_off(hosted))
+        else:
+            for command in commands:
+                self.apply(hosted, command)
+        await hosted.released()
 
     def _is_refused(self, hosted: Hosted, command: Command) -> bool:
         """Whether `command` may not even be asked of the database; it is refused then."""
