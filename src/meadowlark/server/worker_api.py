@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from meadowlark.engine import Command
+from meadowlark.engine import Command, Recheck
 from meadowlark.ids import PushIds
 from meadowlark.server.board import Published
 from meadowlark.server.identities import Identities
@@ -37,6 +38,7 @@ class Shard(Protocol):
     def hosted(self) -> list[Hosted]: ...
 
     def apply(self, hosted: Hosted, command: Command, read_at: int = 0) -> None: ...
+    async def apply_first(self, hosted: Hosted, commands: Sequence[Recheck]) -> None: ...
 
 
 class Settings(Protocol):
