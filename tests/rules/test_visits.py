@@ -2,7 +2,8 @@
 beside thousands, above a leaf and above thousands of nodes.
 
 Counted is all that Python does for one decision (`Work`): the nodes whose methods are called, the pages that are decoded, calls
-of functions in C, and instructions of the interpreter, of which a loop over children would need some for each child.
+of functions in C, and instructions of the interpreter, of which a loop over children would need some for each child. What it
+allocates is measured too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
+import tracemalloc
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
@@ -189,6 +191,54 @@ def test_they_make_no_more_over_packed_pages(name: str) -> None:
 
 PAGES_MAX = 6
 """Of the rooms, of the members, of one room's seats and one room's members, in two of which two children are named."""
+
+
+def allocated_by(decide: Callable[[], object]) -> int:
+    """The most bytes that it holds at once, beyond what there was before; what is made when first needed is by now."""
+
+    def peak() -> int:
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        decide()
+        return tracemalloc.get_traced_memory()[1] - before
+
+    decide()
+    gc.disable()  # What it finds of other tests is not this one's memory.
+    tracemalloc.start()
+    try:
+        return min(peak() for _ in range(3))
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+
+
+@pytest.fixture(scope="module")
+def families() -> list[list[Node]]:
+    """Small and large trees of maps, and such of pages."""
+    maps = [tree_of(10, 1), tree_of(3000, 1), tree_of(10, 3000)]
+    return [maps, [packed(tree_of(siblings, below)) for siblings, below in ((2000, 1), (8000, 1), (2000, 4000))]]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_little_is_allocated_and_no_more_in_a_large_tree(families: list[list[Node]], name: str) -> None:
+    decide, bound = OPERATIONS[name], EXPLAINED_BYTES_MAX if "explain" in name else DECIDED_BYTES_MAX
+    for roots in families:
+        peaks = [allocated_by(partial(decide, RULES, root)) for root in roots]
+        assert max(peaks) <= bound, peaks
+        assert max(peaks) - min(peaks) <= SAME_BYTES, peaks
+
+
+DECIDED_BYTES_MAX = 5_000
+"""Frames, the snapshots that an expression names, and the path: most takes an update of two places in pages, 3,400."""
+EXPLAINED_BYTES_MAX = 24_000
+"""With the text of every rule that was asked and the values that it saw: 17,200 for a write."""
+SAME_BYTES = 256
+"""Of the size of numbers and free lists; a pointer to each of three thousand children takes a hundred times that."""
+
+
+def test_a_copy_would_be_noticed() -> None:
+    few, many = [allocated_by(lambda root=root: list(root["rooms"])) for root in (tree_of(10, 1), tree_of(3000, 1))]
+    assert many > few + SAME_BYTES
 
 
 def test_a_walk_would_be_noticed() -> None:
