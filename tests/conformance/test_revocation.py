@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from meadowlark.server.credentials_file import add_credential, revoke_credential
+from meadowlark.server.rule_sets import RECHECK_SECONDS
 from tests.auth.signing import SECRET, sign
 from tests.conformance.certificates import make_certificate
 from tests.conformance.conftest import settings_for
@@ -24,6 +25,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 NS, OTHER = "revoked", "unruled"
 RULES = {"rules": {"$room": {".read": "auth.uid === 'anna'", ".indexOn": "at"}}}
+MEMBERS = {
+    "rules": {
+        "$room": {".read": "root.child('members').child(auth.uid).val() === true", ".indexOn": "at"},
+        "hall": {".read": "now < root.child('closes').val()"},
+    }
+}
 QUERY = {"i": "at", "l": 2, "vf": "l"}
 CANCELLED = [{"a": "c", "b": {"p": "one"}}, {"a": "c", "b": {"p": "two", "q": [QUERY]}}]
 CANCEL = ("cancel", '"Permission denied."')
@@ -215,6 +222,38 @@ def test_a_credential_that_is_revoked_ends_listens(server: Server, transport: Ca
     hears_nothing(server, connection)
     assert not is_known()
     connection.close()
+
+
+def test_data_and_time_that_a_read_rule_looks_at_end_listens(server: Server) -> None:
+    """On every way in at once, so that the next look is waited for once."""
+    assert server.rest("PUT", "/.settings/rules", MEMBERS, ns=NS).status == 200
+    server.write("/", {"members": {"anna": True}, "closes": 1000 * (time.time() + TOKEN_SECONDS)}, ns=NS)
+    visitor = Socket(server.port, NS, context=server.context)
+    assert visitor.ask("q", {"p": "/hall", "h": ""})["s"] == "ok"
+    connections = [listening(transport, server) for transport in (Socket, Polling, Transport)]
+    streams = [streaming(server, token()), streaming(server, token(), '&orderBy="$key"&limitToFirst=2')]
+    server.write("/members/anna", None, ns=NS)
+    newcomer = Socket(server.port, NS, context=server.context)
+    assert newcomer.ask("auth", {"cred": token()})["s"] == "ok"
+    assert newcomer.ask("q", {"p": "/one", "h": ""})["s"] == "permission_denied", "what is asked anew is refused at once"
+    newcomer.close()
+
+    def all_are_told() -> bool:
+        for connection in (*connections, visitor):  # To ask is to hear what has been pushed until now.
+            assert connection.ask("s", {"c": {}})["s"] == "ok"
+        return bool(visitor.pushes) and all(len(connection.pushes) >= 2 for connection in connections)
+
+    eventually(all_are_told, within=RECHECK_SECONDS + TOKEN_SECONDS + SECONDS, every=0.5, what="the next look at listens")
+    assert visitor.pushes == [{"a": "c", "b": {"p": "hall"}}]
+    for connection in connections:
+        assert sorted(connection.pushes, key=str) == sorted(CANCELLED, key=str)
+    for stream in streams:
+        assert ending(stream) == CANCEL
+    for connection in connections:
+        hears_nothing(server, connection)
+        connection.close()
+    assert all("unheard" not in data for stream in streams for _, data in stream.events[1:])
+    visitor.close()
 
 
 # With the official SDK
