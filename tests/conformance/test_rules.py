@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from meadowlark.cli import application
+from tests.conformance.adversary import WAYS
+from tests.conformance.certificates import make_certificate
 from tests.conformance.conftest import settings_for
 from tests.harness import Script, Server, eventually, fresh_name
+from tests.server.event_streams import EventStream
 
 pytestmark = pytest.mark.slow
 
@@ -25,23 +29,35 @@ RULES: dict[str, Any] = {
         },
         "levels": {"$user": {".write": "newData.val() === auth.token.level"}},
         "times": {"$user": {".write": "auth != null", ".validate": "newData.val() === now"}},
+        "feed": {".read": "query.orderByChild === 'at' && query.limitToLast <= 10", ".indexOn": ["at", "by"]},
         "counter": {".read": True, ".write": "newData.val() === (data.exists() ? data.val() : 0) + 1"},
     }
 }
+FEED = {f"m{number:02}": {"at": number, "by": "anna"} for number in range(12)}
+
+
+def last_of_feed(count: int) -> dict[str, Any]:
+    return dict(list(FEED.items())[-count:])
 
 
 def test_an_app_meets_rules(node: Path, server: Server) -> None:
     ns = fresh_name("rules")
     assert server.rest("PUT", "/.settings/rules", RULES, ns=ns).status == 200
+    server.write("/feed", FEED, ns=ns)
     with Script("rules.mjs", settings_for(server, "emulator", ns)) as script:
         script.wait_for("ready")
         told = {name: details for name, *details in script.of(*NAMES)}
         assert {name for name, details in told.items() if details[0] == "granted"} == {
-            "write", "level", "time", "counter", "queue",
+            "write", "level", "time", "counter", "queue", "get the last", "listen to the last",
         }  # fmt: skip
         for name, details in told.items():
             if details[0] == "refused":
                 assert "permission_denied" in details[1]["message"].lower().replace(" ", "_"), name
+                assert EXPLAINED.get(name, "") in details[1]["message"], name
+        assert [told["get the last"][1], told["listen to the last"][1]] == [last_of_feed(10), last_of_feed(2)]
+        # The rule is named to the program; the SDK's own warnings are as they are at Firebase.
+        warnings = [event[1].partition("FIREBASE WARNING: ")[2].strip() for event in script.of("warned")]
+        assert warnings == [f"{what} failed: permission_denied" for what in WARNED]
         # What was shown at once is taken back when it is denied, and nothing else is ever shown.
         notes = [event[1] for event in script.of("note")]
         assert notes == [None, "good", "much too long", "good", "fine", "good"]
@@ -50,6 +66,7 @@ def test_an_app_meets_rules(node: Path, server: Server) -> None:
             "levels": {"anna": 3},
             "times": {"anna": server.read("/times/anna", ns=ns)},
             "counter": 1,
+            "feed": FEED,
         }
         closed = {"rules": {**RULES["rules"], "notes": {"$user": {".write": True}}}}
         assert server.rest("PUT", "/.settings/rules", closed, ns=ns).status == 200
@@ -66,7 +83,107 @@ def test_an_app_meets_rules(node: Path, server: Server) -> None:
 NAMES = (
     "write", "too long", "not mine", "update", "level", "wrong level", "time", "made-up time", "counter", "counter by two",
     "queue", "queue for bert", "read", "nobody writes", "nobody listens",
+    "get the last", "get too many", "get by another child", "get all",
+    "listen to the last", "listen to too many", "listen by another child", "listen to all",
 )  # fmt: skip
+EXPLAINED = {
+    "too long": ": .validate at /notes/anna (line 1, column 108) is false",
+    "not mine": ": no .write on the way to /notes/bert is true: .write at /notes/bert (line 1, column 73) is false",
+    "update": ": no .write on the way to /notes/bert is true: .write at /notes/bert (line ",
+    "wrong level": ": no .write on the way to /levels/anna is true: .write at /levels/anna (line ",
+    "made-up time": ": .validate at /times/anna (line ",
+    "queue for bert": ": no .write on the way to /notes/bert is true: .write at /notes/bert (line ",
+    "read": ": no .read on the way to /notes/bert is true: .read at /notes/bert (line 1, column 41) is false",
+    "nobody writes": ": no .write on the way to /notes/anna is true: .write at /notes/anna (line ",
+    "get too many": ": no .read on the way to /feed is true: .read at /feed (line ",
+}
+"""In the message of a denial. The SDK makes those of a listen and a transaction itself, of the code alone."""
+WARNED = (
+    "set at /notes/anna", "set at /notes/bert", "update at /", "set at /levels/anna", "set at /times/anna",
+    "transaction at /counter", "set at /notes/anna",
+)  # fmt: skip
+
+
+# Rules of queries on each way in
+
+LAST = {"i": "at", "l": 10, "vf": "r"}
+REFUSED_QUERIES = {
+    "one more": LAST | {"l": 11},
+    "the first": LAST | {"vf": "l"},
+    "by another child": LAST | {"i": "by"},
+    "by key": LAST | {"i": ".key"},
+}
+READ_DENIED = "Permission denied: no .read on the way to /feed is true: .read at /feed (line 1, column "
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """With a certificate, so that there is WebTransport."""
+    folder = tmp_path_factory.mktemp("query-rules")
+    certificate, key = make_certificate(folder, "localhost", "127.0.0.1")
+    arguments = ("--tls-certificate", str(certificate), "--tls-key", str(key))
+    made = Server(folder / "data", workers=2, arguments=arguments)
+    made.certificate = certificate
+    with made:
+        yield made
+        made.stop()
+
+
+@pytest.fixture
+def feed(secure: Server) -> str:
+    """The name of a database with rules about queries."""
+    ns = fresh_name("feed")
+    assert secure.rest("PUT", "/.settings/rules", RULES, ns=ns).status == 200
+    secure.write("/feed", FEED, ns=ns)
+    return ns
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_rule_about_queries_decides_listens_and_gets(secure: Server, feed: str, way: str) -> None:
+    connection = WAYS[way](secure.port, feed, context=secure.context)
+    for name, query in REFUSED_QUERIES.items():
+        for action, body in (("q", {"t": 7, "h": ""}), ("g", {})):
+            answer = connection.ask(action, {"p": "/feed", "q": query, **body})
+            assert (answer["s"], answer["d"].startswith(READ_DENIED)) == ("permission_denied", True), (name, action, answer)
+    for action in ("q", "g"):
+        for query in ({}, {"q": {"i": "at"}}):
+            assert connection.ask(action, {"p": "/feed", "h": "", **query})["s"] == "permission_denied", (action, query)
+    assert connection.pushes == []
+    assert connection.ask("g", {"p": "/feed", "q": LAST}) == {"s": "ok", "d": last_of_feed(10)}
+    assert connection.ask("q", {"p": "/feed", "q": LAST, "t": 8, "h": ""})["s"] == "ok"
+    assert connection.ask("g", {"p": "/feed", "q": LAST | {"l": 11}})["s"] == "permission_denied", "listening grants no more"
+    told = [(push["a"], push["b"]["p"], push["b"]["d"]) for push in connection.pushes]
+    connection.close()
+    assert told[:1] == [("d", "feed", last_of_feed(10))]
+
+
+def test_a_rule_about_queries_decides_streams_and_requests(secure: Server, feed: str) -> None:
+    def ask(query: str) -> tuple[int, Any]:
+        answer = secure.rest("GET", "/feed", ns=feed, admin=False, query=query)
+        return answer.status, answer.json()
+
+    for query in (
+        'orderBy="at"&limitToLast=11', 'orderBy="at"&limitToFirst=10', 'orderBy="at"', 'orderBy="by"&limitToLast=10',
+        'orderBy="$key"&limitToLast=10', "",
+    ):  # fmt: skip
+        stream = EventStream(secure.port, f"/feed.json?ns={feed}&{query}", context=secure.context)
+        assert stream.status == 401, query
+        assert READ_DENIED.encode() in stream.refusal, query
+        stream.close()
+        status, answer = ask(query)
+        assert (status, answer["error"].startswith(READ_DENIED)) == (401, True), query
+    assert ask("shallow=true")[0] == 401
+    allowed = 'orderBy="at"&limitToLast=10'
+    assert ask(allowed) == (200, last_of_feed(10))
+    stream = EventStream(secure.port, f"/feed.json?ns={feed}&{allowed}", context=secure.context)
+    assert stream.status == 200, stream.refusal
+    eventually(lambda: stream.believed == last_of_feed(10), what="the first event")
+    secure.write("/feed/m99", {"at": 99, "by": "bert"}, ns=feed)
+    eventually(lambda: stream.believed == last_of_feed(9) | {"m99": {"at": 99, "by": "bert"}}, what="the window moves")
+    stream.close()
+
+
+# Rules on disk
 
 
 def test_rules_outlive_the_server_and_its_crash(tmp_path: Path) -> None:
