@@ -1,6 +1,7 @@
 """Clients that follow queries over each transport, and keep what they were told: WebSockets, long polls, event streams.
 
-`follow` begins, `mirrors` have what was put together, by the number that `follow` gave. `catch_up` reads what has come.
+`follow` begins, `shown` is what was put together, by the number that `follow` gave. `catch_up` reads what has come. `get` reads
+once.
 """
 
 from __future__ import annotations
@@ -38,6 +39,13 @@ class Follower:
         answer = self._line.ask("q", {"p": format_path(place), "q": spec, "t": tag, "h": ""})
         assert answer == {"s": "ok", "d": {}}, answer
         return tag
+
+    def get(self, place: Path, asked: Constraints) -> Node | None:
+        """What the query shows, asked for once."""
+        answer = self._line.ask("g", {"p": format_path(place), "q": spec_of(asked)})
+        assert answer["s"] == "ok", answer
+        value: Node | None = answer["d"]
+        return value
 
     def stop(self) -> None:
         for tag, (place, spec) in self._asked.items():

@@ -1,4 +1,4 @@
-"""Queries followed over every transport at once: what each client has put together after each write is what the query shows."""
+"""Queries over every transport at once: what each client has put together, or reads, after each write is what the query shows."""
 
 from __future__ import annotations
 
@@ -98,7 +98,8 @@ def identity_of(asked: Constraints) -> str:
 def test_a_window_is_the_same_over_sockets_polls_and_streams(
     room: Room, first: Any, queries: list[Constraints], whole: Constraints, writes: list[tuple[str, str, Any]]
 ) -> None:
-    """And that of sorting, cutting and limiting what is there; a stream in an order without a range shows all there is."""
+    """And that of sorting, cutting and limiting what is there; an order without a range shows all there is. A `get` says the same
+    at that moment, beside the listeners."""
     place = room.new_place()
     room.writer.ask("p", {"p": place[0], "d": first})
     tags = [(follower, follower.follow(place, asked), asked) for asked in queries for follower in room.followers]
@@ -112,6 +113,10 @@ def test_a_window_is_the_same_over_sockets_polls_and_streams(
                 follower.catch_up()
             for follower, tag, asked in tags:
                 assert told(follower.shown(tag)) == told(answer(there, spec_of(asked))), (follower, asked, action, path, value)
+            for follower in room.followers:
+                for asked in [*queries, whole]:
+                    read = follower.get(place, asked)
+                    assert told(read) == told(answer(there, spec_of(asked))), (follower, asked, action, path, value)
             for stream, asked in streams:
                 stream.read_until(without_priorities(answer(there, spec_of(asked))))
     finally:
