@@ -304,13 +304,18 @@ def test_a_network_that_is_down_ends_the_session_when_it_is_back(open_window: An
 
 
 def test_a_client_that_began_with_polls_goes_over_to_a_websocket(open_window: Any, server: Server, gate: Gate, ns: str) -> None:
-    """As after a page's WebSocket once failed: the browser remembers that and begins with polls, then tries again."""
-    gate.lets_sockets = True
+    """WebSockets do not come through, then they do: the browser remembers that one failed, begins with polls, and tries again."""
     ann = open_window()
     ann.wait_connected()
+    assert gate.refused_count > 0, "the SDK tries a WebSocket first"
+    assert any("start=t" in url for url in ann.requests), "and then polls"
     ann.run("set(at('n'), 0)")
-    ann.page.evaluate("localStorage.setItem('firebase:previous_websocket_failure', 'true')")
-    gate.socket_targets.clear()
+    assert server.read("/n", ns=ns) == 0
+    assert ann.run("get(at('n')).then((snapshot) => snapshot.val())") == 0
+    assert ann.run("localStorage.getItem('firebase:previous_websocket_failure')") == "true"
+    assert gate.socket_targets == []
+
+    gate.lets_sockets = True
     ann.requests.clear()
     ann.page.reload()
     ann.page.wait_for_function("window.isReady")
