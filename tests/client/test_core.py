@@ -10,8 +10,10 @@ from meadowlark.auth.identity import NOBODY
 from meadowlark.client.core import Core
 from meadowlark.client.errors import Overfull
 from meadowlark.client.mirror import Write, parse_write
-from meadowlark.engine import Locked
+from meadowlark.client.protocol import Hello, Response
+from meadowlark.engine import Locked, NothingDeclared
 from meadowlark.errors import Refused
+from meadowlark.query import Query, parse_query
 from meadowlark.tree import node_hash
 from tests.client.pair import Answers, Ear, Served, Wire
 
@@ -162,6 +164,43 @@ def test_after_a_reconnect_what_changed_meanwhile_is_told_as_a_difference() -> N
     served.database.tree.set(("a", "y"), 3)
     served.connect(core).settle()
     assert ear.take() == [("child_changed", "y", 3, "x"), ("value", None, {"x": 1, "y": 3}, None)]
+
+
+class OnlyPoints(NothingDeclared):
+    def find(self, path: tuple[str, ...], asked: Query) -> bool:
+        return asked.index == "points"
+
+
+def test_a_listen_whose_index_nobody_declared_works_and_warns_with_the_place_and_the_index() -> None:
+    served = Served()
+    served.database.tree.set(("scores", "7"), {"ann": {"points": 5, "at": {"m": 2}}, "bob": {"points": 9, "at": {"m": 1}}})
+    served.database.indexes = OnlyPoints()
+    core, wire = make(served)
+    warnings: list[str] = []
+    core.on_warning = warnings.append
+    ears = [Ear() for _ in range(4)]
+    for ear, order in zip(ears, ["at/m", "points", ".key", ".priority"], strict=True):
+        ear.view = core.listen(("scores", "7"), parse_query({"i": order, "l": 1, "vf": "l"}), ear.listener)
+    wire.settle()
+    expected = 'no_index: add ".indexOn": "at/m" at /scores/7 to the rules'
+    assert warnings == [expected], "and not of what is declared or needs no index"
+    assert ears[0].value == {"bob": {"points": 9, "at": {"m": 1}}}
+    wire.cut()
+    served.connect(core).settle()
+    assert warnings == [expected] * 2, "it is as it was, and so is the warning"
+
+
+@pytest.mark.parametrize(
+    "payload", [None, "no_index", [], {}, {"w": None}, {"w": "no_index"}, {"w": 1}, {"w": [["no_index"], 1]}]
+)
+def test_an_answer_to_a_listen_without_that_warning_warns_of_nothing(payload: Any) -> None:
+    core = Core(lambda: 0)
+    warnings: list[str] = []
+    core.on_warning = warnings.append
+    core.opened(Hello(0, "host", "session"), None, Answers())
+    core.listen(("a",), parse_query({"i": "n", "l": 1, "vf": "l"}), Ear().listener)
+    core.said(Response(1, "ok", payload))
+    assert warnings == []
 
 
 def test_two_listeners_of_one_place_are_one_listen() -> None:

@@ -203,6 +203,22 @@ def test_queries_show_a_window_that_follows_changes(url: str) -> None:
     run(work())
 
 
+def test_the_log_says_which_index_a_query_wants(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        async with Database(url) as database:
+            scores = database.ref("scores")
+            await scores.set({"ann": {"points": 5}, "100%s": {"points": 9}})
+            async for snapshot in scores.order_by_child("points").limit_to_last(1).values():
+                assert snapshot.value == {"100%s": {"points": 9}}
+                break
+            await until(lambda: bool(caplog.records))
+
+    run(work())
+    assert [(record.name, record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("meadowlark.client", "WARNING", 'no_index: add ".indexOn": "points" at /scores to the rules')
+    ]
+
+
 def test_a_query_that_is_none_is_refused_where_it_is_made(url: str) -> None:
     ref = Database(url).ref("a")
     with pytest.raises(Refused, match="once"):

@@ -22,7 +22,7 @@ from meadowlark.client.mirror import Listener, Mirror, Parts, View, Write, descr
 from meadowlark.client.outgoing import Outgoing
 from meadowlark.client.protocol import Hello, Response, Said, Told, encode_request, request_frames, volatile_frames
 from meadowlark.query import Query, parse_query
-from meadowlark.tree import Node, Path, children, format_path, is_map, node_count_up_to, node_hash, parse_path
+from meadowlark.tree import Node, Path, children, encode, format_path, is_map, node_count_up_to, node_hash, parse_path
 
 Done = Callable[[str, Any], None]
 """Called with "ok" and what came, or with a status and a text."""
@@ -70,6 +70,8 @@ class Core:
         self.on_auth_revoked: Callable[[str], None] = lambda text: None
         self.on_remark: Callable[[str], None] = lambda text: None
         """Hears what the server says to developers: of volatile writes that were dropped, which nobody waits for."""
+        self.on_warning: Callable[[str], None] = lambda text: None
+        """Hears what a developer should mend although it works: a listen whose order no `.indexOn` declares."""
         self._volatile_rate = 0.0
         self._leaving: Parts = []
         """What the server shall do when this link ends."""
@@ -311,6 +313,9 @@ class Core:
                     self.mirror.ended(asked, status, payload if isinstance(payload, str) else describe(asked))
             if status != DISCONNECTED:
                 self._settle_all()
+            if status == "ok" and view.query is not None and _warns_of_index(payload):
+                index = encode(view.query.index).decode()
+                self.on_warning(f'no_index: add ".indexOn": {index} at {format_path(view.path)} to the rules')
 
         self._ask_now(Request(encode_request("q", body), answered, LISTEN, survives=False))
         for asked in views:
@@ -346,6 +351,12 @@ def _view_body(view: View) -> dict[str, Any]:
     if view.tag is not None and view.query is not None:
         body |= {"q": view.query.spec, "t": view.tag}
     return body
+
+
+def _warns_of_index(payload: Any) -> bool:
+    """Whether the answer to a listen has that warning. What else a server may say there is no reason to fail."""
+    warnings = payload.get("w") if type(payload) is dict else None
+    return type(warnings) is list and "no_index" in warnings
 
 
 def _parts(path: Path, members: dict[str, Any]) -> Parts:

@@ -14,6 +14,7 @@ that stood for STEADY_SECONDS makes the next one come quickly again, whatever en
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import ssl
 import time
@@ -37,6 +38,8 @@ from meadowlark.tree import PRIORITY, Path, format_path, node_hash, parse_path, 
 
 if TYPE_CHECKING:
     from meadowlark.client.webtransport import TransportConnection
+
+_logger = logging.getLogger("meadowlark.client")
 
 RETRY_SECONDS_MIN = 0.2
 RETRY_SECONDS_MAX = 30.0
@@ -105,6 +108,7 @@ class Database:
         self._core = Core(lambda: time.time_ns() // 1_000_000)
         self._core.on_auth_revoked = self._auth_revoked
         self._core.on_remark = _report
+        self._core.on_warning = _logger.warning
         self._turns = Turns()
         self._push_ids = PushIds(random.SystemRandom().randrange)
         self._connection: Connection | TransportConnection | None = None
