@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis.strategies as st
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from schemathesis import checks
 
+from meadowlark.query import PARAMETERS
 from meadowlark.server.openapi import description
-from tests.harness import Server
+from tests.harness import Server, fresh_name
 
 CHECKS = [
     checks.not_a_server_error,
@@ -61,6 +64,50 @@ def server() -> Iterator[Server]:
 @settings(max_examples=12, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 def test_every_answer_is_as_described(case: Any, server: Server) -> None:
     case.call_and_validate(base_url=server.url, checks=CHECKS, timeout=ANSWER_SECONDS)
+
+
+EXCLUSIVE = [("startAt", "startAfter", "equalTo"), ("endAt", "endBefore", "equalTo"), ("limitToFirst", "limitToLast")]
+"""Query parameters that are refused together, which OpenAPI has no words for."""
+
+
+def agreeing(query: dict[str, Any], number: int) -> dict[str, Any]:
+    """The parameters that make a query, less those that are refused beside others. number: decides which."""
+    asked = {name: query[name] for name in PARAMETERS if name in query}
+    for names in EXCLUSIVE:
+        given = [name for name in names if name in asked]
+        for name in given:
+            if name != given[number % len(given)]:
+                del asked[name]
+    if json.loads(asked["orderBy"]) == "$key":
+        # Its bounds are keys.
+        for name in asked.keys() & {*EXCLUSIVE[0], *EXCLUSIVE[1]}:
+            if [type(part) for part in json.loads(f"[{asked[name]}]")] != [str]:
+                del asked[name]
+    return asked
+
+
+def test_queries_made_from_the_description_are_answered(server: Server) -> None:
+    """Most of them, with each parameter: of values for which there is an index, and without what excludes one another."""
+    ns = fresh_name("described")
+    rules = {".read": True, ".write": True, "people": {".indexOn": ["age", "name/last", ".value"]}}
+    assert server.rest("PUT", "/.settings/rules", {"rules": rules}, ns=ns).status == 200
+    server.write("/people", {"ann": {"age": 18, "name": {"last": "x"}}, "bob": {"age": 20}, "cid": True, "dee": "ann"}, ns=ns)
+    queries = schema["/{path}.json"]["GET"].as_strategy().filter(lambda case: "orderBy" in case.query)
+    statuses, answered = Counter[int](), Counter[str]()
+
+    @given(number=st.integers(0, 5), case=queries)
+    @settings(max_examples=100, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    def ask(number: int, case: Any) -> None:
+        asked = agreeing(case.query, number)
+        case.path_parameters, case.query, case.headers = {"path": "people"}, asked | {"ns": ns}, {}
+        response = case.call_and_validate(base_url=server.url, checks=CHECKS, timeout=ANSWER_SECONDS)
+        statuses[response.status_code] += 1
+        if response.status_code == 200:
+            answered.update(list(asked))
+
+    ask()
+    assert statuses[200] > statuses.total() / 2, statuses
+    assert set(answered) == set(PARAMETERS), answered
 
 
 @broken.parametrize()

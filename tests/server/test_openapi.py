@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import example, given
 
+from meadowlark.errors import Refused
+from meadowlark.query import parse_parameters
 from meadowlark.server.openapi import description
 from meadowlark.server.routes import _ROUTES, _ROUTES_OF_DATABASES
 from meadowlark.wire.http import _REASONS
@@ -53,3 +58,33 @@ def test_a_value_is_read_with_the_parameters_of_rest() -> None:
         ]  # fmt: skip
     assert sorted(read["responses"]) == ["200", "204", "304", "400", "401", "404", "503"]
     assert sorted(DOCUMENT["paths"]["/{path}.json"]["put"]["responses"]) == ["200", "204", "400", "401", "404", "412", "503"]
+
+
+READ: dict[str, Any] = {
+    parameter["name"]: parameter["schema"] for parameter in DOCUMENT["paths"]["/{path}.json"]["get"]["parameters"]
+}
+TEXTS = st.one_of(
+    st.text('"\\$key/u04a1-.eE+,[ \t\x7f'),
+    st.lists(st.sampled_from(['"', '"a', "\\u00", "41", "1", ".5", "e9", "true", "null", ",", '"k"', "$value"])).map("".join),
+)
+
+
+@given(name=st.sampled_from(["orderBy", "startAt", "startAfter", "endAt", "endBefore", "equalTo"]), text=TEXTS)
+@example("orderBy", '"\\u0024key"')
+@example("orderBy", ' "a\\/b//c" ')
+@example("startAt", '1E+2 , "\\u00e9\x7f"')
+def test_what_a_query_is_answered_for_is_as_described(name: str, text: str) -> None:
+    """So that what is not as described is refused; what is may still be, such as half of a pair of surrogates."""
+    try:
+        parse_parameters({"orderBy": '"a"', name: text})
+    except Refused:
+        return
+    assert re.search(READ[name]["pattern"], text)
+
+
+def test_the_examples_of_queries_are_as_described_and_accepted() -> None:
+    for name, schema in READ.items():
+        for text in schema.get("examples", ()):
+            assert re.search(schema["pattern"], text)
+            parse_parameters({"orderBy": '"a"', name: text})
+    assert len(READ["orderBy"]["examples"]) == len(READ["equalTo"]["examples"]) == 5

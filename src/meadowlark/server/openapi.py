@@ -22,17 +22,33 @@ from meadowlark.wire.rest import CALLBACK, WRITE_SIZES
 Part = dict[str, Any]
 
 _QUERIES = {
-    "orderBy": 'the order, as a JSON string: `"$key"`, `"$value"`, `"$priority"` or a path below each child',
+    "orderBy": 'the order, as a JSON string: `"$key"`, `"$value"`, `"$priority"` or a path below each child. The others want it',
     "startAt": "from this JSON value on, which may be followed by a comma and a key as a JSON string",
-    "startAfter": "after this value",
+    "startAfter": "after this value; not with `startAt`",
     "endAt": "up to this value",
-    "endBefore": "before this value",
-    "equalTo": "of this value",
+    "endBefore": "before this value; not with `endAt`",
+    "equalTo": "of this value; not with another bound",
     "limitToFirst": "the first so many",
-    "limitToLast": "the last so many",
+    "limitToLast": "the last so many; not with `limitToFirst`",
 }
 assert tuple(_QUERIES) == QUERY_PARAMETERS
 _COUNT = {"type": "integer", "minimum": 1}
+_SPACE = r"[ \t\n\r]*"
+_STRING = r'"([^"\\\u0000-\u001f]|\\(["\\/bfnrt]|u[0-9A-Fa-f]{4}))*"'
+_NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
+_PATH = r'([^"\\.#$\[\]\u0000-\u001f\u007f]|\\(["\\/]|u[0-9A-Fa-f]{4}))+'
+"""What may stand in a JSON string that is a path; escaped it may be anything."""
+_ORDER = {
+    "type": "string",
+    "pattern": rf'^{_SPACE}"(\$key|\$value|\$priority|{_PATH})"{_SPACE}$',
+    "examples": ['"$key"', '"$value"', '"$priority"', '"age"', '"name/last"'],
+}
+_BOUND = {
+    "type": "string",
+    "pattern": rf"^{_SPACE}({_STRING}|{_NUMBER}|true|false|null){_SPACE}(,{_SPACE}{_STRING}{_SPACE})?$",
+    "examples": ['"ann"', "18", "true", "null", '18,"ann"'],
+}
+"""Nothing is accepted that these patterns leave out."""
 
 
 @cache
@@ -198,7 +214,7 @@ def _value(where: str, parameters: list[Part]) -> Part:
             {"type": "string", "pattern": f"^{CALLBACK.pattern}$"},
         ),
         _query("download", "the name of a file to save the value in", {"type": "string"}),
-        *[_query(name, text, _COUNT if name.startswith("limit") else {"type": "string"}) for name, text in _QUERIES.items()],
+        *[_query(name, text, _query_schema(name)) for name, text in _QUERIES.items()],
         etag,
         _header("If-None-Match", "an ETag that the client has", {"type": "string"}),
     ]
@@ -223,6 +239,10 @@ def _value(where: str, parameters: list[Part]) -> Part:
         ),
         "delete": _operation(f"remove{where}", "removes it", written | stale, None, [*shown, sized, etag, if_match]),
     }  # fmt: skip
+
+
+def _query_schema(name: str) -> Part:
+    return _ORDER if name == "orderBy" else _COUNT if name.startswith("limit") else _BOUND
 
 
 def _question() -> Part:
