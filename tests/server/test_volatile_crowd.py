@@ -19,7 +19,7 @@ from meadowlark.server.shard import Hosted
 from meadowlark.server.webtransport import DatagramConnection, WebTransportLine
 from meadowlark.wire.drops import Drop
 from meadowlark.wire.numbering import Heard
-from meadowlark.wire.webtransport import Frame, StreamFrames, encode_datagram, encode_path
+from meadowlark.wire.webtransport import Frame, StreamFrames, encode_datagram, encode_fence, encode_frame, encode_path
 from tests.server.rest_server import MemoryWorker
 from tests.server.test_quic import Client
 from tests.server.test_volatile import Worker, run, say, told
@@ -162,6 +162,7 @@ def test_who_floods_in_datagrams_has_no_more_than_its_share_and_a_neighbour_goes
         carried_out = sent - metrics.volatile_dropped[dropped]
         assert 0 < carried_out < sent / 2, "most was not read"
         # What lasts is said once more on the stream, which is read when there is time: so the last value stands in the end.
+        flooder.line.received(encode_frame(encode_fence(sent), is_text=False))
         flooder.say(say("0", "last"))
         worker.loop.settle()
         assert flooded.database.tree.get(("cursors", "0")) == "last"
@@ -264,6 +265,7 @@ def test_fifty_over_quic_hear_whoever_moves_while_one_of_them_hears_nothing() ->
             for number in range(2, 61):
                 writer.send(number, b'{"x":%d}' % number)
                 await asyncio.sleep(0.01)
+            writer.say(writer.stream, encode_frame(encode_fence(60), is_text=False))
             writer.say(writer.stream, framed(say("ann", {"x": 61})))  # What lasts is said once more, where nothing is lost.
             for client in others:
                 await until(lambda client=client: client.listen() and client.values[-1][1] == b'{"x":61}')
