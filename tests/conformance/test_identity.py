@@ -28,6 +28,7 @@ from tests.auth.signing import (
     ec_key,
     firebase_claims,
     forge,
+    forge_hmac,
     jwk,
     jwks,
     part,
@@ -44,15 +45,17 @@ from tests.server.sockets import Socket
 
 pytestmark = pytest.mark.slow
 
-SHOP, CHAT = "shop", "chat"
+SHOP, CHAT, CLUB = "shop", "chat", "club"
+ISSUERS = ("login", "club")
 
 
 @pytest.fixture(scope="module")
 def keys() -> Iterator[KeyServer]:
     with KeyServer() as server:
         server.answers["/google"] = json.dumps({"one": certificate_pem("one").decode()}).encode()
-        document = {"issuer": server.url + "/login", "jwks_uri": server.url + "/jwks"}
-        server.answers["/login/.well-known/openid-configuration"] = json.dumps(document).encode()
+        for name in ISSUERS:
+            document = {"issuer": f"{server.url}/{name}", "jwks_uri": server.url + "/jwks"}
+            server.answers[f"/{name}/.well-known/openid-configuration"] = json.dumps(document).encode()
         server.answers["/jwks"] = jwks(jwk(ec_key(), "e"))
         yield server
 
@@ -69,6 +72,13 @@ issuer = "{keys.url}/login"
 audiences = ["web"]
 algorithms = ["ES256"]
 
+[issuers.club]
+issuer = "{keys.url}/club"
+audiences = ["web"]
+algorithms = ["ES256"]
+uid = "email"
+provider = "members"
+
 [tokens.backend]
 algorithm = "ES256"
 key_file = "backend.pem"
@@ -78,7 +88,7 @@ secret_file = "secret"
 databases = ["{SHOP}"]
 """)
     arguments = (
-        "--databases", f"{SHOP},{CHAT}", "--firebase-projects", "my-project", "--firebase-keys", keys.url + "/google",
+        "--databases", f"{SHOP},{CHAT},{CLUB}", "--firebase-projects", "my-project", "--firebase-keys", keys.url + "/google",
         "--identity-file", str(folder / "identity.toml"), "--log-level", "debug",
     )  # fmt: skip
     with Server(folder / "data", mode="serve", workers=2, arguments=arguments) as running:
@@ -137,6 +147,28 @@ def test_a_user_of_an_openid_issuer_is_found_by_discovery(server: Server, keys: 
     assert auth(server, sign(claims, ec_key(), "ES256", "e"), CHAT)[1]["auth"]["provider"] == "login"
 
 
+def test_the_claim_that_is_configured_is_the_uid(server: Server, keys: KeyServer) -> None:
+    def token(issuer: str, **more: Any) -> str:
+        now = int(time.time())
+        claims = {"iss": f"{keys.url}/{issuer}", "aud": "web", "sub": "u-7", "iat": now, "exp": now + 60, **more}
+        return sign(claims, ec_key(), "ES256", "e")
+
+    rules = {"rules": {"$user": {".read": "auth.uid.replace('.', ',') === $user && auth.token.sub === 'u-7'"}}}
+    assert server.rest("PUT", "/.settings/rules", rules, ns=CLUB).status == 200
+    status, told = auth(server, token("club", email="zoe@club.example"), CLUB)
+    assert (status, told["auth"]["uid"], told["auth"]["provider"]) == ("ok", "zoe@club.example", "members")
+    assert told["auth"]["token"]["sub"] == "u-7"
+    assert get(server, token("club", email="zoe@club.example"), CLUB, "/zoe@club,example") == (200, None)
+    assert get(server, token("club", email="yan@club.example"), CLUB, "/zoe@club,example") == DENIED
+    assert get(server, token("club", email="zoe@club.example"), CLUB, "/u-7") == DENIED
+    # Another issuer's users are whom that one's table says, whatever else their tokens claim.
+    assert get(server, token("login", email="zoe@club.example"), CLUB, "/zoe@club,example") == DENIED
+    assert get(server, token("login", email="zoe@club.example"), CLUB, "/u-7") == (200, None)
+    for wrong in ({}, {"email": ""}, {"email": 7}, {"email": ["zoe@club.example"]}, {"email": "z" * 257}):
+        assert auth(server, token("club", **wrong), CLUB)[0] == "invalid_token", wrong
+        assert get(server, token("club", **wrong), CLUB)[0] == 401, wrong
+
+
 def test_a_token_of_the_command_is_believed(server: Server, tmp_path: Path) -> None:
     identity = str(server.data.parent / "identity.toml")
     token = command(
@@ -158,8 +190,12 @@ def test_a_database_secret_counts_in_its_database_only(server: Server) -> None:
     assert get(server, SECRET.decode(), CHAT)[0] == 401
 
 
-def test_attacks_are_refused_on_both_ways_in_and_logged_nowhere(server: Server) -> None:
+def test_attacks_are_refused_on_both_ways_in_and_logged_nowhere(server: Server, keys: KeyServer) -> None:
+    assert auth(server, sign(now_claims(), rsa_key()))[0] == "ok", "the key is known that attackers know too"
+    served = json.loads(keys.answers["/google"])["one"].encode()  # type: ignore[arg-type]
+    public = [public_pem(rsa_key()), served]
     attacks = [
+        *(forge_hmac({"alg": "HS256", "kid": "one"}, now_claims(), text) for pem in public for text in (pem, pem.strip())),
         forge({"alg": "none", "type": "JWT"}, now_claims()),
         forge({"alg": "none", "kid": "one"}, now_claims(), b"x"),
         sign(now_claims(), rsa_key("stranger")),
@@ -226,6 +262,43 @@ def test_a_slow_key_server_keeps_only_those_waiting_who_need_it(server: Server, 
     assert waiting.answer_to(asked[1])["s"] == "permission_denied"
     waiting.close()
     other.close()
+
+
+def test_a_machine_without_a_way_to_google_goes_by_the_file_as_it_is_now(tmp_path: Path) -> None:
+    file = tmp_path / "certificates.json"
+
+    def put(text: bytes) -> None:
+        (tmp_path / "new").write_bytes(text)
+        (tmp_path / "new").replace(file)
+
+    def published(*names: str) -> bytes:
+        return json.dumps({name: certificate_pem(name).decode() for name in names}).encode()
+
+    def statuses(running: Server, token: str) -> set[tuple[str, bool]]:
+        """Of some connections each: on both workers, some."""
+        return {(auth(running, token)[0], get(running, token)[1]["error"] == "Permission denied") for _ in range(6)}
+
+    known, unknown = {("ok", True)}, {("invalid_token", False)}
+    old, new = sign(now_claims(), rsa_key()), sign(now_claims(), rsa_key("two"), kid="two")
+    put(published("one"))
+    arguments = ("--databases", SHOP, "--firebase-projects", "my-project", "--firebase-keys", str(file))
+    with Server(tmp_path / "data", mode="serve", workers=2, arguments=arguments) as running:
+        assert statuses(running, old) == known
+        assert statuses(running, new) == unknown
+        put(published("one", "two"))
+        eventually(lambda: statuses(running, new) == known, what="the new key is known")
+        assert statuses(running, old) == known
+        put(published("two"))
+        eventually(lambda: statuses(running, old) == unknown, what="the old key is not believed any more")
+        assert statuses(running, sign(now_claims(sub="bert"), rsa_key())) == unknown
+        assert statuses(running, new) == known
+        put(b"no keys")
+        eventually(lambda: "keys not read" in running.output(), what="the file that cannot be used is told of")
+        assert statuses(running, new) == known
+        running.stop()
+        code, output = running.run_refused()
+        assert code == 2
+        assert "certificates.json of firebase_keys cannot be used: it is not JSON" in output
 
 
 def test_credentials_come_and_go_while_the_server_runs(server: Server) -> None:
