@@ -27,7 +27,7 @@ RULES = '{"rules": {"rooms": {"$room": {".read": true, "$seat": {".write": true,
 HERTZ = 10
 STEPS = (300, 500, 600, 700, 800, 1000)
 STEPS_FULL = (1500, 2500, 5000)
-WEBTRANSPORT_STEPS = (10, 20, 50, 100, 200)
+WEBTRANSPORT_STEPS = (10, 20, 30, 50, 100, 200)
 P50_MS_MAX, P99_MS_MAX = 5.0, 50.0
 FULL_CORES = 0.93
 """Of one, from which on a process counts as having no time left."""

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -84,6 +85,7 @@ def test_one_page_writes_volatile_values_and_the_other_sees_them(server: Server,
     ns = fresh_name("cursors")
     writer, reader = open_page(server, ns, only="webtransport"), open_page(server, ns, only="webtransport")
     assert writer.evaluate("sockets") == reader.evaluate("sockets") == ["WebTransport"]
+    assert {urlsplit(page.evaluate("addresses[0]")).port for page in (writer, reader)} == {server.port}, "of UDP as of TCP"
     listen(reader, "cursors")
     writer.evaluate(
         """async () => {
@@ -321,6 +323,8 @@ def test_each_database_is_reached_at_its_own_worker(tmp_path: Path, open_page: O
         for name in names.values():
             page = open_page(server, name, only="webtransport")
             assert page.evaluate("sockets") == ["WebTransport"]
+            # UDP has the number of TCP, and the worker's own beside it: no packet takes a hop.
+            assert urlsplit(page.evaluate("addresses[0]")).port == server.port + owner_of(name, 2)
             page.evaluate("set(at('here'), true)")
             assert server.read("/here", ns=name) is True
 

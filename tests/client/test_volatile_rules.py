@@ -72,6 +72,7 @@ def test_rules_decide_volatile_writes_as_they_decide_others(
             await until(lambda: shown)
             await writer.wait_connected()
             assert isinstance(writer._connection, TransportConnection) == (transport == "webtransport")
+            denied_before = metrics(server).of("volatile_dropped_total", reason="denied")
 
             # `root`: nobody may before it says so.
             writer.ref("cursors/ann").set_volatile({"n": 1})
@@ -114,6 +115,9 @@ def test_rules_decide_volatile_writes_as_they_decide_others(
             await writer.ref("settings/done").set(2)
             await until(lambda: sum(map(denied, remarks)) >= 7)
             assert shown[-1]["bob"] == {"n": 9}
+            # Each that the writer was told of is counted for who runs the server.
+            counted = metrics(server).of("volatile_dropped_total", reason="denied") - denied_before
+            assert counted >= sum(map(denied, remarks))
 
     run(work())
 
@@ -133,6 +137,7 @@ def test_what_never_was_a_value_or_a_path_is_told_of_over_both(server: Server, m
         for transport in ("websocket", "webtransport"):
             async with Database(url, transports=(transport,)) as writer, Database(url) as paced:  # type: ignore[arg-type]
                 remarks: list[str] = []
+                before = metrics(server)
                 writer._core.on_remark = remarks.append
                 heard: list[Any] = []
                 paced.set_volatile_rate(0.2)
@@ -155,6 +160,16 @@ def test_what_never_was_a_value_or_a_path_is_told_of_over_both(server: Server, m
                     quic._transmit_soon()
                     await until(lambda remarks=remarks: any("means no path" in remark for remark in remarks))  # type: ignore[misc]
                     await until(lambda remarks=remarks: any("cut short" in remark for remark in remarks))  # type: ignore[misc]
+                after = metrics(server)
+                counted = {
+                    reason: after.of("volatile_dropped_total", reason=reason) - before.of("volatile_dropped_total", reason=reason)
+                    for reason in ("denied", "too_big", "malformed", "unknown")
+                }
+                wrong_ones = 1 if transport == "webtransport" else 0
+                malformed = counted.pop("malformed")  # Two, of which the second may be on its way.
+                assert wrong_ones <= malformed <= 2 * wrong_ones
+                assert counted == {"denied": 0, "too_big": 1, "unknown": wrong_ones}
+                assert after.of("volatile_superseded_total") > before.of("volatile_superseded_total")
 
     run(work())
 

@@ -19,6 +19,7 @@ from meadowlark.client.connection import UNSENT_BYTES_MAX, Address
 from meadowlark.client.database import Database as Connecting
 from meadowlark.client.webtransport import Offer, TransportConnection, find_offer
 from meadowlark.limits import QUIC_OVERHEAD_BYTES_MAX
+from meadowlark.server.routing import owner_of
 from tests.harness import Proxy, Server, fresh_name
 
 SECONDS = 60.0
@@ -150,6 +151,28 @@ def transport_of(database: Connecting) -> TransportConnection:
     connection = database._connection
     assert isinstance(connection, TransportConnection)
     return connection
+
+
+def test_the_port_of_udp_is_that_of_tcp_and_the_worker_s_number_more(tmp_path: Path) -> None:
+    """So that a packet arrives where its database is, without a hop."""
+
+    async def work(server: Server) -> None:
+        for name in [fresh_name("port") for _ in range(30)]:
+            offer = await find_offer(Address(f"127.0.0.1:{server.port}", name, False), None)
+            assert offer is not None
+            ports[owner_of(name, server.workers)] = offer.port - server.port
+        for name in {owner_of(name, server.workers): name for name in [fresh_name("port") for _ in range(30)]}.values():
+            async with connecting(server, name) as client:
+                await client.ref("here").set(True)
+                quic = transport_of(client)._quic
+                assert quic is not None
+                assert quic._transport.get_extra_info("peername")[1] == server.port + owner_of(name, server.workers)
+
+    for workers in (1, 3):
+        ports: dict[int, int] = {}
+        with Server(tmp_path / f"data{workers}", workers=workers) as server:
+            run(work(server))
+        assert ports == {number: number for number in range(workers)}
 
 
 @pytest.mark.parametrize(("seed", "lost"), [(0, 0.0), (1, 0.05), (2, 0.1), (3, 0.2)])

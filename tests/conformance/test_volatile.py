@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.conformance.conftest import settings_for
-from tests.harness import Script, Server, fresh_name
+from tests.harness import Script, Server, eventually, fresh_name
+from tests.server.sockets import Socket
 
 pytestmark = pytest.mark.slow
 
@@ -51,3 +53,39 @@ def test_a_volatile_value_that_is_too_large_is_refused_with_the_limit(server: Se
     answer = server.rest("PUT", "/cursors/ann", "x" * 5000, ns=ns)
     assert answer.status == 400
     assert "limit is 4096" in answer.json()["error"]
+
+
+def test_what_the_rule_keeps_outlives_its_writer_and_the_rest_does_not(server: Server) -> None:
+    ns = fresh_name("volatile")
+    put_rules(server, ns)
+    writer = Socket(server.port, ns)
+    for place in ("kept/lamp", "cursors/ann"):
+        assert writer.ask("v", {"p": f"/{place}", "d": {"on": True}})["s"] == "ok"
+    assert server.read("/", ns=ns) == {"kept": {"lamp": {"on": True}}, "cursors": {"ann": {"on": True}}}
+    writer.close()
+    eventually(lambda: server.read("/cursors", ns=ns) is None, what="what is not kept goes with its writer")
+    assert server.read("/", ns=ns) == {"kept": {"lamp": {"on": True}}}
+    assert server.rest("GET", "/", ns=ns, query="format=export").json() is None, "and it is still on no disk"
+
+
+def test_a_rate_of_the_server_bounds_how_often_each_is_told(tmp_path: Path) -> None:
+    """How often is counted against the time that it took, so that a slow machine changes nothing."""
+    written = 60
+    with Server(tmp_path / "data", arguments=("--volatile-rate", "2")) as server:
+        put_rules(server, "paced")
+        reader, writer = Socket(server.port, "paced"), Socket(server.port, "paced")
+        assert reader.ask("q", {"p": "/cursors", "h": ""})["s"] == "ok"
+        reader.pushes.clear()
+        began = time.monotonic()
+        for number in range(1, written + 1):
+            assert writer.ask("v", {"p": "/cursors/ann", "d": number})["s"] == "ok"
+            time.sleep(0.02)
+        heard: list[int] = []
+        while not heard or heard[-1] != written:
+            heard.append(reader.receive()["d"]["b"]["d"])
+        intervals = (time.monotonic() - began) * 2
+        assert heard == sorted(set(heard)), "each once, and none goes back"
+        assert 2 <= len(heard) <= intervals + 1, (heard, intervals)
+        assert server.read("/cursors/ann", ns="paced") == written
+        writer.close()
+        reader.close()
