@@ -344,6 +344,8 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self.open_for_new = True
         """False: a new connection is reset at once."""
+        self.swallows = False
+        """True: what comes goes nowhere, either way, and nobody is told: a cable that is cut, where nothing is reset."""
         self._lock = threading.Lock()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._half_open: list[socket.socket] = []
@@ -423,6 +425,8 @@ class Proxy:
     def _pump(self, source: socket.socket, sink: socket.socket, kept: bytearray | None) -> None:
         with contextlib.suppress(OSError):
             while piece := source.recv(65536):
+                if self.swallows:
+                    continue
                 if kept is not None:
                     kept += piece
                 sink.sendall(piece)
