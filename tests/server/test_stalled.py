@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 import re
+import resource
+import selectors
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -26,14 +29,23 @@ ROUNDS = 3000
 LASTING_ROUNDS = 100
 """Between two writes that last."""
 PADDING = "x" * 3000
+CROWD = 1000
 WAITING_BYTES_MAX = 100_000
 """For one client: some values of 3 kB under two listens, and what lasts."""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("stalled") / "data") as running:
-        yield running
+    """One that may have as many files as the crowd needs, and so may we: some systems give 1,024."""
+    soft, hard = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < 3 * CROWD:
+        most = 3 * CROWD if hard == resource.RLIM_INFINITY else min(3 * CROWD, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    try:
+        with Server(tmp_path_factory.mktemp("stalled") / "data") as running:
+            yield running
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 class Slow:
@@ -113,11 +125,15 @@ def set_rules(server: Server, ns: str) -> None:
     assert server.rest("PUT", "/.settings/rules", RULES, ns=ns).status == 200
 
 
+def open_socket(server: Server, ns: str) -> Slow:
+    key = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    return Slow(server, f"GET /.ws?v=5&ns={ns} HTTP/1.1\r\n{key}")
+
+
 def test_a_websocket(server: Server) -> None:
     ns = fresh_name("ws")
     set_rules(server, ns)
-    key = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
-    client = Slow(server, f"GET /.ws?v=5&ns={ns} HTTP/1.1\r\n{key}")
+    client = open_socket(server, ns)
     client.read_until(rb'"t":"h"')
     client.say('{"t":"d","d":{"r":1,"a":"q","b":{"p":"/room","h":""}}}')
     client.say('{"t":"d","d":{"r":2,"a":"q","b":{"p":"/room/v","h":"","t":5,"q":{"i":"n","l":1,"vf":"l"}}}}')
@@ -168,3 +184,94 @@ def test_long_polls(server: Server) -> None:
         told += flat(push["b"]["p"], push["b"]["d"], merge=push["a"] == "m")
     check_heard(told, under="room/")
     client.close()
+
+
+class Crowd:
+    """Many who listen, read by one selector."""
+
+    def __init__(self, server: Server, ns: str, count: int) -> None:
+        self.members: list[Slow] = []
+        self._selector = selectors.DefaultSelector()
+        while len(self.members) < count:
+            some = [open_socket(server, ns) for _ in range(min(100, count - len(self.members)))]
+            self.members += some
+            for member in some:
+                member.socket.settimeout(0)
+                self._selector.register(member.socket, selectors.EVENT_READ, member)
+            self.read_until(some, lambda member: b'"t":"h"' in member.received)
+            for member in some:
+                member.say('{"t":"d","d":{"r":1,"a":"q","b":{"p":"/room","h":""}}}')
+            self.read_until(some, lambda member: b'"r":1,"b"' in member.received)
+
+    def read_until(self, members: list[Slow], check: Callable[[Slow], bool]) -> None:
+        """Reads whoever has something, until `check` holds for each of these."""
+        missing = {id(member): member for member in members if not check(member)}
+        deadline = time.monotonic() + SECONDS
+        while missing:
+            assert time.monotonic() < deadline, f"{len(missing)} still wait"
+            for key, _ in self._selector.select(1.0):
+                data = key.fileobj.recv(65_536)  # type: ignore[union-attr]
+                assert data, "the server has closed the connection"
+                key.data.received += data
+                if id(key.data) in missing and check(key.data):
+                    del missing[id(key.data)]
+
+    def leave_out(self, member: Slow) -> None:
+        """It reads nothing from now on."""
+        self._selector.unregister(member.socket)
+        self.members.remove(member)
+
+    def close(self) -> None:
+        self._selector.close()
+        for member in self.members:
+            member.close()
+
+
+def test_of_a_thousand_websockets_one_that_stalls_costs_the_others_nothing(server: Server) -> None:
+    """All are real. What fills the pipe of the one is told to nobody else, so that a thousand pipes need not be filled."""
+    ns = fresh_name("crowd")
+    set_rules(server, ns)
+    idle = metrics(server).of("outbox_bytes")  # Of one who polled here before us, until it is given up.
+    crowd = Crowd(server, ns, CROWD)
+    stalled = crowd.members[CROWD // 2]
+    stalled.say('{"t":"d","d":{"r":2,"a":"q","b":{"p":"/filling","h":""}}}')
+    crowd.read_until([stalled], lambda member: b'"r":2,"b"' in member.received)
+    crowd.leave_out(stalled)
+    writer = Socket(server.port, ns)
+    filled = 0
+    while metrics(server).of("outbox_bytes") < idle + 300_000:
+        filled += 1
+        assert filled < 60, "the kernel takes more than 12 MB"
+        assert writer.ask("p", {"p": "/filling", "d": f"{filled}:{'x' * 200_000}"})["s"] == "ok"
+    before = metrics(server)
+    for member in crowd.members:
+        member.received = b""
+    rounds = 30
+    for number in range(1, rounds + 1):
+        for path, value in (("a", number), ("b", -number)):
+            assert writer.ask("v", {"p": f"/room/v/{path}", "d": value})["s"] == "ok"
+        last = b'"p":"room/v/b","d":-%d}' % number
+        crowd.read_until(crowd.members, lambda member, last=last: last in member.received)  # type: ignore[misc]
+    after = metrics(server)
+    expected = [(b"ab"[sign : sign + 1], (1, -1)[sign] * number) for number in range(1, rounds + 1) for sign in range(2)]
+    for member in crowd.members:
+        heard = re.findall(rb'"p":"room/v/(\w)","d":(-?\d+)}', member.received)
+        assert [(path, int(value)) for path, value in heard] == expected, "each value, in order"
+    assert after.of("volatile_superseded_total") - before.of("volatile_superseded_total") == 2 * (rounds - 1)
+    assert after.of("outbox_bytes") - before.of("outbox_bytes") < 1000, "of each path the last"
+    assert after.of("slow_closes_total") == before.of("slow_closes_total")
+
+    assert writer.ask("p", {"p": "/room/end", "d": True})["s"] == "ok"
+    stalled.socket.settimeout(SECONDS)
+    pieces: list[bytes] = []
+    while b'"p":"room/end"' not in b"".join(pieces[-3:]):
+        pieces.append(stalled.socket.recv(1_000_000))
+        assert pieces[-1], "the server has closed the connection"
+    told = b"".join(pieces)
+    heard = re.findall(rb'"p":"room/v/(\w)","d":(-?\d+)}', told)
+    assert heard == [(b"a", b"%d" % rounds), (b"b", b"%d" % -rounds)], "the last of each path, and no other"
+    assert [int(number) for number in re.findall(rb'"d":"(\d+):x', told)] == list(range(1, filled + 1)), "all that lasts"
+    eventually(lambda: metrics(server).of("outbox_bytes") <= idle, what="nothing waits any more")
+    stalled.close()
+    writer.close()
+    crowd.close()
