@@ -17,6 +17,7 @@ from websockets.exceptions import InvalidMessage
 from meadowlark.tree import Tree, find, from_json, parse_path
 from tests.auth.signing import SECRET, sign
 from tests.harness import Response, Server
+from tests.rules import naive
 from tests.server.event_streams import EventStream
 from tests.server.polling import Polling
 from tests.server.sockets import Socket
@@ -25,6 +26,8 @@ from tests.server.transports import Transport
 DENIED = b'{"error":"Permission denied"}'
 WINDOW = {"i": ".key", "l": 2, "vf": "l"}
 """The query of all windows here: the first two children."""
+WINDOW_ASKED = naive.NOTHING_ASKED | {"limitToFirst": 2}
+"""`WINDOW`, as rules see it."""
 WAYS: dict[str, Any] = {"socket": Socket, "polls": Polling, "transport": Transport}
 
 Connection = Socket | Polling | Transport

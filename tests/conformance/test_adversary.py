@@ -28,7 +28,7 @@ from meadowlark.engine.values import update_paths
 from meadowlark.errors import Refused
 from meadowlark.tree import Tree, encode, find, from_json, node_hash, plain
 from tests.auth.signing import SECRET
-from tests.conformance.adversary import WAYS, WINDOW, Adversary, text_of, token_of, window_of
+from tests.conformance.adversary import WAYS, WINDOW, WINDOW_ASKED, Adversary, text_of, token_of, window_of
 from tests.conformance.certificates import make_certificate
 from tests.engine.test_rules_model import readable
 from tests.harness import Server, eventually
@@ -55,10 +55,23 @@ VALUES: Any = st.recursive(
 )
 WHO = AUTHS.filter(lambda auth: auth != {})
 SOME_RULES = levels((), (".read", ".write", ".validate")).map(without_captures).map(readable)
+ASKED = st.sampled_from(
+    [
+        "query.limitToFirst <= 2",
+        "query.limitToFirst == null",
+        "query.orderByKey && query.limitToFirst === 2 && query.startAt == null",
+        "query.limitToFirst > 2 || query.orderByChild != null",
+        "auth.uid === 'a' || query.limitToFirst === 2",
+        "query.limitToFirst === 2 && data.hasChild('a')",
+    ]
+)
+"""Where whole places, and windows, are granted or not because of what is asked for."""
 RULES = st.one_of(
     SOME_RULES,
     SOME_RULES.map(lambda rules: rules | {".read": "auth.uid === 'a'"}),
     SOME_RULES.map(lambda rules: rules | {".read": "auth != null", ".write": True}),
+    st.tuples(SOME_RULES, ASKED).map(lambda made: made[0] | {".read": made[1], ".write": True}),
+    st.tuples(SOME_RULES, ASKED, ASKED).map(lambda made: {".write": True, "a": made[0] | {".read": made[1]}, ".read": made[2]}),
 )
 READS = ("plain", "shallow", "export", "query", "etag", "none-match", "callback", "get", "get-window")
 LISTENS = ("listen", "window", "stream", "stream-window", "unlisten")
@@ -138,8 +151,9 @@ class Arena:
         self.rules = rules
         self.ask_admin("PUT", "/.settings/rules.json", {"rules": rules})
 
-    def may_read(self, path: Any, auth: Any = ...) -> bool:
-        return naive.may_read(self.rules, self.auth if auth is ... else auth, path, self.tree.root, NOW)
+    def may_read(self, path: Any, auth: Any = ..., *, is_window: bool = False) -> bool:
+        query = WINDOW_ASKED if is_window else None
+        return naive.may_read(self.rules, self.auth if auth is ... else auth, path, self.tree.root, NOW, query)
 
     def may_write(self, writes: list[tuple[Any, Any]]) -> bool:
         return naive.may_write(self.rules, self.auth, writes, self.tree.root, NOW)
@@ -169,7 +183,7 @@ class Arena:
         """takes_away: identity or rules have changed, and not the data."""
         adversary, listening = self.adversary, self.adversary.listening
         expected = {(path, False) for path in listening.places} | {(path, True) for path in listening.windows}
-        lost = {listen for listen in expected if not self.may_read(listen[0])}
+        lost = {(path, is_window) for path, is_window in expected if not self.may_read(path, is_window=is_window)}
         heard_count = len(adversary.connection.pushes)
         ended = adversary.hear()
         if takes_away:
@@ -199,7 +213,7 @@ class Arena:
     def _check_streams(self, *, takes_away: bool) -> None:
         for place, (stream, auth) in list(self.adversary.streams.items()):
             path, is_window = place
-            if self.may_read(path, auth):
+            if self.may_read(path, auth, is_window=is_window):
                 node = self.node(path)
                 there = plain(from_json(window_of(shown(node)))[0]) if is_window else plain(node)
                 eventually(lambda stream=stream, there=there: stream.believed == there, what="what is streamed is believed")
@@ -244,7 +258,7 @@ def test_no_sequence_reads_hears_or_changes_what_is_denied(
 def read(arena: Arena, kind: str, path: Any) -> bool:
     """Whether it was granted; what was read is what stands there."""
     adversary, node = arena.adversary, arena.node(path)
-    granted = arena.may_read(path)
+    granted = arena.may_read(path, is_window=kind in ("get-window", "query"))
     if kind in ("get", "get-window"):
         told, found = adversary.ask("g", {"p": text_of(path), **({"q": WINDOW} if kind == "get-window" else {})})
         assert told is granted
@@ -280,7 +294,8 @@ def read(arena: Arena, kind: str, path: Any) -> bool:
 def listen(arena: Arena, kind: str, path: Any) -> bool:
     """Whether it was granted; it goes on, and what it is told is looked at after each operation from now on."""
     adversary, listening = arena.adversary, arena.adversary.listening
-    granted, is_window = arena.may_read(path), kind in ("window", "stream-window")
+    is_window = kind in ("window", "stream-window")
+    granted = arena.may_read(path, is_window=is_window)
     if kind == "unlisten":
         if path in listening.places:
             arena.unlisten(path, is_window=False)

@@ -26,6 +26,27 @@ class Thing:
     """A value with children."""
 
 
+class Query:
+    """What is asked for: only its members are values."""
+
+    def __init__(self, members: dict[str, Any]) -> None:
+        self.members = members
+
+
+NOTHING_ASKED: dict[str, Any] = {
+    "orderByKey": True,
+    "orderByPriority": False,
+    "orderByValue": False,
+    "orderByChild": None,
+    "startAt": None,
+    "endAt": None,
+    "equalTo": None,
+    "limitToFirst": None,
+    "limitToLast": None,
+}
+"""`query` without a query or an order, as the specification has it; writes see no other."""
+
+
 class Snapshot:
     def __init__(self, root: Any, path: tuple[str, ...]) -> None:
         self.root = root
@@ -54,25 +75,38 @@ class Snapshot:
         if name == "getPriority":
             return priority_of(self.node)
         value = Thing() if is_map(self.node) else value_of(self.node)
-        return {
+        answers = {
             "val": value,
             "exists": value is not None,
             "isNumber": type(value) in (int, float),
             "isString": type(value) is str,
             "isBoolean": type(value) is bool,
-        }[name]
+        }
+        if name not in answers:
+            raise Wrong("method")
+        return answers[name]
 
 
 class World:
     """What one rule sees."""
 
-    def __init__(self, auth: Any, now: int, before: Any, after: Any, path: tuple[str, ...], captures: dict[str, str]) -> None:
+    def __init__(
+        self,
+        auth: Any,
+        now: int,
+        before: Any,
+        after: Any,
+        path: tuple[str, ...],
+        captures: dict[str, str],
+        query: dict[str, Any] | None = None,
+    ) -> None:
         self.variables: dict[str, Any] = {
             "auth": auth,
             "now": now,
             "root": Snapshot(before, ()),
             "data": Snapshot(before, path),
             "newData": Snapshot(after, path),
+            "query": Query(NOTHING_ASKED if query is None else query),
             **captures,
         }
 
@@ -99,6 +133,8 @@ class World:
         assert isinstance(part, Member)
         owner = self.evaluate(part.owner)
         name = part.name if part.name is not None else self.evaluate(part.key)  # type: ignore[arg-type]
+        if isinstance(owner, Query):
+            return owner.members[name]
         if isinstance(owner, str) and name == "length":
             return len(owner.encode("utf-16-le")) // 2
         if isinstance(owner, Thing | Snapshot):
@@ -130,7 +166,7 @@ def numeric(value: Any) -> float:
 
 
 def equal(one: Any, other: Any) -> bool:
-    if isinstance(one, Thing | Snapshot | dict | list) or isinstance(other, Thing | Snapshot | dict | list):
+    if isinstance(one, Thing | Query | Snapshot | dict | list) or isinstance(other, Thing | Query | Snapshot | dict | list):
         return False
     kinds = [float if type(value) is int else type(value) for value in (one, other)]
     return kinds[0] is kinds[1] and one == other
@@ -210,10 +246,12 @@ def matched(rules: Rules, path: tuple[str, ...]) -> list[tuple[Rules, tuple[str,
     return found
 
 
-def may_read(rules: Rules, auth: Any, path: tuple[str, ...], root: Any, now: int) -> bool:
+def may_read(rules: Rules, auth: Any, path: tuple[str, ...], root: Any, now: int, query: dict[str, Any] | None = None) -> bool:
+    """query: all its members, as rules see them."""
     places = matched(rules, path)
     return any(
-        holds(level.get(".read", False), World(auth, now, root, root, place, captures)) for level, place, captures in places
+        holds(level.get(".read", False), World(auth, now, root, root, place, captures, query))
+        for level, place, captures in places
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from meadowlark.errors import Refused
-from meadowlark.rules import explain_slices, may_read, may_write, parse_rules
+from meadowlark.rules import Coverage, explain_slices, may_read, may_write, parse_rules
 from meadowlark.rules.decide import SLICE_STEPS, Writing, decide_slices, place_slices
 from meadowlark.tree import from_json, parse_path
 
@@ -48,6 +48,25 @@ def writes(rules: Any, changes: dict[str, Any], data: Any = None, auth: Any = No
 )
 def test_reading(rules, path, allowed):
     assert reads(rules, path, {"a": {"b": 1}}) is allowed
+
+
+@pytest.mark.parametrize(
+    ("rule", "allowed"),
+    [
+        ("(auth == null ? query : query).limitToFirst == null", True),
+        ("(auth.uid.contains('a') ? query : query).limitToFirst == null", False),
+        ("(auth == null ? (auth.uid.contains('a') ? query : query) : query).orderByKey", False),
+        ("(auth == null ? (auth.uid.contains('a') ? query : query) : 1) != null", False),
+        ("(auth == null ? (auth == null ? query : query) : 1) != null", True),
+        ("(auth == null ? [auth.uid.contains('a')] : 1) != null", False),
+        ("(auth == null ? ['a', query, data.child('a')] : 1) != null", True),
+        ("(auth == null ? data.parent().val : 1) != null", False),
+    ],
+)
+def test_what_has_no_value_fails_the_rule_where_it_fails_within(rule, allowed):
+    assert reads({".read": rule}, "/") is allowed
+    coverage = Coverage(parse_rules(json.dumps({"rules": {".read": rule}})))
+    assert coverage.decide_read(None, (), None, NOW) is allowed
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, Phase, event, given, settings
 
 from meadowlark.engine.values import update_paths
 from meadowlark.errors import Refused
 from meadowlark.rules import Coverage, RulesInvalid, Writing, decide_slices, may_read, may_write, parse_rules, place_slices
+from meadowlark.rules.members import QUERY, SNAPSHOT, STRING
+from meadowlark.rules.syntax import LEVELS, Chain, List, Member, Regex, Ternary, Unary, Variable, all_parts, parse_expression
 from meadowlark.tree import Tree, find, from_json, resolve
 from tests.rules import naive
 
@@ -35,6 +37,18 @@ PATH_TEXTS = st.one_of(
     st.sampled_from(["$x", "$y", "auth.uid", "auth.token.deep.x", "data.val()", "newData.val()", "'a/' + auth.uid"]),
 )
 BASES = st.sampled_from(["data", "newData", "root"])
+CONDITIONS = st.sampled_from(["auth == null", "query.orderByKey", "auth.uid.contains('a')", "data.val() > 0"])
+"""Of `?:`; the last two fail for many."""
+SOUGHT = st.sampled_from(
+    ["query.orderByChild", "query.startAt", "query.endAt", "query.equalTo", "query.limitToFirst", "query['limitToLast']"]
+)
+PATTERNS = st.sampled_from(
+    [
+        "/^[ab]+$/i", "/a/", "/^a|b$/", "/^.$/", "/^..$/", "/[^ab]/", "/^(a|ab)*b?$/", "/^a{1,2}$/", r"/^\w{2,}$/", r"/\d/",
+        r"/\W|\s/", r"/^[\w-]+@[a-z.]+$/", "/^$/",
+    ]
+)  # fmt: skip
+"""A search and whole texts, classes and their opposites, alternatives, counts, groups, what is half an emoji."""
 
 
 def chosen(head: Any, *more: Any) -> Any:
@@ -46,7 +60,7 @@ SNAPSHOTS = st.recursive(
     lambda inner: chosen(
         st.tuples(inner, PATH_TEXTS).map(lambda made: f"{made[0]}.child({made[1]})"),
         inner.map(lambda made: f"{made}.parent()"),
-        st.tuples(inner, inner).map(lambda made: f"(auth == null ? {made[0]} : {made[1]})"),
+        st.tuples(CONDITIONS, inner, inner).map(lambda made: f"({made[0]} ? {made[1]} : {made[2]})"),
     ),
     max_leaves=4,
 )
@@ -57,20 +71,35 @@ PRIMITIVES = chosen(
     st.sampled_from(["auth", "auth.uid", "auth.token", "auth.token.age", "auth.token['names'][0]", "auth.token.deep.x"]),
     st.sampled_from(["now", "$x", "$y", "1", "0", "2.5", "'a'", "'ab'", "''", "'b'"]),
     st.sampled_from(["auth.token['names']['0']", "auth.token['names']['00']", "auth.token.deep[0]", "auth.token.deep['0']"]),
-    st.tuples(SNAPSHOTS, st.sampled_from(["1", "'a'", "null", "auth.uid"])).map(
-        lambda made: f"(auth == null ? {made[0]} : {made[1]})"
+    st.tuples(CONDITIONS, chosen(SNAPSHOTS, st.just("query")), st.sampled_from(["1", "'a'", "null", "auth.uid"])).map(
+        lambda made: f"({made[0]} ? {made[1]} : {made[2]})"
+    ),
+    SOUGHT,
+    st.tuples(CONDITIONS, st.sampled_from(["startAt", "limitToFirst", "orderByValue"])).map(
+        lambda made: f"({made[0]} ? query : query).{made[1]}"
     ),
 )
-STRINGS = chosen(
-    SNAPSHOTS.map(lambda made: f"{made}.val()"),
-    st.sampled_from(["$x", "'abc'", "'a' + 1", "auth.uid"]),
-    st.tuples(PRIMITIVES, PRIMITIVES).map(lambda made: f"({made[0]} + {made[1]})"),
+STRINGS = st.recursive(
+    chosen(
+        SNAPSHOTS.map(lambda made: f"{made}.val()"),
+        st.sampled_from(["$x", "'abc'", "('a' + 1)", "auth.uid", "query.orderByChild", "query.startAt", "'😀B'"]),
+        st.tuples(PRIMITIVES, PRIMITIVES).map(lambda made: f"({made[0]} + {made[1]})"),
+    ),
+    lambda inner: chosen(
+        st.tuples(inner, st.sampled_from(["toLowerCase", "toUpperCase"])).map(lambda made: f"{made[0]}.{made[1]}()"),
+        st.tuples(inner, PRIMITIVES, PRIMITIVES).map(lambda made: f"{made[0]}.replace({made[1]}, {made[2]})"),
+    ),
+    max_leaves=2,
 )
 NUMBERS = st.recursive(
-    PRIMITIVES,
-    lambda inner: st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "%"]), inner).map(lambda made: f"({' '.join(made)})"),
+    chosen(PRIMITIVES, STRINGS.map(lambda made: f"{made}.length")),
+    lambda inner: chosen(
+        st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "%"]), inner).map(lambda made: f"({' '.join(made)})"),
+        inner.map(lambda made: f"-{made}" if not made.startswith("-") else f"-({made})"),
+    ),
     max_leaves=3,
 )
+CASED = st.tuples(STRINGS, st.sampled_from(["toLowerCase()", "toUpperCase()", "replace('a', 'B')"])).map(".".join)
 TESTS = chosen(
     SNAPSHOTS.flatmap(
         lambda made: st.sampled_from(["exists", "hasChildren", "isNumber", "isString", "isBoolean"]).map(
@@ -79,16 +108,20 @@ TESTS = chosen(
     ),
     st.tuples(SNAPSHOTS, PATH_TEXTS).map(lambda made: f"{made[0]}.hasChild({made[1]})"),
     st.tuples(SNAPSHOTS, PATH_TEXTS, PATH_TEXTS).map(lambda made: f"{made[0]}.hasChildren([{made[1]}, {made[2]}])"),
-    st.tuples(PRIMITIVES, st.sampled_from(["==", "!=", "===", "!=="]), chosen(PRIMITIVES, st.sampled_from(["null", "true"]))).map(
-        " ".join
-    ),
+    st.tuples(
+        chosen(PRIMITIVES, PRIMITIVES, PRIMITIVES.map(lambda made: f"-{made}"), CASED),
+        st.sampled_from(["==", "!=", "===", "!=="]),
+        chosen(PRIMITIVES, st.sampled_from(["null", "true", "-1"])),
+    ).map(" ".join),
     st.tuples(NUMBERS, st.sampled_from(["<", ">", "<=", ">="]), NUMBERS).map(" ".join),
     st.tuples(STRINGS, st.sampled_from(["contains", "beginsWith", "endsWith"]), PRIMITIVES).map(
         lambda made: f"{made[0]}.{made[1]}({made[2]})"
     ),
-    STRINGS.map(lambda made: f"{made}.matches(/^[ab]+$/i)"),
+    st.tuples(chosen(STRINGS, PRIMITIVES), PATTERNS).map(lambda made: f"{made[0]}.matches({made[1]})"),
     STRINGS.map(lambda made: f"{made}.toUpperCase().replace('A', 'x') == 'xB'"),
     STRINGS.map(lambda made: f"{made}.length <= 2"),
+    st.sampled_from(["query.orderByKey", "query.orderByPriority", "query['orderByValue']", "query.orderByChild == $x"]),
+    st.sampled_from(["query.limitToFirst <= 2", "query.limitToLast === 2", "query.equalTo == auth.uid", "query.endAt >= 'a'"]),
     st.sampled_from(["true", "false", "auth != null", "auth.token.admin === true"]),
 )
 EXPRESSIONS = st.recursive(
@@ -102,6 +135,17 @@ EXPRESSIONS = st.recursive(
     max_leaves=4,
 )
 RULES = st.one_of(st.just(True), EXPRESSIONS, EXPRESSIONS)
+BOUNDS = st.one_of(st.none(), st.sampled_from([1, -2.5, True, "", "a", "ab"]))
+LIMITS = st.sampled_from([{}, {"limitToFirst": 2}, {"limitToFirst": 3}, {"limitToLast": 2}])
+QUERIES = st.one_of(
+    st.none(),
+    st.tuples(
+        st.sampled_from([{"orderBy" + order: True} for order in ("Key", "Priority", "Value")] + [{"orderByChild": "a"}]),
+        st.one_of(st.fixed_dictionaries({"equalTo": BOUNDS}), st.fixed_dictionaries({"startAt": BOUNDS, "endAt": BOUNDS})),
+        LIMITS,
+    ).map(lambda made: naive.NOTHING_ASKED | {"orderByKey": False} | made[0] | made[1] | made[2]),
+)
+"""As rules see them, `orderByKey` false unless it is asked for."""
 
 
 def levels(captures: tuple[str, ...], kinds: tuple[str, ...]) -> Any:
@@ -146,21 +190,52 @@ def decided_in_slices(rules: Any, auth: Any, writes: Any, root: Any) -> bool:
                 return bool(stopped.value)
 
 
+def words_of(text: str) -> set[str]:
+    """What of the language is in an expression."""
+    found: set[str] = set()
+    for part in all_parts(parse_expression(text)):
+        if isinstance(part, Variable):
+            found.add(part.name)
+        elif isinstance(part, Member):
+            found.add("[ ]" if part.name is None else part.name)
+        elif isinstance(part, Unary):
+            found.add(f"unary {part.operator}")
+        elif isinstance(part, Chain):
+            found.update(part.operators)
+        elif isinstance(part, Ternary | Regex | List):
+            found.add(type(part).__name__)
+    return found
+
+
+def test_there_is_no_word_of_the_language_that_is_not_generated() -> None:
+    found: set[str] = set()
+
+    @settings(max_examples=600, derandomize=True, database=None, deadline=None, phases=[Phase.generate])
+    @given(EXPRESSIONS)
+    def look(text: str) -> None:
+        found.update(words_of(text))
+
+    look()
+    variables = {"auth", "now", "root", "data", "newData", "query", "$x", "$y"}
+    others = {"unary !", "unary -", "Ternary", "Regex", "List"}
+    assert {*SNAPSHOT, *STRING, *QUERY, *variables, *others}.union(*LEVELS) - found == set()
+
+
 many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @many
-@given(levels((), (".read",)).map(without_captures), AUTHS, PATHS, VALUES)
-def test_reading_is_decided_alike(rules, auth, path, value):
+@given(levels((), (".read",)).map(without_captures), AUTHS, PATHS, VALUES, QUERIES)
+def test_reading_is_decided_alike(rules, auth, path, value, query):
     text = json.loads(json.dumps(rules).replace("newData", "data"))
     compiled = parsed(text)
     if compiled is None:
         return
     root = resolve(from_json(value)[0], None, NOW)
-    verdict = may_read(compiled, auth, path, root, NOW)
+    verdict = may_read(compiled, auth, path, root, NOW, query)
     event(f"allowed: {verdict}")
-    assert verdict is naive.may_read(text, auth, path, root, NOW)
-    assert verdict is Coverage(compiled).decide_read(auth, path, root, NOW)
+    assert verdict is naive.may_read(text, auth, path, root, NOW, query)
+    assert verdict is Coverage(compiled).decide_read(auth, path, root, NOW, query)
 
 
 @many

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from meadowlark.rules import values
 from meadowlark.rules.pattern import Pattern
 from meadowlark.rules.scope import Scope
-from meadowlark.rules.syntax import Call, Chain, List, Literal, Member, Part, Regex, Ternary, Unary, Variable
+from meadowlark.rules.syntax import Call, Chain, List, Literal, Member, Part, Regex, Ternary, Unary, Variable, inner_parts
 from meadowlark.rules.values import Failed, Value
 from meadowlark.rules.views import View
 from meadowlark.tree import Path
@@ -83,10 +83,16 @@ class _Compiler:
         """A branch may be no value, such as a snapshot, where the other one is none of its kind: it fits nothing then."""
         if part.type not in VALUELESS:
             return self.value(part)
-        path = _path_of(self._place(part)) if part.type == "snapshot" else _nowhere
+        if part.type == "snapshot":
+            steps: list[Closure] = [_path_of(self._place(part))]
+        elif isinstance(part, Ternary):
+            return self.value(part)
+        else:
+            steps = [self._branch(inner) for inner in inner_parts(part)]
 
         def branch(scope: Scope) -> Value:
-            path(scope)  # Which may fail.
+            for step in steps:
+                step(scope)  # Which may fail.
             return values.MAP
 
         return branch
@@ -119,7 +125,11 @@ class _Compiler:
         kind, name = part.owner.type, part.name
         if kind == "query":
             assert name is not None
-            return lambda scope: scope.query[name]
+            if isinstance(part.owner, Variable):
+                return lambda scope: scope.query[name]
+            # Either branch is the same query, but the test of `?:` may fail.
+            picks = self._branch(part.owner)
+            return lambda scope: (picks(scope), scope.query[name])[1]
         if kind in ("string", "primitive"):
             return self._length(part)
         member = values.member
@@ -212,10 +222,6 @@ class _Compiler:
             return picked._replace(is_after=yes.is_after)
         yes_view, no_view = _view_of(yes), _view_of(no)
         return picked._replace(picks=lambda scope: yes_view(scope) if condition(scope) else no_view(scope))
-
-
-def _nowhere(scope: Scope) -> Path:
-    return values.NOWHERE
 
 
 def _auth(scope: Scope) -> Value:

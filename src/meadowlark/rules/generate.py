@@ -168,7 +168,7 @@ class _Generator:
     def _member(self, part: Member) -> str | None:
         kind = part.owner.type
         if kind == "query":
-            return f"s.query[{self._constant(part.name)}]"
+            return f"s.query[{self._constant(part.name)}]" if isinstance(part.owner, Variable) else None
         if kind in ("string", "primitive"):
             name, owner = self._variable(), self.value(part.owner)
             return f"(len({name}) if type({name} := {owner}) is str and {name}.isascii() else length({name}, s))"
