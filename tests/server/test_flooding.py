@@ -21,14 +21,14 @@ from meadowlark.client.connection import Address
 from meadowlark.client.webtransport import TransportConnection, find_offer
 from tests.harness import Server, eventually, fresh_name
 from tests.server.sockets import SECONDS, Socket
-from tests.server.test_observability import metrics
-from tests.server.test_stalled import Slow, open_socket
+from tests.server.test_observability import Metrics, metrics
+from tests.server.test_stalled import Slow, fill, open_socket
 
 FLOOD_SECONDS = 2.0
 ANSWER_SECONDS_MAX = 15.0
 """For one question of the neighbour: thousands of times what it takes, since the machine may have more to do than this."""
 WAITING_BYTES_MAX = 1_000_000
-"""For the listener to the flood: of each path the last, while what was said is tens of megabytes."""
+"""For the listener to the flood: what filled its pipe, and of each path the last."""
 PATHS = 20
 PADDING = "x" * 100
 RULES = {"rules": {".read": True, ".write": True, "cursors": {".volatile": True}}}
@@ -79,11 +79,15 @@ class Neighbour:
 
 
 def open_listener(server: Server, ns: str) -> Slow:
-    """Who reads nothing of the flood until it is over."""
+    """Who reads nothing of the flood until it is over, and whose pipe is full before."""
     listener = open_socket(server, ns)
     listener.read_until(rb'"t":"h"')
-    listener.say('{"t":"d","d":{"r":1,"a":"q","b":{"p":"/cursors","h":""}}}')
-    listener.read_until(rb'"r":1,"b"')
+    for number, path in enumerate(("cursors", "filling"), 1):
+        listener.say(json.dumps({"t": "d", "d": {"r": number, "a": "q", "b": {"p": path, "h": ""}}}))
+        listener.read_until(rb'"r":%d,"b"' % number)
+    filler = Socket(server.port, ns)
+    fill(server, filler)
+    filler.close()
     return listener
 
 
@@ -100,10 +104,11 @@ def hear_the_end(listener: Slow, last: dict[str, Any]) -> None:
     assert shown == {path: value["n"] for path, value in last.items()}
 
 
-def check_the_end(server: Server, ns: str, listener: Slow, last: dict[str, Any]) -> None:
+def check_the_end(server: Server, ns: str, listener: Slow, last: dict[str, Any], before: Metrics) -> None:
     """While the one who wrote is still there."""
     eventually(lambda: server.read("/cursors", ns=ns) == last, what="the last of each path stands")
-    assert metrics(server).of("outbox_bytes") < WAITING_BYTES_MAX
+    assert 300_000 < metrics(server).of("outbox_bytes") < WAITING_BYTES_MAX
+    assert metrics(server).of("volatile_superseded_total") - before.of("volatile_superseded_total") > PATHS
     server.write("/cursors/end", True, ns=ns)
     hear_the_end(listener, last)
     eventually(lambda: metrics(server).of("outbox_bytes") == 0, what="nothing waits any more")
@@ -121,7 +126,7 @@ def test_a_flood_over_a_websocket(server: Server) -> None:
     ns = fresh_name("flood")
     assert server.rest("PUT", "/.settings/rules", RULES, ns=ns).status == 200
     listener, writer = open_listener(server, ns), Socket(server.port, ns)
-    neighbour = Neighbour(server)
+    before, neighbour = metrics(server), Neighbour(server)
     number, last = 0, {}
     until = time.monotonic() + FLOOD_SECONDS
     while time.monotonic() < until:
@@ -133,7 +138,7 @@ def test_a_flood_over_a_websocket(server: Server) -> None:
     neighbour.stop()
     assert number * PATHS > 500, "that was no flood"
     assert server.read("/cursors", ns=ns) == last
-    check_the_end(server, ns, listener, last)
+    check_the_end(server, ns, listener, last, before)
     listener.close()
     writer.close()
     eventually(lambda: server.read("/cursors", ns=ns) == {"end": True}, what="it goes with who wrote it")
@@ -164,7 +169,7 @@ def test_a_flood_over_webtransport(server: Server, monkeypatch: pytest.MonkeyPat
                     place.set_volatile(last[path])
                 await asyncio.sleep(0)
             await asyncio.to_thread(neighbour.stop)
-            await asyncio.to_thread(check_the_end, server, ns, listener, last)
+            await asyncio.to_thread(check_the_end, server, ns, listener, last, before)
             assert writer._connection is connection, "it was never taken for dead"
             received = metrics(server).of("datagram_updates_total", fate="received")
             assert received - before.of("datagram_updates_total", fate="received") > PATHS

@@ -186,6 +186,16 @@ def test_long_polls(server: Server) -> None:
     client.close()
 
 
+def fill(server: Server, writer: Socket) -> int:
+    """Fills the pipe of whoever listens to /filling and reads nothing, with what lasts; with how many values."""
+    filled, idle = 0, metrics(server).of("outbox_bytes")
+    while metrics(server).of("outbox_bytes") < idle + 300_000:
+        filled += 1
+        assert filled < 60, "the kernel takes more than 12 MB"
+        assert writer.ask("p", {"p": "/filling", "d": f"{filled}:{'x' * 200_000}"})["s"] == "ok"
+    return filled
+
+
 class Crowd:
     """Many who listen, read by one selector."""
 
@@ -238,11 +248,7 @@ def test_of_a_thousand_websockets_one_that_stalls_costs_the_others_nothing(serve
     crowd.read_until([stalled], lambda member: b'"r":2,"b"' in member.received)
     crowd.leave_out(stalled)
     writer = Socket(server.port, ns)
-    filled = 0
-    while metrics(server).of("outbox_bytes") < idle + 300_000:
-        filled += 1
-        assert filled < 60, "the kernel takes more than 12 MB"
-        assert writer.ask("p", {"p": "/filling", "d": f"{filled}:{'x' * 200_000}"})["s"] == "ok"
+    filled = fill(server, writer)
     before = metrics(server)
     for member in crowd.members:
         member.received = b""
