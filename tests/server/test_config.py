@@ -115,7 +115,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest():
 
 
 def test_an_unknown_key_that_is_near_nothing_is_refused_with_the_list(toml):
-    assert "the settings are host, port, data" in refused(file=toml("[serve]\nport = 1\n"))
+    assert "is not a setting; take it out; the settings are host, port, data" in refused(file=toml("[serve]\nport = 1\n"))
 
 
 def test_the_mode_is_no_setting(toml):

@@ -228,7 +228,7 @@ def _known(name: str, place: Callable[[str], str]) -> bool:
         raise ConfigInvalid(f"{place(name)} cannot be set: the mode is the command, `meadowlark serve` or `meadowlark dev`")
     if name not in SETTINGS:
         near = difflib.get_close_matches(name, SETTINGS, n=1)
-        hint = f"did you mean {place(near[0])}?" if near else f"the settings are {', '.join(SETTINGS)}"
+        hint = f"did you mean {place(near[0])}?" if near else f"take it out; the settings are {', '.join(SETTINGS)}"
         raise ConfigInvalid(f"{place(name)} is not a setting; {hint}")
     return True
 
