@@ -101,6 +101,12 @@ def test_a_token_nested_beyond_any_use_is_refused_not_followed():
     assert find_claims(f"{part({})}.{deep}.") is None
 
 
+@pytest.mark.parametrize("number", ["9" * 30, "[" * 250 + "]" * 250])
+def test_claims_that_no_record_can_hold_are_refused(number):
+    claims = urlsafe_b64encode(f'{{"sub":"anna","n":{number}}}'.encode()).decode().rstrip("=")
+    assert refusal(DevVerifier().verify, f"{part({})}.{claims}.", "auth").code is Code.INVALID_TOKEN
+
+
 # Acting as somebody else
 
 

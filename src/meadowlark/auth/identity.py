@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import orjson
+
+_LEVELS = 16
+"""More than there are above `auth` in any answer, record or snapshot."""
 
 
 class Credential(msgspec.Struct, frozen=True, gc=False):
@@ -37,6 +41,18 @@ class Identity(msgspec.Struct, frozen=True):
     def has_rights_of(self, other: Identity) -> bool:
         """Whether rules, and the lack of them, hold the same for both."""
         return (self.auth, self.admin, self.reads_only) == (other.auth, other.admin, other.reads_only)
+
+
+def is_plain(claims: Any) -> bool:
+    """Whether what is said of somebody can stand in answers and records: it does not nest as deep as encoders go, and has no
+    integers of more than 64 bits."""
+    for _ in range(_LEVELS):
+        claims = [claims]
+    try:
+        orjson.dumps(claims)
+    except TypeError:
+        return False
+    return True
 
 
 NOBODY = Identity()

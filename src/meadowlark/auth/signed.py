@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from meadowlark.auth.identity import is_plain
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import TOKEN_LENGTH_MAX
 
@@ -93,6 +94,8 @@ def _decode_object(part: str, what: str) -> dict[str, Any]:
         raise malformed(f"its {what} is not JSON in which every member stands once") from None
     if type(value) is not dict:
         raise malformed(f"its {what} is no JSON object")
+    if not is_plain(value):
+        raise malformed(f"its {what} nests too deeply")
     return value
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
-from meadowlark.auth.identity import ADMIN, Identity
+from meadowlark.auth.identity import ADMIN, Identity, is_plain
 from meadowlark.auth.signed import expired
 from meadowlark.errors import Code, Refused
 
@@ -108,8 +108,9 @@ def identity_of(claims: dict[str, Any]) -> Identity:
 
 
 def _find_object(part: str) -> dict[str, Any] | None:
-    """The JSON object in one base64url part of a token."""
+    """The JSON object in one base64url part of a token; None if it is none, or none of use."""
     try:
-        return msgspec.json.decode(urlsafe_b64decode(part + "=" * (-len(part) % 4)), type=dict[str, Any])
+        found = msgspec.json.decode(urlsafe_b64decode(part + "=" * (-len(part) % 4)), type=dict[str, Any])
     except (binascii.Error, ValueError, RecursionError):
         return None
+    return found if is_plain(found) else None
