@@ -161,9 +161,37 @@ def test_after_a_crash_rules_are_asked_about_who_had_queued_it():
     for again in replayed:
         assert again.sessions() == told.database.sessions()
         again.access = ruled({"mine": {"$uid": {".write": "auth.uid === $uid"}}, "open": {".write": False}})
-        for session, queue in list(again.queues.items()):
-            again.apply(Leave(Client(session, queue.asker)), NOW, [])
+        for session in list(again.queues):
+            again.apply(Leave(Client(session)), NOW, [])
         assert again.tree.root == {"mine": {"anna": {"leaving": "by her"}}, "closed": "by an administrator"}
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_what_is_queued_is_carried_out_as_who_queued_it_though_the_credential_has_expired(crashes: bool):
+    told = asking({"$uid": {".write": "auth.uid === $uid"}})
+    expired, reader = told.client("expired"), told.client("reader")
+    for client, then, is_expiry in ((expired, NOBODY, True), (reader, Identity(ANNA.auth, reads_only=True), False)):
+        told.do(Identify(client, 1, ANNA))
+        told.do(OnDisconnectSet(client, 2, ("anna", client.id), "by her"))
+        told.do(Identify(client, None, then, is_expiry))
+    database = told.database
+    if crashes:
+        database = Database("again", told.database.access)
+        for commit in told.commits:
+            database.replay(commit.sequence, commit.entries)
+    for client in (expired, reader):
+        database.apply(Leave(Client(client.id) if crashes else client), NOW, [])
+    assert database.tree.root == {"anna": {"expired": "by her"}}, "who only reads writes nothing"
+
+
+def test_an_update_of_nothing_queued_for_the_end_leaves_no_queue_after_a_crash():
+    told = asking({".write": True})
+    told.do(OnDisconnectUpdate(told.client(), 1, ("a",), {}))
+    again = Database("again", told.database.access)
+    for commit in told.commits:
+        again.replay(commit.sequence, commit.entries)
+    assert again.sessions() == told.database.sessions() == {}
+    again.check()
 
 
 def test_what_was_queued_before_records_said_by_whom_is_carried_out():

@@ -79,7 +79,7 @@ class MemoryShard:
     def names(self) -> list[str]:
         return list(self._hosted)
 
-    async def apply_first(self, hosted: Hosted, commands: Sequence[Command]) -> None:
+    def apply_first(self, hosted: Hosted, commands: Sequence[Command]) -> None:
         for command in commands:
             self.apply(hosted, command)
 

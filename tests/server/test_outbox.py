@@ -116,6 +116,14 @@ def test_a_client_that_takes_nothing_is_told_only_the_last_of_each_volatile_valu
     assert made.written == [b"[a0]", b"[b1][all][a2]"], "the last comes behind what was told in between"
 
 
+def test_who_is_told_after_the_end_counts_for_nothing(made: Made) -> None:
+    made.outbox.close()
+    for _ in range(3):
+        made.outbox.put_volatile(("a",), b"[a]")
+    assert made.turn.held_bytes == 0
+    assert made.turn.stopwatch.metrics.volatile_superseded == 0
+
+
 def test_volatile_values_of_a_client_that_takes_nothing_cost_no_more_the_longer_it_lasts(made: Made) -> None:
     made.outbox.pause(now=0.0)
     for number in range(100_000):

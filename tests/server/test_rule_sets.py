@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ class Applied:
         self.hosted.append(hosted)
         return hosted
 
-    async def apply_first(self, hosted: Hosted, commands: Sequence[Any]) -> None:
+    def apply_first(self, hosted: Hosted, commands: Sequence[Any]) -> None:
         for command in commands:
             self.apply(hosted, command)
 
@@ -113,6 +114,24 @@ def test_everyone_who_listens_is_asked_about_again() -> None:
             shard.apply(hosted, Listen(client, 1, ("a",)))
         await rules.set(shard, hosted, CLOSED, at=2, by="admin")
         assert set(shard.revoked) == set(clients)
+
+    run(scenario)
+
+
+def test_new_default_rules_do_not_wait_for_a_database_that_is_busy() -> None:
+    async def scenario() -> None:
+        shard = Applied()
+        rules, busy, other = RuleSets(make_store(), "serve"), shard.add("busy"), shard.add("other")
+        busy.held = deque()
+        setting = asyncio.create_task(rules.set_default(shard, OPEN, at=1, by="admin"))
+        while not isinstance(other.database.access, Ruled):
+            await asyncio.sleep(0.001)
+        assert isinstance(busy.database.access, Ruled)
+        assert not setting.done(), "whoever sets them hears that all have been asked about again"
+        busy.held = None
+        for release in busy.releases:
+            release.set_result(None)
+        await setting
 
     run(scenario)
 

@@ -184,11 +184,10 @@ def test_nobody_hears_of_a_write_between_new_rules_and_being_asked_about_again()
             listener.identity = NOBODY
             life.shard.apply(hosted, Listen(listener, 1, ("a",)))
         hosted.database.access = Locked()
-        asking = asyncio.create_task(life.shard.apply_first(hosted, [Recheck((listener,)) for listener in listeners]))
-        await asyncio.sleep(0)
+        life.shard.apply_first(hosted, [Recheck((listener,)) for listener in listeners])
         life.shard.apply(hosted, Set(writer, 7, ("a",), "unheard"))
         life.shard.apply(other, Set(writer, 8, ("a",), 1))
-        await asking
+        await hosted.released()
         assert [listener.told for listener in listeners] == [[("ok", 1), ("revoked", ("a",))]] * len(listeners)
         await life.commit()
         assert sorted(writer.told) == [("ok", 7), ("ok", 8)]
@@ -206,7 +205,8 @@ def test_new_rules_go_before_what_waits_behind_a_large_update() -> None:
         life.shard.apply(hosted, Update(writer, 2, ("p",), dict(MANY)))
         life.shard.apply(hosted, Set(writer, 3, ("a",), "unheard"))
         hosted.database.access = Locked()
-        await life.shard.apply_first(hosted, [Recheck((listener,))])
+        life.shard.apply_first(hosted, [Recheck((listener,))])
+        await hosted.released()
         assert listener.told == [("ok", 1), ("revoked", ("a",))]
         assert await life.read("demo", ("a",)) == "unheard"
 

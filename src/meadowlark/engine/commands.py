@@ -114,6 +114,8 @@ class Identify(msgspec.Struct, frozen=True, gc=False):
     client: Client
     request: int | None
     identity: Identity
+    is_expiry: bool = False
+    """It has become so because its credential expired: what it has queued is still of who queued it."""
 
 
 class Leave(msgspec.Struct, frozen=True, gc=False):

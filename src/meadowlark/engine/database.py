@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec import structs
 
-from meadowlark.auth.identity import Identity
+from meadowlark.auth.identity import NOBODY, Identity
 from meadowlark.engine import commands as c
 from meadowlark.engine.access import Access, Declared, NothingDeclared, Volatility
 from meadowlark.engine.ahead import Decision
@@ -498,7 +498,7 @@ class Database:
         if len(queue) + len(queued) > SESSION_ON_DISCONNECTS_MAX:
             raise Refused(Code.TOO_BIG, f"a connection may queue {SESSION_ON_DISCONNECTS_MAX} onDisconnect operations")
         entries: list[Entry] = []
-        if not len(queue) or not queue.asker.has_rights_of(client.identity):
+        if queued and not (len(queue) and queue.asker.has_rights_of(client.identity)):
             queue.asker = client.identity
             entries.append(_asked(client.id, client.identity))
         batch = queue.new_batch() if len(queued) > 1 else None
@@ -518,7 +518,8 @@ class Database:
         self._commit(entries, Reply(client, command.request), out)
 
     def _leave(self, command: c.Leave, now_ms: int, out: list[Effect]) -> None:
-        """One record holds all that the session queued and that it ended, so a crash runs the queue exactly once."""
+        """One record holds all that the session queued and that it ended, so a crash runs the queue exactly once. It is carried
+        out as who queued it: an expiry that the client is not there to answer must not keep it online for ever."""
         client = command.client
         client.has_left = True
         for path in list(client.listens):
@@ -530,6 +531,7 @@ class Database:
         queue = self.queues.pop(client.id, None)
         if queue is None:
             return
+        client.identity = NOBODY if queue.asker.reads_only else queue.asker
         entries: list[Entry] = []
         for batch in queue.batches():
             writes = self._as_of_now(batch, now_ms)
@@ -545,7 +547,7 @@ class Database:
             self._make_way(told_only, out)
         if len(writes) > 1:
             base = common_start([path for path, _ in writes])
-            entries = finish(self._writing.merge(base, writes, out, [path for path, _ in told_only]))
+            entries = finish(self._writing.merge(base, writes, out, {path for path, _ in told_only}))
         elif told_only:
             self._writing.write_volatile(*writes[0], out)
             entries = []
@@ -575,7 +577,7 @@ class Database:
         client.identity = command.identity
         out.append(Reply(client, command.request, detail=command.identity))
         queue = self.queues.get(client.id)
-        if queue is not None and not queue.asker.has_rights_of(client.identity):
+        if queue is not None and not (command.is_expiry or queue.asker.has_rights_of(client.identity)):
             queue.asker = client.identity
             self._commit([_asked(client.id, client.identity)], None, out)
         self._revoke(client, now_ms, out)

@@ -54,7 +54,7 @@ class Push(msgspec.Struct, gc=False):
     def pieces(self) -> list[Push]:
         """A volatile merge taken apart, for who need not hear of all: what lasts in one, and every other path by itself."""
         if self.apart is None:
-            lasting = {name: self.value[name] for name in self.lasting}
+            lasting = {name: value for name, value in self.value.items() if name in self.lasting}
             self.apart = [Push(self.listeners, self.path, lasting, merge=True, tag=self.tag)] if lasting else []
             for name, value in self.value.items():
                 if name not in lasting:

@@ -26,8 +26,8 @@ class DisconnectQueue:
 
     def __init__(self) -> None:
         self.asker: Identity = ADMIN
-        """Who the session was when that was last recorded, which a crash leaves of it. Journals of before 2026-11-26 do not say:
-        what they hold was permitted when it was queued."""
+        """As whom it is carried out: who the session is, or was until its credential expired. Journals of before 2026-11-26 do
+        not say: what they hold was permitted when it was queued."""
         self._writes: dict[Path, Node | None] = {}
         self._batch_of: dict[Path, int] = {}
         """Of each path that is carried out together with others; those of one batch are neighbours in `_writes`."""

@@ -89,13 +89,13 @@ def decide_slices(
 def place_slices(rules: RuleSet, writes: list[Write]) -> Generator[Collection[Path], None, None]:
     """The places of the tree that it hangs on whether `writes` may be done, each with all below it: some of them at a time."""
     places: set[Path] = set()
-    looks: dict[tuple[Level, bool], tuple[frozenset[Look], tuple[int, ...]]] = {}
+    looks: dict[Level, tuple[frozenset[Look], tuple[int, ...]]] = {}
     for index, (path, node) in enumerate(writes):
         bare = _bare(path)
         level, is_there = rules.reach(bare)
-        known = looks.get((level, is_there))
+        known = looks.get(level)
         if known is None:
-            known = looks[level, is_there] = _looks_on_the_way(level)
+            known = looks[level] = _looks_on_the_way(level)
         on_the_way, depths = known
         for look in on_the_way | level.looks_below if is_there and node is not None else on_the_way:
             place = look.place(bare)

@@ -391,6 +391,8 @@ class Outbox:
         self._count_behind(len(frame))
 
     def _put_latest(self, path: Hashable, frame: bytes) -> None:
+        if self._write is None:
+            return  # Whom a fan-out comes to that has gone meanwhile.
         if self._latest is None:
             self._latest = {}
         place = self._latest.get(path)

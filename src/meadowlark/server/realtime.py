@@ -135,7 +135,7 @@ class RealtimeConnection(Receiver):
     is_session = True
 
     __slots__ = (
-        "_collected_bytes", "_door_messages", "_ended", "_held_frames", "_host", "_hosted", "_is_gone", "_is_preparing",
+        "_collected_bytes", "_door_messages", "_held_frames", "_host", "_hosted", "_is_gone", "_is_preparing",
         "_is_reading", "_lane", "_lanes", "_message_bytes", "_outbox", "_reads", "_remarks", "_session", "_silent_sweeps",
         "_upload", "line",
     )  # fmt: skip
@@ -172,9 +172,6 @@ class RealtimeConnection(Receiver):
         """Since something was heard."""
         self._remarks: Remarks | None = None
         """None until there is something to remark."""
-        self._ended: Identity | None = None
-        """Who the client was until the credential ended, if nothing has taken its place; what is queued for the end of the
-        connection was queued by that one."""
 
     # Receiving
 
@@ -411,11 +408,10 @@ class RealtimeConnection(Receiver):
             return
         self._become(identity, event.request, hosted)
 
-    def _become(self, identity: Identity, request: int | None, hosted: Hosted) -> None:
-        self._ended = None
+    def _become(self, identity: Identity, request: int | None, hosted: Hosted, *, is_expiry: bool = False) -> None:
         if not self._is_gone:
             self._host.expiries.plan(self, identity.expires_at)
-        self._host.shard.apply(hosted, Identify(self, request, identity))
+        self._host.shard.apply(hosted, Identify(self, request, identity, is_expiry))
 
     def check_identity(self) -> None:
         """The credential may have ended: then the client is told, is nobody, and loses the listens that nobody may have."""
@@ -428,9 +424,7 @@ class RealtimeConnection(Receiver):
             return
         log.debug("credential ended", session=self.id, reason=refused.text)
         self.send_reply(encode_auth_revoked(refused))
-        self._become(NOBODY, None, hosted)
-        if refused.code is Code.EXPIRED_TOKEN:
-            self._ended = before
+        self._become(NOBODY, None, hosted, is_expiry=refused.code is Code.EXPIRED_TOKEN)
 
     def _refuse(self, request: int, refused: Refused) -> None:
         self.send_reply(self.encode_reply(Reply(self, request, refused)))
@@ -624,11 +618,6 @@ class RealtimeConnection(Receiver):
             watcher.see_connection(begins=False)
         if hosted.clients.get(self.id) is self:
             del hosted.clients[self.id]
-        if self._ended is not None:
-            # An expiry that the client is not there to answer must not keep it online for ever.
-            self.identity = self._ended
-        if self.identity.reads_only:
-            self.identity = NOBODY
         stopwatch, leave = self._host.turn.stopwatch, Leave(self)
         started_at = stopwatch.clock()
         stopwatch.begin(started_at)

@@ -46,7 +46,7 @@ class Applier(Protocol):
 
     def apply(self, hosted: Hosted, command: Command) -> None: ...
 
-    async def apply_first(self, hosted: Hosted, commands: Sequence[Recheck]) -> None: ...
+    def apply_first(self, hosted: Hosted, commands: Sequence[Recheck]) -> None: ...
 
     @property
     def hosted(self) -> Iterable[Hosted]: ...
@@ -167,7 +167,8 @@ class RuleSets:
             self._own[hosted.name] = rules
         self._install(hosted)
         log.info("rules set", database=hosted.name, bytes=len(rules.text) if rules is not None else 0)
-        await shard.apply_first(hosted, _rechecks(hosted))
+        shard.apply_first(hosted, _rechecks(hosted))
+        await hosted.released()
 
     async def _replace_default(self, shard: Applier, number: int, rules: RuleSet | None) -> None:
         self._default_number = number
@@ -185,10 +186,9 @@ class RuleSets:
             for hosted in list(shard.hosted):
                 rules = self.find(hosted.name)
                 if rules is not None and rules.reads_depend:
-                    for number, command in enumerate(_rechecks(hosted)):
-                        if number:
-                            await asyncio.sleep(0)
+                    for command in _rechecks(hosted):
                         shard.apply(hosted, command)
+                        await asyncio.sleep(0)
 
     async def follow(self, shard: Applier) -> None:
         """The default is what the file says, or what some worker has set."""
@@ -230,13 +230,17 @@ class RuleSets:
         await self._govern_all(shard, rules)
 
     async def _govern_all(self, shard: Applier, rules: RuleSet | None) -> None:
-        """`rules` are the default."""
+        """`rules` are the default. A database that is busy with something large keeps no other waiting for them."""
         self.default = rules
         self._is_default_lost = False
-        for hosted in list(shard.hosted):
-            if hosted.name not in self._own:
+        governed = [hosted for hosted in shard.hosted if hosted.name not in self._own]
+        for hosted in governed:
+            if hosted.name not in self._own:  # Still.
                 self._install(hosted)
-                await shard.apply_first(hosted, _rechecks(hosted))
+                shard.apply_first(hosted, _rechecks(hosted))
+                await asyncio.sleep(0)
+        for hosted in governed:
+            await hosted.released()
 
     def _install(self, hosted: Hosted, *, comes_back: bool = False) -> None:
         rules = self.find(hosted.name)

@@ -291,8 +291,8 @@ class Shard:
             log.error("database cannot be opened", database=name, error=str(error), exc_info=not expected)
             return Refused(Code.UNAVAILABLE, f"Database {name!r} cannot be opened: see the server's log")
         self._hosted[name] = hosted
-        for session, queue in list(hosted.database.queues.items()):
-            self.apply(hosted, Leave(Client(session, queue.asker)))  # The session itself is gone.
+        for session in list(hosted.database.queues):
+            self.apply(hosted, Leave(Client(session)))  # The session itself is gone.
         return hosted
 
     async def _read(self, name: str) -> Hosted:
@@ -323,8 +323,8 @@ class Shard:
                 return
             self._perform(hosted, command, out, before, read_at)
 
-    async def apply_first(self, hosted: Hosted, commands: Sequence[Recheck]) -> None:
-        """Carries out `commands` before anything else of their database, which waits meanwhile; other databases do not."""
+    def apply_first(self, hosted: Hosted, commands: Sequence[Recheck]) -> None:
+        """Carries out `commands` before anything else of their database, which is held until that is done; others are not."""
         if hosted.held is not None:
             hosted.held.extendleft((command, 0) for command in reversed(commands))
         elif len(commands) > 1:
@@ -333,7 +333,6 @@ class Shard:
         else:
             for command in commands:
                 self.apply(hosted, command)
-        await hosted.released()
 
     def _is_refused(self, hosted: Hosted, command: Command) -> bool:
         """Whether `command` may not even be asked of the database; it is refused then."""
