@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from meadowlark.auth.identity import ADMIN, NOBODY
+from meadowlark.auth.identity import ADMIN, NOBODY, Identity
 from meadowlark.engine import (
     Get,
     Identify,
@@ -539,6 +539,22 @@ def test_a_bug_in_the_engine_stops_one_database_which_goes_on_from_its_journal(m
         life.shard.apply(other, Set(one, 4, ("d",), 4))
         await life.commit()
         assert one.told[-1] == ("ok", 4)
+
+    run(scenario)
+
+
+def test_a_record_that_cannot_be_made_stops_the_database_before_the_journal_has_a_gap() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, one, two = Life(files), Caller(), Caller("two")
+        hosted = await life.shard.open("demo")
+        life.shard.apply(hosted, Set(two, 1, ("a",), 1))
+        one.identity = Identity({"uid": "one", "token": {"n": 2**64}})
+        life.shard.apply(hosted, OnDisconnectSet(one, 2, ("b",), 2))
+        life.shard.apply(hosted, Set(two, 3, ("c",), 3))
+        await life.commit()
+        assert one.told == [Code.UNAVAILABLE]
+        assert two.told == [Code.UNAVAILABLE, ("ok", 1)]
+        assert await life.read("demo") == {"a": 1}
 
     run(scenario)
 

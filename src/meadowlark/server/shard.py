@@ -370,7 +370,12 @@ class Shard:
                     for listener in listeners:
                         listener.deliver(effect)  # type: ignore[attr-defined]  # the rim's clients are Receivers
             elif type(effect) is Commit:
-                self._commit(hosted, effect, read_at)
+                try:
+                    self._commit(hosted, effect, read_at)
+                except Exception:
+                    # The next record would not join the last that the journal has.
+                    self._stop(hosted, command)
+                    return
             elif type(effect) is Reply:
                 replied = self._reply(effect)
             elif type(effect) is Revoke:
