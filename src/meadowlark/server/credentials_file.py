@@ -23,6 +23,7 @@ from meadowlark.errors import ConfigInvalid, WorldError
 from meadowlark.ids import check_database_name
 from meadowlark.limits import CREDENTIALS_MAX
 from meadowlark.server.credential import CREDENTIAL_BYTES, sync_folder, write_synced
+from meadowlark.server.stamps import stamp_of
 
 CREDENTIALS_FILE = "credentials.json"
 """Name of the list in the data folder."""
@@ -72,19 +73,13 @@ class CredentialsWatch:
     """Notices that the list has changed."""
 
     def __init__(self, data: str) -> None:
-        self._data = data
-        self._seen: tuple[int, int, int] | None = None
-        self.has_changed()
+        self._file = os.path.join(data, CREDENTIALS_FILE)
+        self._seen = stamp_of(self._file)
 
     def has_changed(self) -> bool:
         """Whether it has since the last call."""
-        try:
-            found = os.stat(os.path.join(self._data, CREDENTIALS_FILE))
-            now = (found.st_mtime_ns, found.st_ino, found.st_size)
-        except OSError:
-            now = None  # Gone, or not to be seen; whoever reads it finds out.
-        before, self._seen = self._seen, now
-        return now != before
+        before, self._seen = self._seen, stamp_of(self._file)
+        return self._seen != before  # Also if it is gone: whoever reads it finds out.
 
 
 @contextmanager

@@ -10,7 +10,6 @@ Source: docs/identity.md "Keys".
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import ssl
 from collections.abc import Callable, Sequence
@@ -28,6 +27,7 @@ from meadowlark.limits import (
     KEYS_RETRY_SECONDS,
 )
 from meadowlark.server.fetching import Document, FetchFailed, fetch, find_fault
+from meadowlark.server.stamps import stamp_of
 
 if TYPE_CHECKING:
     from meadowlark.auth.keyring import KeyRing
@@ -51,7 +51,7 @@ class KeyFetcher:
         self._clock = clock
         self._seconds = seconds
         self._sources = {source.ring: source for source in sources if not source.file}
-        self._files = {source: _version(source.file) for source in sources if source.file}
+        self._files = {source: stamp_of(source.file) for source in sources if source.file}
         self._flights: dict[KeyRing, asyncio.Task[bool]] = {}
         self._retry_at: dict[KeyRing, float] = {}
         self._tls = ssl.create_default_context() if self._sources else None
@@ -74,7 +74,7 @@ class KeyFetcher:
             if ring.is_due(now) and ring not in self._flights and now >= self._retry_at.get(ring, 0.0):
                 self._start(ring)
         for source, version in self._files.items():
-            found = _version(source.file)
+            found = stamp_of(source.file)
             if found != version and found is not None:
                 self._files[source] = found
                 self._read_again(source)
@@ -144,15 +144,6 @@ def fresh_seconds(headers: dict[str, str]) -> float:
     age = headers.get("age", "")
     passed = int(age) if age.isascii() and age.isdigit() and len(age) <= 10 else 0
     return float(max(0, int(found[1]) - passed))
-
-
-def _version(file: str) -> tuple[int, int, int] | None:
-    """What changes when a file does; None if there is none at the moment."""
-    try:
-        found = os.stat(file)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 assert KEYS_RETRY_SECONDS <= KEYS_MISS_SECONDS

@@ -15,7 +15,6 @@ Source: docs/rules.md "Setting rules", "Revocation".
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar, TypeVarTuple
 
@@ -27,6 +26,7 @@ from meadowlark.errors import Code, Refused
 from meadowlark.rules import RuleSet, RulesInvalid, parse_rules
 from meadowlark.server.rule_store import DEFAULT, RuleStore, Version
 from meadowlark.server.shard import Hosted
+from meadowlark.server.stamps import Stamp, stamp_of
 
 log = structlog.get_logger()
 
@@ -39,6 +39,8 @@ COUNTED_MAX = 100
 """Databases whose coverage is kept when they leave memory, of those that came last."""
 CLIENTS_AT_ONCE = 50
 """Asked about in one turn of the loop: a fraction of a millisecond, unless rules are long."""
+_UNSEEN: Stamp = (0, 0, 0)
+"""Of no file that there is."""
 
 
 class Applier(Protocol):
@@ -64,8 +66,8 @@ class RuleSets:
         self._mode = mode
         self._file = file
         self._tell_others = tell_others
-        self._stamp: tuple[int, ...] | None = None
-        """Of the file when it was looked at last; empty: it was not there."""
+        self._stamp: Stamp | None = _UNSEEN
+        """Of the file when it was looked at last; None: it was not there."""
         self.default: RuleSet | None = None
         self._default_number = 0
         """Of the version that was read last."""
@@ -217,7 +219,7 @@ class RuleSets:
 
     async def _read_file(self, shard: Applier) -> None:
         """What cannot be used leaves the rules as they are."""
-        stamp = _stamp_of(self._file)
+        stamp = stamp_of(self._file)
         if stamp == self._stamp:
             return
         self._stamp = stamp
@@ -281,15 +283,6 @@ def parse_file(file: str) -> RuleSet:
     """The rule set in a file. Raises OSError, UnicodeDecodeError, RulesInvalid."""
     with open(file, encoding="utf-8") as source:
         return parse_rules(source.read())
-
-
-def _stamp_of(file: str) -> tuple[int, ...]:
-    """What tells whether a file is the one that was there before; empty where there is none."""
-    try:
-        stat = os.stat(file)
-    except OSError:
-        return ()
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _parse(text: str) -> RuleSet | None:

@@ -6,13 +6,13 @@ changed, because two files are not written at once: of a new pair that fits a ne
 
 from __future__ import annotations
 
-import os
 import ssl
 
 import structlog
 
 from meadowlark.errors import ConfigInvalid
 from meadowlark.server.config import Config
+from meadowlark.server.stamps import Stamp, stamp_of
 
 log = structlog.get_logger()
 
@@ -47,7 +47,7 @@ class CertificateFiles:
             return None
         seen = self._look()
         if seen == self._seen or not all(seen):
-            return None
+            return None  # Nothing is new, or one of them is being replaced.
         self._seen = seen
         try:
             context = make_context(self._config)
@@ -58,13 +58,5 @@ class CertificateFiles:
         log.info("certificate renewed", file=self._config.tls_certificate)
         return context
 
-    def _look(self) -> list[tuple[int, int, int] | None]:
-        return [_stamp(name) for name in (self._config.tls_certificate, self._config.tls_key) if name]
-
-
-def _stamp(name: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(name)
-    except OSError:
-        return None  # It is being replaced.
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    def _look(self) -> list[Stamp | None]:
+        return [stamp_of(name) for name in (self._config.tls_certificate, self._config.tls_key) if name]
