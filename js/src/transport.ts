@@ -11,7 +11,7 @@
 export interface Socket {
   /** Bytes that are sent and have not left. */
   readonly bufferedAmount: number;
-  /** What stands for that where it is always 0: gets less with what leaves. */
+  /** The same in messages, where that is always 0. */
   readonly unsent?: number;
   onmessage: ((event: any) => unknown) | null;
   onclose: ((event: any) => unknown) | null;
@@ -235,6 +235,7 @@ export class TransportSocket implements Socket {
   private frame(kind: number, payload: Uint8Array | number[]): void {
     const size = payload.length;
     const head = size < 126 ? [kind, size] : [kind, 126, size >> 8, size & 255];
+    this.unsent += 1;
     this.stream?.write(join([head, payload])).then(() => { this.unsent -= 1; }, () => this.over());
   }
 

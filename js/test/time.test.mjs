@@ -160,6 +160,31 @@ test('where something goes on, silence is noticed within seven and a half second
   }
 });
 
+test('over a WebTransport too: that the question itself has left is no answer', async (t) => {
+  const time = clock(t), made = [];
+  class Silent {
+    ready = Promise.resolve();
+    closed = new Promise(() => {});
+    datagrams = { maxDatagramSize: 1_000, writable: new WritableStream(), readable: new ReadableStream() };
+    constructor() { made.push(this); }
+    async createBidirectionalStream() {
+      const hello = new TextEncoder().encode('{"t":"c","d":{"t":"h","d":{"ts":0,"v":"5","h":"localhost:1","s":"s"}}}');
+      const readable = new ReadableStream({ start: (stream) => stream.enqueue(Uint8Array.from([0x81, hello.length, ...hello])) });
+      return { readable, writable: new WritableStream() };
+    }
+    close() {}
+  }
+  Object.assign(globalThis, { WebTransport: Silent, fetch: async () => ({ ok: true, json: async () => ({ url: 'https://localhost:1/.wt', hashes: [] }) }) });
+  const database = getDatabase('http://localhost:1?ns=a', { transports: ['webtransport'] }), states = [];
+  onValue(ref(database, '.info/connected'), (snapshot) => states.push(snapshot.val()));
+  await time.pass(100);
+  assert.deepEqual(states, [false, true]);
+  await time.pass(7_550);
+  assert.equal(states[2], false);
+  close(database);
+  delete globalThis.WebTransport;
+});
+
 test('a write that nobody answers is a reason to ask: five seconds, also after an hour in which nothing happened', async (t) => {
   const { ms } = await silenced(t, 3_600_000, ({ at }) => { set(at('b'), 1).catch(() => {}); });
   assert.ok(ms <= 5_050, `${ms}`);
