@@ -234,6 +234,22 @@ def test_what_was_said_to_a_listen_that_is_over_is_not_taken_for_the_next(over: 
     assert core.mirror.views[("a",), None].server is None
 
 
+def test_a_listen_that_was_begun_while_two_above_it_end_keeps_what_its_answer_is_about() -> None:
+    served = Served()
+    served.database.tree.set(("a", "b"), 1)
+    core, wire = make(served)
+    root, above = listen(core), listen(core, "a")
+    wire.settle()
+    assert root.view is not None
+    assert above.view is not None
+    core.unlisten(above.view, above.listener)
+    ear = listen(core, "a", "b")
+    core.unlisten(root.view, root.listener)
+    wire.settle()
+    assert ear.value == 1, "the server was told the hash of what is known, and says only that it is right"
+    assert core.mirror.views[("a", "b"), None].server == 1
+
+
 def test_a_part_that_a_listen_above_is_told_of_is_not_the_whole() -> None:
     served = Served()
     served.database.tree.set(("a",), {"x": 1, "y": 2})

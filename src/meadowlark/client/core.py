@@ -298,6 +298,7 @@ class Core:
         views = [view] if view.tag is not None else self.mirror.whole_views(view.path)
         for asked in views:
             asked.is_asked = asked.is_awaited = True
+            asked.before = (asked.is_known, asked.server)
         known = view.server if view.is_known else None
         is_small = node_count_up_to(known, HASHED_NODES_MAX) <= HASHED_NODES_MAX
         body = _view_body(view) | {"h": node_hash(known) if is_small else ""}
@@ -305,6 +306,7 @@ class Core:
         def answered(status: str, payload: Any) -> None:
             for asked in views if view.tag is not None else self.mirror.whole_views(view.path):
                 asked.is_awaited = False
+                asked.before = (False, None)
                 if self.mirror.views.get((asked.path, asked.query)) is not asked:
                     continue
                 if status == "ok":

@@ -63,6 +63,7 @@ class View:
     __slots__ = (
         "_tree",
         "asked_number",
+        "before",
         "is_asked",
         "is_awaited",
         "is_known",
@@ -90,6 +91,8 @@ class View:
         """Whether a listen is on its way or answered on the present link."""
         self.asked_number = 0
         """Of that request."""
+        self.before: tuple[bool, Node | None] = (False, None)
+        """Whether it was known, and what, when it was asked: what the answer is about, until that has come."""
         self.is_awaited = False
         """Whether the answer to that listen has not come."""
         self.is_visible = False
@@ -175,6 +178,7 @@ class Mirror:
             for other in self.whole_views(path):
                 view.is_asked = view.is_asked or other.is_asked
                 view.asked_number = other.asked_number
+                view.before = other.before
         self.views[path, query] = view
         return view
 
@@ -237,15 +241,11 @@ class Mirror:
             self._refresh(view, _touched(view.path, parts))
 
     def forget(self, views: list[View]) -> None:
-        """What the server said of `views` was said to a listen that is over. Listeners hear when it is known what is there."""
+        """What the server said of `views` since they were asked was said to a listen that is over: they are again what they were,
+        which their answers are about. Listeners hear when it is known what is there."""
         for view in views:
-            view.put((), None)
-            view.is_known = False
-        for view in views:
-            above = self._covering(view.path)
-            if above is not None:
-                view.put((), find(above.server, view.path[len(above.path) :]))
-                view.is_known = True
+            view.is_known, server = view.before
+            view.put((), server)
 
     def confirmed(self, view: View) -> None:
         """The listen was answered without data: what we have is right, and if we have nothing, nothing is there."""
