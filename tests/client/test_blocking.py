@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -94,6 +95,17 @@ def test_an_iteration_ends_with_the_database(url: str) -> None:
     threading.Timer(0.1, database.close).start()
     with pytest.raises(Closed):
         next(values)
+
+
+def test_an_iteration_that_is_interrupted_ends_as_programs_do(url: str) -> None:
+    with blocking.Database(url) as database:
+        values = database.ref("a").values()
+        next(values)
+        threading.Timer(0.2, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            next(values)
+        database.ref("a").set(1)
+        assert database.ref("a").get().value == 1
 
 
 def test_volatile_values_and_how_often_they_are_told(url: str) -> None:

@@ -111,7 +111,11 @@ class Database:
             async with asyncio.timeout(self._timeout if is_bounded else None):
                 return await work
 
-        return asyncio.run_coroutine_threadsafe(bounded(), self._loop).result()
+        running = asyncio.run_coroutine_threadsafe(bounded(), self._loop)
+        try:
+            return running.result()
+        finally:
+            running.cancel()  # Where this thread was interrupted: nobody waits for it any more. Else it is done.
 
     def _call(self, function: Callable[[], Result]) -> Result:
         """What `function` gives on the loop's thread, to which the client belongs."""
