@@ -6,7 +6,6 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,17 +18,6 @@ from tests.harness import Server, eventually, fresh_name
 
 SECONDS = 30.0
 RULES = {"rules": {"mine": {"$uid": {".read": "auth.uid === $uid", ".write": "auth.uid === $uid"}}}}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("data")) as running:
-        yield running
-
-
-@pytest.fixture
-def url(server: Server) -> str:
-    return f"http://127.0.0.1:{server.port}?ns={fresh_name('blocking')}"
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,33 +24,7 @@ from meadowlark.client.connection import parse_address
 from meadowlark.errors import Refused
 from meadowlark.testing import credential_of
 from tests.harness import Proxy, Server, fresh_name
-
-SECONDS = 30.0
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("data")) as running:
-        yield running
-
-
-@pytest.fixture
-def url(server: Server) -> str:
-    return f"http://127.0.0.1:{server.port}?ns={fresh_name('client')}"
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(SECONDS):
-            await work
-
-    asyncio.run(bounded())
-
-
-async def until(check: Callable[[], bool]) -> None:
-    """Returns when `check` holds; the time limit of the test bounds it."""
-    while not check():
-        await asyncio.sleep(0.01)
+from tests.waiting import run, until
 
 
 async def _exhaust(iterator: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from meadowlark.client import Closed, Database, Denied, connection, database, protocol
 from tests.client.far import GREETING, End, far_end
-from tests.client.test_stalled import run
+from tests.waiting import run
 
 BAD_ENDS = 3
 """Connections that go wrong before one is as it should be."""

@@ -9,7 +9,7 @@ import pytest
 
 from meadowlark.client.connection import Address
 from meadowlark.client.webtransport import Offer, find_offer
-from tests.client.test_stalled import run
+from tests.waiting import run
 
 URL = "https://127.0.0.1:4433/.wt?v=5&ns=a"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,8 @@ import pytest
 from meadowlark.client import Contended, Database, Denied, OutcomeUnknown, database
 from meadowlark.testing import credential_of
 from tests.client.far import GREETING, End, far_end
-from tests.client.test_stalled import run, until
 from tests.harness import Proxy, Server, fresh_name
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("data")) as running:
-        yield running
+from tests.waiting import run, until
 
 
 def test_a_server_that_comes_back_at_the_same_port_finds_everything_as_it_was_asked_for(tmp_path: Path) -> None:
@@ -155,17 +148,18 @@ def test_a_credential_that_is_refused_costs_nothing_where_another_can_be_had() -
     run(work())
 
 
-def test_a_fixed_credential_that_is_refused_is_reported() -> None:
-    async def talk(end: End) -> None:
-        await end.shake_hands()
-        end.say(GREETING)
-        end.statuses["auth"] = "invalid_token"
-        await end.listen()
+async def knows_nobody(end: End) -> None:
+    await end.shake_hands()
+    end.say(GREETING)
+    end.statuses["auth"] = "invalid_token"
+    await end.listen()
 
+
+def test_a_fixed_credential_that_is_refused_is_reported() -> None:
     async def work() -> None:
         reported: list[str] = []
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context["message"]))
-        async with far_end(talk) as far, Database(far.url, token="a.b.c") as client:
+        async with far_end(knows_nobody) as far, Database(far.url, token="a.b.c") as client:
             await client.ref("a").set(1)
             assert reported == ["the credential was refused, what follows is done as nobody: invalid_token "]
             assert len(far.ends) == 1
@@ -182,17 +176,11 @@ def test_credentials_that_are_never_good_are_asked_for_less_and_less_often(monke
         pauses.append(seconds)
         await sleep(0)
 
-    async def talk(end: End) -> None:
-        await end.shake_hands()
-        end.say(GREETING)
-        end.statuses["auth"] = "invalid_token"
-        await end.listen()
-
     async def work() -> None:
         async def token(must_refresh: bool) -> str:
             return "a.b.c"
 
-        async with far_end(talk) as far, Database(far.url, token=token):
+        async with far_end(knows_nobody) as far, Database(far.url, token=token):
             monkeypatch.setattr(database.asyncio, "sleep", note)
             while len(far.ends) < 15:
                 await sleep(0.005)

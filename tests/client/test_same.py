@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from meadowlark.client import ChildEvent, Database, Readable, Snapshot, increment
-from tests.client.test_stalled import run, until
 from tests.conformance.packages import installed
 from tests.harness import Script, Server, fresh_name
+from tests.waiting import run, until
 
 LISTENS: dict[str, tuple[str, list[list[Any]]]] = {
     "all": ("data", []),
@@ -49,12 +48,6 @@ METHODS = {
 }
 KEYS = ["a", "b", "c", "d-e", "1", "2", "10", "-1", "Z", "ü"]
 LEAVES = [True, False, 0, 1, 2, 2.5, -3, "", "k", "z", "10"]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("data")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import pytest
 
 from meadowlark.client import Database, pulse
 from meadowlark.client.connection import UNSENT_BYTES_MAX, Connection
 from tests.client.far import GREETING, End, far_end
+from tests.waiting import run, until
 
-SECONDS = 60.0
 PATHS = 20
 
 
-def run(work: Coroutine[Any, Any, None]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(SECONDS):
-            await work
-
-    asyncio.run(bounded())
-
-
-async def until(check: Callable[[], object]) -> None:
-    while not check():
-        await asyncio.sleep(0.005)
+def connection_of(database: Database) -> Connection:
+    connection = database._connection
+    assert isinstance(connection, Connection)
+    return connection
 
 
 def test_a_server_that_does_not_read_is_told_the_last_of_each_path_when_it_does() -> None:
@@ -34,8 +25,7 @@ def test_a_server_that_does_not_read_is_told_the_last_of_each_path_when_it_does(
         async with far_end() as far, Database(far.url) as database:
             far.reads.clear()
             await database.wait_connected()
-            connection = database._connection
-            assert isinstance(connection, Connection)
+            connection = connection_of(database)
             waiting_most = 0
             rounds = 0
             # Until the socket is full, and as much again many times over.
@@ -84,8 +74,7 @@ def test_values_that_wait_go_with_their_connection() -> None:
         async with far_end() as far, Database(far.url) as database:
             far.reads.clear()
             await database.wait_connected()
-            connection = database._connection
-            assert isinstance(connection, Connection)
+            connection = connection_of(database)
             while not (connection.is_full and database._core.outgoing):
                 database.ref("c").set_volatile("x" * 4000)
                 await asyncio.sleep(0)
@@ -162,8 +151,7 @@ def test_closing_does_not_wait_for_a_server_that_takes_nothing() -> None:
             far.reads.clear()
             async with Database(far.url) as database:
                 await database.wait_connected()
-                connection = database._connection
-                assert isinstance(connection, Connection)
+                connection = connection_of(database)
                 while not connection.is_full:
                     database.ref("c").set_volatile("x" * 4000)
                     await asyncio.sleep(0)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -18,8 +17,8 @@ from tests.auth.test_tokens import unsigned
 from tests.harness import Server, fresh_name
 from tests.server.sockets import Socket
 from tests.server.test_observability import metrics
+from tests.waiting import run, until
 
-SECONDS = 60.0
 RULES = {
     "rules": {
         ".read": True,
@@ -33,25 +32,6 @@ RULES = {
         },
     }
 }
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("ruled") / "data") as running:
-        yield running
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(SECONDS):
-            await work
-
-    asyncio.run(bounded())
-
-
-async def until(check: Callable[[], object]) -> None:
-    while not check():
-        await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("transport", ["websocket", "webtransport"])

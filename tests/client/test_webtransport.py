@@ -6,7 +6,7 @@ import asyncio
 import random
 import re
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from meadowlark.client.webtransport import Offer, TransportConnection, find_offe
 from meadowlark.limits import QUIC_OVERHEAD_BYTES_MAX
 from meadowlark.server.routing import owner_of
 from tests.harness import Proxy, Server, fresh_name
+from tests.waiting import run, until
 
 SECONDS = 60.0
 
@@ -99,12 +100,6 @@ class Network(asyncio.DatagramProtocol):
             send(data)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("data")) as running:
-        yield running
-
-
 @asynccontextmanager
 async def network(server: Server, monkeypatch: pytest.MonkeyPatch, seed: int = 0, lost: float = 0.0) -> AsyncIterator[Network]:
     """All clients' packets go through it from now on."""
@@ -128,19 +123,6 @@ async def network(server: Server, monkeypatch: pytest.MonkeyPatch, seed: int = 0
         yield between
     finally:
         between.close()
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(SECONDS):
-            await work
-
-    asyncio.run(bounded())
-
-
-async def until(check: Callable[[], object]) -> None:
-    while not check():
-        await asyncio.sleep(0.005)
 
 
 def connecting(server: Server, ns: str, *transports: Any) -> Connecting:

@@ -23,6 +23,7 @@ from tests.harness import Server, eventually, fresh_name
 from tests.server.sockets import SECONDS, Socket
 from tests.server.test_observability import Metrics, metrics
 from tests.server.test_stalled import Slow, fill, open_socket
+from tests.waiting import run
 
 FLOOD_SECONDS = 2.0
 ANSWER_SECONDS_MAX = 15.0
@@ -174,10 +175,6 @@ def test_a_flood_over_webtransport(server: Server, monkeypatch: pytest.MonkeyPat
             received = metrics(server).of("datagram_updates_total", fate="received")
             assert received - before.of("datagram_updates_total", fate="received") > PATHS
 
-    async def bounded() -> None:
-        async with asyncio.timeout(3 * SECONDS):
-            await work()
-
-    asyncio.run(bounded())
+    run(work(), within=3 * SECONDS)
     listener.close()
     eventually(lambda: server.read("/cursors", ns=ns) == {"end": True}, what="it goes with who wrote it")

@@ -11,6 +11,7 @@ import pytest
 
 from meadowlark.server import peers as peers_module
 from meadowlark.server.peers import MESSAGE_BYTES_MAX, Passed, Peers
+from tests.waiting import until
 
 Arrived = list[tuple[socket.socket, bytes, Passed]]
 
@@ -38,11 +39,6 @@ def run(scenario: Callable[[Peers, Peers, Arrived], Awaitable[None]]) -> None:
                     end.close()
 
     asyncio.run(asyncio.wait_for(both(), 60))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0)
 
 
 def test_a_connection_arrives_with_what_was_read_from_it() -> None:

@@ -30,8 +30,7 @@ from meadowlark.limits import QUIC_PING_SECONDS
 from meadowlark.server.families import Way
 from meadowlark.server.metrics import Metrics
 from meadowlark.server.quic import Certificate, Channel, Endpoint, Guest, _Connection, _Settings, _Tokens, make_certificate
-
-WAIT_SECONDS = 30.0
+from tests.waiting import SECONDS, until
 
 
 class Visitor:
@@ -111,12 +110,6 @@ class Client(QuicConnectionProtocol):
         self.transmit()
 
 
-async def until(check: Callable[[], object]) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not check():
-            await asyncio.sleep(0.005)
-
-
 @contextlib.asynccontextmanager
 async def serving(accept: Callable[[Channel, str, str], Guest]) -> AsyncIterator[Endpoint]:
     endpoint = Endpoint(accept, Metrics())
@@ -125,6 +118,24 @@ async def serving(accept: Callable[[Channel, str, str], Guest]) -> AsyncIterator
         yield endpoint
     finally:
         endpoint.close()
+
+
+def welcome(channel: Channel, path: str, host: str) -> Visitor:
+    """Lets everybody in, and keeps nobody."""
+    channel.accept()
+    return Visitor(channel, path, host)
+
+
+def welcoming(visitors: list[Visitor], *, at_once: bool = True) -> Callable[[Channel, str, str], Visitor]:
+    """Lets everybody in, or has them wait for ever; who came is in `visitors`."""
+
+    def accept(channel: Channel, path: str, host: str) -> Visitor:
+        visitors.append(Visitor(channel, path, host))
+        if at_once:
+            channel.accept()
+        return visitors[-1]
+
+    return accept
 
 
 def visiting(endpoint: Endpoint) -> Any:
@@ -136,19 +147,14 @@ def visiting(endpoint: Endpoint) -> Any:
 
 def run(work: Any) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work)
+        runner.run(asyncio.wait_for(work, SECONDS))
 
 
 def test_a_session_has_a_stream_and_datagrams() -> None:
     async def work() -> None:
         visitors: list[Visitor] = []
 
-        def accept(channel: Channel, path: str, host: str) -> Visitor:
-            visitors.append(Visitor(channel, path, host))
-            channel.accept()
-            return visitors[-1]
-
-        async with serving(accept) as endpoint, visiting(endpoint) as client:
+        async with serving(welcoming(visitors)) as endpoint, visiting(endpoint) as client:
             session = client.ask()
             await until(lambda: client.statuses == [b"200"])
             assert (visitors[0].path, visitors[0].host) == ("/.wt?ns=demo", "h:1")
@@ -173,11 +179,7 @@ def test_a_session_has_a_stream_and_datagrams() -> None:
 
 def test_many_packets_of_one_client_leave_with_few_system_calls() -> None:
     async def work() -> None:
-        def accept(channel: Channel, path: str, host: str) -> Visitor:
-            channel.accept()
-            return Visitor(channel, path, host)
-
-        async with serving(accept) as endpoint, visiting(endpoint) as client:
+        async with serving(welcome) as endpoint, visiting(endpoint) as client:
             session = client.ask()
             await until(lambda: client.statuses == [b"200"])
             stream = client.open(session)
@@ -195,11 +197,7 @@ def test_many_packets_of_one_client_leave_with_few_system_calls() -> None:
 
 def test_what_nobody_offers_is_refused() -> None:
     async def work() -> None:
-        def accept(channel: Channel, path: str, host: str) -> Visitor:
-            channel.accept()
-            return Visitor(channel, path, host)
-
-        async with serving(accept) as endpoint, visiting(endpoint) as client:
+        async with serving(welcome) as endpoint, visiting(endpoint) as client:
             client.ask(method="GET")
             await until(lambda: client.statuses == [b"404"])
             client.ask()
@@ -215,13 +213,7 @@ def test_who_asks_for_too_much_is_closed(fault: str) -> None:
     async def work() -> None:
         visitors: list[Visitor] = []
 
-        def accept(channel: Channel, path: str, host: str) -> Visitor:
-            visitors.append(Visitor(channel, path, host))
-            if fault != "too early":
-                channel.accept()
-            return visitors[-1]
-
-        async with serving(accept) as endpoint, visiting(endpoint) as client:
+        async with serving(welcoming(visitors, at_once=fault != "too early")) as endpoint, visiting(endpoint) as client:
             session = client.ask()
             await until(lambda: client.statuses or fault == "too early")
             if fault == "large head":
@@ -241,11 +233,7 @@ def test_who_asks_for_too_much_is_closed(fault: str) -> None:
 
 def test_bytes_from_anywhere_hurt_nobody() -> None:
     async def work() -> None:
-        def accept(channel: Channel, path: str, host: str) -> Visitor:
-            channel.accept()
-            return Visitor(channel, path, host)
-
-        async with serving(accept) as endpoint, visiting(endpoint) as client:
+        async with serving(welcome) as endpoint, visiting(endpoint) as client:
             await client.ping()
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
                 stranger.connect(("127.0.0.1", endpoint.port))
@@ -274,7 +262,7 @@ def test_an_address_is_validated_before_anything_is_kept() -> None:
                 stranger.connect(("127.0.0.1", endpoint.port))
                 initial = b"\xc3\x00\x00\x00\x01\x08" + os.urandom(8) + b"\x08" + os.urandom(8) + b"\x00\x44\xb0" + bytes(1200)
                 stranger.send(initial)
-                async with asyncio.timeout(WAIT_SECONDS):
+                async with asyncio.timeout(SECONDS):
                     answer = await loop.sock_recv(stranger, 2000)
             assert answer[0] & 0xF0 == 0xF0, "a Retry"
             assert len(answer) < len(initial)
@@ -295,10 +283,12 @@ def test_the_settings_say_what_each_browser_wants_to_see() -> None:
     async def work() -> None:
         async with serving(Visitor) as endpoint, visiting(endpoint) as client:
             await until(lambda: any(stream % 4 == 3 and data[:2] == b"\x00\x04" for stream, data in client.raw.items()))
-            data = next(data for stream, data in client.raw.items() if stream % 4 == 3 and data[:2] == b"\x00\x04")
-            size, at = read_varint(data, 2)
+            stream = next(stream for stream, data in client.raw.items() if stream % 4 == 3 and data[:2] == b"\x00\x04")
+            await until(lambda: len(client.raw[stream]) >= 10)  # Longer than the longest size, and shorter than any settings.
+            size, at = read_varint(client.raw[stream], 2)
             end = at + size
-            await until(lambda: len(data) >= end)
+            await until(lambda: len(client.raw[stream]) >= end)
+            data = client.raw[stream]
             said: dict[int, int] = {}
             while at < end:
                 name, at = read_varint(data, at)
@@ -412,12 +402,7 @@ def test_one_that_vanishes_without_a_word_is_over_when_it_was_silent_for_long(mo
     async def work() -> None:
         visitors: list[Visitor] = []
 
-        def accept(channel: Channel, path: str, host: str) -> Visitor:
-            visitors.append(Visitor(channel, path, host))
-            channel.accept()
-            return visitors[-1]
-
-        async with serving(accept) as endpoint, visiting(endpoint) as client, visiting(endpoint) as other:
+        async with serving(welcoming(visitors)) as endpoint, visiting(endpoint) as client, visiting(endpoint) as other:
             session = client.ask()
             other.ask()
             await until(lambda: client.statuses == other.statuses == [b"200"])
@@ -494,12 +479,7 @@ def test_one_that_is_silent_is_asked_and_its_answer_heard() -> None:
     async def work() -> None:
         visitors: list[Visitor] = []
 
-        def accept(channel: Channel, path: str, host: str) -> Visitor:
-            visitors.append(Visitor(channel, path, host))
-            channel.accept()
-            return visitors[-1]
-
-        async with serving(accept) as endpoint, visiting(endpoint) as client:
+        async with serving(welcoming(visitors)) as endpoint, visiting(endpoint) as client:
             session = client.ask()
             await until(lambda: client.statuses)
             stream = client.open(session)
@@ -520,10 +500,6 @@ def test_nothing_is_left_of_a_connection() -> None:
     ours = (_Connection, Channel, Visitor, _Settings, QuicConnection)
 
     async def work() -> None:
-        def accept(channel: Channel, path: str, host: str) -> Visitor:
-            channel.accept()
-            return Visitor(channel, path, host)
-
         async def visit(endpoint: Endpoint) -> None:
             async with visiting(endpoint) as client:
                 session = client.ask()
@@ -533,7 +509,7 @@ def test_nothing_is_left_of_a_connection() -> None:
                 await until(lambda: client.heard[stream] == b"A")
             client.http = None
 
-        async with serving(accept) as endpoint:
+        async with serving(welcome) as endpoint:
             await visit(endpoint)
             await until(lambda: not endpoint.connections)
             gc.collect()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,8 +14,7 @@ import pytest
 from meadowlark.server.families import Way
 from meadowlark.server.metrics import Metrics
 from meadowlark.server.udp import SEGMENTS_BYTES_MAX, SEGMENTS_MAX, UdpSocket, _groups
-
-WAIT_SECONDS = 30.0
+from tests.waiting import until
 
 
 class Ears:
@@ -43,12 +42,6 @@ async def ends(count: int) -> AsyncIterator[list[End]]:
     finally:
         for end in made:
             end.socket.close()
-
-
-async def until(check: Callable[[], object]) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not check():
-            await asyncio.sleep(0.002)
 
 
 MIXED = [b"a" * 1200] * 5 + [b"b" * 100] + [b"c" * 50] * 3 + [b"d" * 1400] + [b"e"]

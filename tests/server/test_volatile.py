@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from types import SimpleNamespace
@@ -25,6 +24,7 @@ from meadowlark.server.slicer import Slicer
 from meadowlark.server.stopwatch import Stopwatch
 from meadowlark.testing import MemoryFiles
 from meadowlark.wire.drops import Drop
+from tests.waiting import run
 
 RULES = """{"rules": {".read": true, "durable": {".write": true},
   "cursors": {"$user": {".write": true, ".volatile": true, ".validate": "newData.val() !== 'denied'"}}}}"""
@@ -152,10 +152,6 @@ def told(user: str, value: Any) -> bytes:
     return b'"p":"cursors/%b","d":%b' % (user.encode(), json.dumps(value, separators=(",", ":")).encode())
 
 
-def run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(work(), 60))
-
-
 def test_of_a_thousand_listeners_one_that_stalls_costs_the_others_nothing_and_gets_the_last_of_each() -> None:
     async def work() -> None:
         worker = Worker()
@@ -181,7 +177,7 @@ def test_of_a_thousand_listeners_one_that_stalls_costs_the_others_nothing_and_ge
         assert worker.turn.held_bytes == 0
         assert not worker.turn.stalled
 
-    run(work)
+    run(work())
 
 
 def test_a_client_that_floods_is_read_no_faster_than_its_share_and_others_are_served_in_between() -> None:
@@ -212,7 +208,7 @@ def test_a_client_that_floods_is_read_no_faster_than_its_share_and_others_are_se
         assert worker.metrics.volatile_superseded == sent - 5
         assert sum(worker.metrics.volatile_dropped) == 0
 
-    run(work)
+    run(work())
 
 
 def test_what_is_denied_or_too_large_is_counted_and_told_where_somebody_waits_or_develops() -> None:
@@ -241,7 +237,7 @@ def test_what_is_denied_or_too_large_is_counted_and_told_where_somebody_waits_or
             worker.loop.end_second()
             assert line.heard.count(b"volatile write dropped") == (1 if is_dev else 0), "and the other that was denied"
 
-    run(work)
+    run(work())
 
 
 def remarks(line: Line) -> list[str]:
@@ -287,7 +283,7 @@ def test_of_each_kind_of_drop_a_developer_hears_a_line_a_second_with_how_many() 
         writer.closed()
         assert worker.loop.timers == []
 
-    run(work)
+    run(work())
 
 
 def test_in_production_nobody_is_told_of_drops() -> None:
@@ -305,7 +301,7 @@ def test_in_production_nobody_is_told_of_drops() -> None:
         assert worker.loop.timers == []
         assert worker.metrics.volatile_dropped[Drop.MALFORMED] == 3
 
-    run(work)
+    run(work())
 
 
 def test_values_go_with_their_writer_whatever_it_wrote_them_by_and_were_never_recorded() -> None:
@@ -332,7 +328,7 @@ def test_values_go_with_their_writer_whatever_it_wrote_them_by_and_were_never_re
         assert hosted.database.durable_part(()) is None
         hosted.database.check()
 
-    run(work)
+    run(work())
 
 
 def test_one_connection_cannot_fill_the_database() -> None:
@@ -349,7 +345,7 @@ def test_one_connection_cannot_fill_the_database() -> None:
         worker.settle()
         assert hosted.database.tree.root is None
 
-    run(work)
+    run(work())
 
 
 def test_a_client_says_how_often_it_wants_to_hear() -> None:
@@ -370,4 +366,4 @@ def test_a_client_says_how_often_it_wants_to_hear() -> None:
         listener.received(b'{"t":"d","d":{"r":10,"a":"vr","b":{"d":0}}}')
         assert not outbox.conflates
 
-    run(work)
+    run(work())

@@ -22,10 +22,10 @@ from meadowlark.wire.numbering import Heard
 from meadowlark.wire.webtransport import Frame, StreamFrames, encode_datagram, encode_fence, encode_frame, encode_path
 from tests.server.rest_server import MemoryWorker
 from tests.server.test_quic import Client
-from tests.server.test_volatile import Worker, run, say, told
+from tests.server.test_volatile import Worker, say, told
 from tests.server.test_webtransport import Memory
+from tests.waiting import run, until
 
-SECONDS = 100.0
 CROWD = 1000
 REAL = 50
 """Over QUIC, each with a handshake; the rest of a thousand is above, without it."""
@@ -104,7 +104,7 @@ def test_of_a_thousand_listeners_in_datagrams_one_that_stalls_costs_the_others_n
         assert dict(stalled.values) == dict(expected)
         assert worker.turn.held_bytes == 0
 
-    run(work)
+    run(work())
 
 
 def test_volatile_places_of_an_update_are_told_in_datagrams_and_what_lasts_on_the_stream() -> None:
@@ -132,7 +132,7 @@ def test_volatile_places_of_an_update_are_told_in_datagrams_and_what_lasts_on_th
         assert dict(behind.values) == dict(expected)
         assert [value for value in (0, 10, 20) if b'"p":"durable","d":%d}' % value in behind.texts] == [0, 10, 20]
 
-    run(work)
+    run(work())
 
 
 def test_who_floods_in_datagrams_has_no_more_than_its_share_and_a_neighbour_goes_on() -> None:
@@ -167,7 +167,7 @@ def test_who_floods_in_datagrams_has_no_more_than_its_share_and_a_neighbour_goes
         worker.loop.settle()
         assert flooded.database.tree.get(("cursors", "0")) == "last"
 
-    run(work)
+    run(work())
 
 
 # Over QUIC
@@ -223,12 +223,6 @@ class Real(Client):
         self.transmit()
 
 
-async def until(check: Any) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not check():
-            await asyncio.sleep(0.005)
-
-
 LISTEN = b'{"t":"d","d":{"r":1,"a":"q","b":{"p":"/cursors","h":""}}}'
 
 
@@ -280,7 +274,7 @@ def test_fifty_over_quic_hear_whoever_moves_while_one_of_them_hears_nothing() ->
                 await context.__aexit__(None, None, None)
         worker.webtransports.close()
 
-    asyncio.run(asyncio.wait_for(work(), SECONDS))
+    run(work())
 
 
 def test_a_writer_that_dies_without_a_word_takes_its_values_along_when_it_was_silent_for_long(
@@ -308,4 +302,4 @@ def test_a_writer_that_dies_without_a_word_takes_its_values_along_when_it_was_si
                 assert not reader.is_over
         worker.webtransports.close()
 
-    asyncio.run(asyncio.wait_for(work(), SECONDS))
+    run(work())
