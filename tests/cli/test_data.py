@@ -15,7 +15,8 @@ import pytest
 
 from meadowlark.cli.application import Exit
 from tests.cli.running import SECONDS, Client, Done, command, environment, run
-from tests.harness import PROJECT, Proxy, Server, eventually
+from tests.harness import PROJECT, Server, eventually
+from tests.proxy import Proxy
 
 pytestmark = pytest.mark.slow
 

@@ -23,7 +23,8 @@ from meadowlark.client import (
 from meadowlark.client.connection import parse_address
 from meadowlark.errors import Refused
 from meadowlark.testing import credential_of
-from tests.harness import Proxy, Server, fresh_name
+from tests.harness import Server, fresh_name
+from tests.proxy import Proxy
 from tests.waiting import run, until
 
 

@@ -11,7 +11,8 @@ import pytest
 from meadowlark.client import Contended, Database, Denied, OutcomeUnknown, database
 from meadowlark.testing import credential_of
 from tests.client.far import GREETING, End, far_end
-from tests.harness import Proxy, Server, fresh_name
+from tests.harness import Server, fresh_name
+from tests.proxy import Proxy
 from tests.waiting import run, until
 
 

@@ -20,7 +20,8 @@ from meadowlark.client.database import Database as Connecting
 from meadowlark.client.webtransport import Offer, TransportConnection, find_offer
 from meadowlark.limits import QUIC_OVERHEAD_BYTES_MAX
 from meadowlark.server.routing import owner_of
-from tests.harness import Proxy, Server, fresh_name
+from tests.harness import Server, fresh_name
+from tests.proxy import Proxy
 from tests.waiting import run, until
 
 SECONDS = 60.0

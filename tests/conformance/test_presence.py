@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.conformance.conftest import settings_for
-from tests.harness import Proxy, Script, Server, eventually, fresh_name
+from tests.harness import Script, Server, eventually, fresh_name
+from tests.proxy import Proxy
 
 pytestmark = pytest.mark.slow
 both_ways = pytest.mark.parametrize("how", ["emulator", "url"])

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.conformance.conftest import settings_for
-from tests.harness import Proxy, Script, Server
+from tests.harness import Script, Server
+from tests.proxy import Proxy
 
 pytestmark = pytest.mark.slow
 

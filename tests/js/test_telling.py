@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.conformance.conftest import settings_for
-from tests.harness import Proxy, Script, Server, eventually, fresh_name
+from tests.harness import Script, Server, eventually, fresh_name
+from tests.proxy import Proxy
 from tests.server.sockets import Socket
 from tests.server.test_observability import metrics
 
