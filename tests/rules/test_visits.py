@@ -23,6 +23,7 @@ from meadowlark.rules import explain_read, explain_write, may_read, may_write, p
 from meadowlark.rules.ruleset import RuleSet
 from meadowlark.tree import Node, from_json, is_map, pack_slices
 from meadowlark.tree.pages import Page, Pages
+from tests.tree.test_pages_model import finish
 
 NOW = 1_700_000_000_000
 ANNA: dict[str, Any] = {"uid": "u0007", "token": {"level": 3}}
@@ -84,12 +85,7 @@ def tree_of(siblings: int, below: int) -> Node:
 
 
 def packed(node: Node) -> Node:
-    steps = pack_slices(from_json(json.loads(json.dumps(node)))[0])
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
+    return finish(pack_slices(from_json(json.loads(json.dumps(node)))[0]))
 
 
 class Work(NamedTuple):
