@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 from meadowlark.cli.application import Exit
-from tests.harness import PROJECT
+from tests.harness import SOURCE
 
 SECONDS = 60.0
 
@@ -28,7 +28,7 @@ def command(arguments: tuple[str, ...]) -> list[str]:
 
 def environment(**more: str) -> dict[str, str]:
     kept = {name: text for name, text in os.environ.items() if not name.startswith("MEADOWLARK_")}
-    return {**kept, "PYTHONPATH": str(PROJECT / "src"), **more}
+    return {**kept, "PYTHONPATH": str(SOURCE), **more}
 
 
 def run(*arguments: str, stdin: bytes = b"", cwd: Path | None = None, **variables: str) -> Done:

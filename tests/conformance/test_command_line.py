@@ -164,7 +164,8 @@ def test_values_come_from_arguments_files_and_standard_input(firebase: Firebase,
         "file": of_file, "from": "a file", "list": {pushed: of_file}, "input": {"from": "standard input"},
     }  # fmt: skip
     bad = firebase(*at("database:set", "/given/bad", "-f", "-d", "{"))
-    assert (bad.code, "Invalid data; couldn't parse JSON object, array, or value." in bad.out) != (0, True), bad
+    assert bad.code != 0, bad
+    assert "Invalid data; couldn't parse JSON object, array, or value." in bad.out, bad
     assert server.read("/given/bad", ns=DATABASE) is None
 
 

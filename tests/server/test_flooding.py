@@ -26,6 +26,8 @@ from tests.server.test_stalled import Slow, fill, open_socket
 from tests.waiting import run
 
 FLOOD_SECONDS = 2.0
+ROUNDS_MIN = 30
+"""Less were no flood, so a slow machine takes longer."""
 ANSWER_SECONDS_MAX = 15.0
 """For one question of the neighbour: thousands of times what it takes, since the machine may have more to do than this."""
 WAITING_BYTES_MAX = 1_000_000
@@ -130,14 +132,13 @@ def test_a_flood_over_a_websocket(server: Server) -> None:
     before, neighbour = metrics(server), Neighbour(server)
     number, last = 0, {}
     until = time.monotonic() + FLOOD_SECONDS
-    while time.monotonic() < until:
+    while time.monotonic() < until or number < ROUNDS_MIN:
         number += 1
         last = {f"p{path}": {"n": number, "p": PADDING} for path in range(PATHS)}
         # Beside the client, which would take its time over each.
         writer.connection.socket.sendall(b"".join(frame(f"/cursors/{path}", value) for path, value in last.items()))
     assert writer.ask("g", {"p": "/nothing", "q": {}})["s"] == "ok", "all of it has been read"
     neighbour.stop()
-    assert number * PATHS > 500, "that was no flood"
     assert server.read("/cursors", ns=ns) == last
     check_the_end(server, ns, listener, last, before)
     listener.close()

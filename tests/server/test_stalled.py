@@ -100,15 +100,14 @@ def write_much(server: Server, ns: str) -> Socket:
     return writer
 
 
-def check_heard(told: list[tuple[str, Any]], *, under: str, windowed: bool = False) -> None:
+def check_heard(told: list[tuple[str, Any]], *, under: str) -> None:
     """told: each place that was told of and its value, in order."""
     values: dict[str, Any] = {}
     for place, value in told:
         values[place] = value
     lasting = list(range(0, ROUNDS, LASTING_ROUNDS))
-    if not windowed:
-        assert [value for place, value in told if place == f"{under}lasts/one"] == lasting
-        assert [value for place, value in told if place == f"{under}lasts/both"] == lasting
+    assert [value for place, value in told if place == f"{under}lasts/one"] == lasting
+    assert [value for place, value in told if place == f"{under}lasts/both"] == lasting
     assert values[f"{under}v/a/n"] == ROUNDS, "the last arrives"
     seen = [value["n"] for place, value in told if place == f"{under}v/a" and value]
     assert seen == sorted(seen), "a value went back"
