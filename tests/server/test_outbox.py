@@ -408,6 +408,20 @@ def test_a_large_message_leaves_a_piece_a_turn_and_stops_while_the_client_is_ful
     assert made.written == [*parts, b"end"]
 
 
+def test_a_large_message_that_was_made_meanwhile_follows_what_waited_and_left_in_parts(made: Made) -> None:
+    frames = [bytes([number]) * (LARGE_TURN_BYTES - 1) for number in range(2)]
+    large = Message(b"2", b"3")
+    made.outbox.pause(now=0.0)
+    for frame in frames:
+        made.outbox.put(frame)
+    made.outbox.put_large(large, at_once=True)
+    large.make()
+    made.outbox.resume()
+    while made.loop.soon:
+        made.loop.turn()
+    assert made.written == [b"".join(frames), b"2", b"3"]
+
+
 def test_a_client_that_asks_for_more_large_messages_than_it_takes_is_ended(made: Made) -> None:
     for _ in range(OUTBOX_BYTES_MAX // LARGE_PLACE_BYTES + 2):
         made.outbox.put_large(Message(b"x"), at_once=False)

@@ -641,8 +641,8 @@ class Outbox:
             self._superseded_count = self._frames.count(b"")
         self._waiting_bytes -= size
         self._write(data)
-        if self._frames and not self._paused:
-            self._turn.add(self)
+        if (self._frames or self._behind) and not self._paused:
+            self._turn.add(self)  # Also if no frames are left: a large message behind them may be ready.
         return size
 
     def _flush_large(self) -> int:
