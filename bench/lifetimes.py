@@ -30,10 +30,11 @@ from meadowlark.engine import Open
 from meadowlark.journal import Databases, Snapshots
 from meadowlark.journal.files import ensure_folders
 from meadowlark.server.expiries import Expiries
+from meadowlark.server.hosted import Hosted
 from meadowlark.server.large_writes import LargeWrites
 from meadowlark.server.outbox import Turn
 from meadowlark.server.realtime import RealtimeConnection
-from meadowlark.server.shard import Hosted, Shard
+from meadowlark.server.shard import Shard
 from meadowlark.server.slicer import Slicer
 from meadowlark.server.stopwatch import Stopwatch
 from meadowlark.testing import MemoryFiles

@@ -23,6 +23,7 @@ from meadowlark.ids import PushIds, check_database_name
 from meadowlark.server.board import Published
 from meadowlark.server.config import Config
 from meadowlark.server.expiries import Expiries
+from meadowlark.server.hosted import Hosted
 from meadowlark.server.http import HttpConnection
 from meadowlark.server.identities import Identities
 from meadowlark.server.large_writes import LargeWrites
@@ -31,7 +32,6 @@ from meadowlark.server.metrics import Numbers
 from meadowlark.server.outbox import Turn
 from meadowlark.server.rule_sets import RuleSets
 from meadowlark.server.rule_store import RuleStore
-from meadowlark.server.shard import Hosted
 from meadowlark.server.slicer import Slicer
 from meadowlark.server.webtransport import WebTransports
 from meadowlark.testing import MemoryFiles

@@ -9,10 +9,10 @@ from typing import Any
 
 from meadowlark.engine import Client, Listen
 from meadowlark.limits import LOST_SECONDS, PING_SECONDS, VOLATILE_LOST_SECONDS, VOLATILE_PING_SECONDS
+from meadowlark.server.hosted import Hosted
 from meadowlark.server.lanes import SHARE_NANOSECONDS
 from meadowlark.server.outbox import Turn
 from meadowlark.server.realtime import DOOR_MESSAGES, HELD_FRAMES, SWEEP_SECONDS, RealtimeConnection
-from meadowlark.server.shard import Hosted
 from meadowlark.server.stopwatch import Stopwatch
 from tests.server.rest_server import MemoryWorker
 

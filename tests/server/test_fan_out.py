@@ -10,8 +10,9 @@ from meadowlark.engine import Leave, Listen, Open, Push, Set, Unlisten
 from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.journal.files import ensure_folders
 from meadowlark.server.fan_out import SLICE_LISTENERS, WHOLE_LISTENERS_MAX
+from meadowlark.server.hosted import Hosted
 from meadowlark.server.lanes import SHARE_NANOSECONDS, Lanes
-from meadowlark.server.shard import Hosted, Shard
+from meadowlark.server.shard import Shard
 from meadowlark.server.stopwatch import Stopwatch
 from meadowlark.testing import MemoryFiles
 from tests.server.test_shard import NOW, Caller, Settings

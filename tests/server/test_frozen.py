@@ -6,7 +6,7 @@ import orjson
 
 from meadowlark.engine import Database, Open
 from meadowlark.server.frozen import FrozenSlices
-from meadowlark.server.shard import Hosted
+from meadowlark.server.hosted import Hosted
 from meadowlark.tree import Node, Tree, encode_slices
 
 

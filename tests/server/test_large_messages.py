@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 import orjson
 
 from meadowlark.engine import Database, Open
+from meadowlark.server.hosted import Hosted
 from meadowlark.server.large_messages import LargeMessage
-from meadowlark.server.shard import Hosted
 from meadowlark.server.slicer import Slicer
 from meadowlark.tree import Tree
 from meadowlark.wire import encode_get_slices

@@ -15,8 +15,8 @@ from meadowlark.engine.ahead import Decision
 from meadowlark.errors import Code
 from meadowlark.limits import LARGE_BYTES, LARGE_WRITES_BYTES_MAX, LARGE_WRITES_DATABASE_BYTES_MAX
 from meadowlark.rules import parse_rules
+from meadowlark.server.hosted import Hosted
 from meadowlark.server.large_writes import LargeWrites
-from meadowlark.server.shard import Hosted
 from meadowlark.tree import unpacked
 from tests.server.rest_server import Served, serve
 

@@ -25,7 +25,7 @@ from meadowlark.engine import (
 )
 from meadowlark.errors import Code, Refused
 from meadowlark.query import parse_query
-from meadowlark.server.shard import Hosted
+from meadowlark.server.hosted import Hosted
 from meadowlark.server.watching import Carried, Told
 from tests.server.rest_server import Peer, Served, serve
 

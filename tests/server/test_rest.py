@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meadowlark.query import Query
-from meadowlark.server.shard import Hosted
+from meadowlark.server.hosted import Hosted
 from meadowlark.tree import Path, node_hash
 from meadowlark.wire.rest import WRITE_SIZES
 from tests.server.rest_server import ADMIN_CREDENTIAL, Peer, Served, serve

@@ -15,9 +15,9 @@ from meadowlark.auth.identity import NOBODY
 from meadowlark.engine import Client, Counted, Database, Effect, Listen, Locked, Open, Revoke, Ruled, Set
 from meadowlark.errors import Refused
 from meadowlark.rules import RulesInvalid
+from meadowlark.server.hosted import Hosted
 from meadowlark.server.rule_sets import CLIENTS_AT_ONCE, RECHECK_SECONDS, RuleSets
 from meadowlark.server.rule_store import DEFAULT, RuleStore
-from meadowlark.server.shard import Hosted
 from meadowlark.testing import MemoryFiles
 
 OPEN, CLOSED = '{"rules": {".read": true}}', '{"rules": {}}'

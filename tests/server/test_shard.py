@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
@@ -28,16 +29,18 @@ from meadowlark.engine import (
     Unlisten,
     Update,
 )
-from meadowlark.errors import Code, JournalFailed, Refused
+from meadowlark.errors import Code, JournalFailed, Refused, WorldError
 from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.journal.files import ensure_folders
+from meadowlark.journal.snapshot_writer import SnapshotWriter
 from meadowlark.limits import INDEX_IDLE_SECONDS, SNAPSHOT_BYTES_MIN
 from meadowlark.query import parse_query
 from meadowlark.server import loading
 from meadowlark.server import shard as module
 from meadowlark.server.graveyard import Graveyard
+from meadowlark.server.hosted import Hosted, Receiver
 from meadowlark.server.profile import Profile
-from meadowlark.server.shard import Hosted, Receiver, Shard
+from meadowlark.server.shard import Shard
 from meadowlark.server.slicer import Slicer
 from meadowlark.testing import Fault, MemoryFiles
 from meadowlark.tree import unpacked
@@ -557,6 +560,106 @@ def test_a_record_that_cannot_be_made_stops_the_database_before_the_journal_has_
         assert await life.read("demo") == {"a": 1}
 
     run(scenario)
+
+
+def test_no_snapshot_is_made_of_a_database_that_was_stopped_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, one = Life(files), Caller()
+        hosted = await life.shard.open("demo")
+        life.shard.apply(hosted, Set(one, 1, ("a",), 1))
+        life.shard._begin_snapshot(hosted)
+        stop_halfway(life, hosted, one, monkeypatch)
+        await life.finish_snapshot(hosted)
+        assert life.snapshots.read("demo") is None
+        assert await life.read("demo") == {"a": 1}
+
+    run(scenario)
+
+
+def test_a_database_that_starts_again_is_not_put_away_for_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    may_finish, finish = threading.Event(), SnapshotWriter.finish
+
+    def finish_late(writer: SnapshotWriter) -> None:
+        assert may_finish.wait(30)
+        finish(writer)
+
+    monkeypatch.setattr(SnapshotWriter, "finish", finish_late)
+
+    async def scenario(files: MemoryFiles) -> None:
+        life, one = Life(files, Settings(idle_database_seconds=0.0)), Caller()
+        hosted = await life.shard.open("demo")
+        life.shard.apply(hosted, Set(one, 1, ("a",), 1))
+        hosted.used_at = -1.0
+        tidying = asyncio.create_task(life.shard.tidy())
+        while not hosted.snapshotting or hosted.database.sequence < 2:
+            await asyncio.sleep(0)
+        stop_halfway(life, hosted, one, monkeypatch)
+        await life.commit()
+        again = await life.shard.open("demo")
+        again.users += 1
+        may_finish.set()
+        await end(tidying, life)
+        assert await life.shard.open("demo") is again
+
+    run(scenario)
+
+
+def test_a_database_that_is_used_while_it_is_put_away_stays() -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, one = Life(files, Settings(idle_database_seconds=0.0)), Caller()
+        hosted = await life.shard.open("demo")
+        life.shard.apply(hosted, Set(one, 1, ("a",), 1))
+        hosted.used_at = -1.0
+        tidying = asyncio.create_task(life.shard.tidy())
+        while not hosted.snapshotting:
+            await asyncio.sleep(0)
+        life.shard.apply(hosted, Set(one, None, ("kept",), 2, volatile=True))
+        await end(tidying, life)
+        assert await life.read("demo") == {"a": 1, "kept": 2}
+
+    run(scenario)
+
+
+def test_a_snapshot_that_cannot_be_begun_leaves_nothing_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(files: MemoryFiles) -> None:
+        life, one = Life(files), Caller()
+        hosted = await life.shard.open("demo")
+        life.shard.apply(hosted, Set(one, 1, ("a",), 1))
+        with monkeypatch.context() as patch:
+            patch.setattr(Snapshots, "writer", refuse)
+            life.shard._begin_snapshot(hosted)
+            await life.finish_snapshot(hosted)
+        root = hosted.database.tree.root
+        life.shard.apply(hosted, Set(one, 2, ("a",), 2))
+        assert hosted.database.tree.root is root, "a tree that is frozen is copied"
+        await life.commit()
+
+    run(scenario)
+
+
+def refuse(snapshots: Snapshots, database: str, sequence: int, sessions: Any) -> Any:
+    raise WorldError("the disk is full")
+
+
+def stop_halfway(life: Life, hosted: Hosted, client: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug of ours meets `hosted` in the middle of a write."""
+
+    def half_a_write(tree: Any, path: Any, node: Any) -> None:
+        tree.root = {"half": True}
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(hosted.database.tree), "set", half_a_write)
+        life.shard.apply(hosted, Set(client, 9, ("b",), 2))
+
+
+async def end(task: asyncio.Task[None], life: Life) -> None:
+    for _ in range(2000):
+        if task.done():
+            return task.result()
+        await life.commit()
+        await asyncio.sleep(0.001)
+    raise AssertionError("it does not end")
 
 
 def test_a_disk_that_falls_behind_is_given_no_more_to_write(monkeypatch: pytest.MonkeyPatch) -> None:

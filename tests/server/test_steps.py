@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from meadowlark.engine import Command
+from meadowlark.server.hosted import Hosted
 from meadowlark.server.large_writes import LargeWrites
-from meadowlark.server.shard import Hosted
 from meadowlark.server.slicer import Slicer
 from tests.server.rest_server import Served, serve
 from tests.server.test_neighbour import BODY

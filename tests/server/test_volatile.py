@@ -16,10 +16,11 @@ from meadowlark.journal.files import ensure_folders
 from meadowlark.limits import SESSION_VOLATILE_VALUES_MAX, VOLATILE_BYTES_MAX
 from meadowlark.rules import parse_rules
 from meadowlark.server.expiries import Expiries
+from meadowlark.server.hosted import Hosted
 from meadowlark.server.large_writes import LargeWrites
 from meadowlark.server.outbox import Turn
 from meadowlark.server.realtime import HELD_FRAMES, RealtimeConnection
-from meadowlark.server.shard import Hosted, Shard
+from meadowlark.server.shard import Shard
 from meadowlark.server.slicer import Slicer
 from meadowlark.server.stopwatch import Stopwatch
 from meadowlark.testing import MemoryFiles

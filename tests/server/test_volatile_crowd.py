@@ -14,8 +14,8 @@ from qh3.asyncio.client import connect
 from qh3.quic.configuration import QuicConfiguration
 
 from meadowlark.server.datagrams import Settling
+from meadowlark.server.hosted import Hosted
 from meadowlark.server.realtime import HELD_FRAMES
-from meadowlark.server.shard import Hosted
 from meadowlark.server.webtransport import DatagramConnection, WebTransportLine
 from meadowlark.wire.drops import Drop
 from meadowlark.wire.numbering import Heard

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meadowlark.engine import Reply
-from meadowlark.server.shard import Hosted
+from meadowlark.server.hosted import Hosted
 from meadowlark.tree import Node
 
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from meadowlark.engine import Set, Update, decided_record, prepare_write
 from meadowlark.errors import Code, Refused
 from meadowlark.limits import RECORD_BYTES_MAX
-from meadowlark.server.shard import Hosted
+from meadowlark.server.hosted import Hosted
 from meadowlark.server.slicer import Slicer
 from meadowlark.server.uploads import Uploads
 from meadowlark.wire.rest import WRITE_TOO_BIG

@@ -31,8 +31,8 @@ from meadowlark.limits import (
     LONG_POLL_WAITING_MAX,
 )
 from meadowlark.server.exchange import Exchange
+from meadowlark.server.hosted import Hosted
 from meadowlark.server.realtime import Host, Line, RealtimeConnection, take_over
-from meadowlark.server.shard import Hosted
 from meadowlark.server.websocket import WebSocketLine
 from meadowlark.wire import PONG, UPGRADE, encode_shutdown
 from meadowlark.wire.http import HttpFault, Response

@@ -26,8 +26,8 @@ from meadowlark.engine import (
 from meadowlark.errors import Code
 from meadowlark.limits import STREAM_KEEPALIVE_SECONDS
 from meadowlark.query import Query
+from meadowlark.server.hosted import Hosted
 from meadowlark.server.outbox import Outbox
-from meadowlark.server.shard import Hosted
 from meadowlark.server.watching import Carried
 from meadowlark.tree import Path, encode
 from meadowlark.wire import events

@@ -35,12 +35,13 @@ from meadowlark.limits import (
 )
 from meadowlark.server.expiries import Expiries
 from meadowlark.server.families import OPERATIONS, Operation, Transport
+from meadowlark.server.hosted import Hosted, Receiver
 from meadowlark.server.identities import Identities
 from meadowlark.server.large_messages import LargeMessage
 from meadowlark.server.large_writes import LargeWrites
 from meadowlark.server.outbox import Outbox, Place, Turn
 from meadowlark.server.remarks import Remarks
-from meadowlark.server.shard import Hosted, Receiver, Shard
+from meadowlark.server.shard import Shard
 from meadowlark.server.slicer import Slicer
 from meadowlark.server.uploads import Upload
 from meadowlark.tree import is_large

@@ -16,8 +16,8 @@ from meadowlark.engine import Command, Push, Reply, Revoke
 from meadowlark.limits import LARGE_BYTES
 from meadowlark.server.families import Operation
 from meadowlark.server.frozen import FrozenReply, FrozenSlices
+from meadowlark.server.hosted import Hosted, Receiver
 from meadowlark.server.reading import Reading
-from meadowlark.server.shard import Hosted, Receiver
 from meadowlark.server.slicer import Slicer, Steps
 from meadowlark.server.streams import EventStream
 from meadowlark.tree import hash_slices, is_leaf

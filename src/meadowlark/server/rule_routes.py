@@ -19,8 +19,8 @@ from meadowlark.query import parse_query
 from meadowlark.rules import RulesInvalid, Write, explain_read, explain_slices
 from meadowlark.server.coverage_page import HTML_TYPE, coverage_page
 from meadowlark.server.exchange import COVERAGE_PAGE, Exchange
+from meadowlark.server.hosted import Hosted
 from meadowlark.server.rule_store import DEFAULT, Version
-from meadowlark.server.shard import Hosted
 from meadowlark.tree import (
     PRIORITY,
     Path,

@@ -24,8 +24,8 @@ import structlog
 from meadowlark.engine import Access, Command, Counted, Locked, NothingDeclared, Open, Recheck, Ruled
 from meadowlark.errors import Code, Refused
 from meadowlark.rules import RuleSet, RulesInvalid, parse_rules
+from meadowlark.server.hosted import Hosted
 from meadowlark.server.rule_store import DEFAULT, RuleStore, Version
-from meadowlark.server.shard import Hosted
 from meadowlark.server.stamps import Stamp, stamp_of
 
 log = structlog.get_logger()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from meadowlark.auth.identity import Identity
 from meadowlark.server.exchange import Exchange
+from meadowlark.server.hosted import Hosted
 from meadowlark.server.operation_stream import OperationStream
-from meadowlark.server.shard import Hosted
 from meadowlark.tree import encode
 from meadowlark.wire.events import EVENT_STREAM_TYPE
 from meadowlark.wire.http import HttpFault, Response

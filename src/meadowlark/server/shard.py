@@ -2,9 +2,9 @@
 
 `apply` is the only way in. It runs the engine and performs what comes out in order: pushes go to outboxes at once,
 records to the journal, and the reply to a write waits until its record is durable. A database comes from its last
-snapshot and the records after it, gets a new snapshot when its records outgrow it, and leaves memory when nobody has used
-it for a while. When the journal fails, nothing is acknowledged any more: writes are refused, reading goes on. All of it
-runs on the worker's one loop; only compressing and writing snapshots runs beside it.
+snapshot and the records after it (loading.py), gets a new snapshot when its records outgrow it (saving.py), and leaves
+memory when nobody has used it for a while. When the journal fails, nothing is acknowledged any more: writes are refused,
+reading goes on.
 
 An update of many children is carried out in slices. Nobody may see half of it, so its database is *held* until it is done: what
 is asked meanwhile waits in order, and so do its work in slices and its snapshots. Other databases go on.
@@ -46,7 +46,6 @@ from meadowlark.engine import (
     Unlisten,
     Update,
     Work,
-    without,
 )
 from meadowlark.errors import Code, MeadowlarkError, Refused
 from meadowlark.ids import check_database_name
@@ -54,14 +53,15 @@ from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.limits import HELD_COMMANDS_MAX, JOURNAL_BACKLOG_BYTES_MAX, SNAPSHOT_BYTES_MIN
 from meadowlark.server.fan_out import WHOLE_LISTENERS_MAX, FanOuts
 from meadowlark.server.graveyard import Graveyard
-from meadowlark.server.lanes import Lane, Lanes
+from meadowlark.server.hosted import Hosted, Waiter
+from meadowlark.server.lanes import Lanes
 from meadowlark.server.loading import PACKED_BYTES_MIN, load
+from meadowlark.server.saving import Saving
 from meadowlark.server.slicer import Slicer, Steps
 from meadowlark.server.stopwatch import Stopwatch
-from meadowlark.server.watching import Carried, Told, Watcher
-from meadowlark.tree import Node, encode, encode_slices, pack_tree_slices
+from meadowlark.server.watching import Carried, Told
+from meadowlark.tree import encode, pack_tree_slices
 from meadowlark.wire.drops import SUPERSEDED, drop_of
-from meadowlark.wire.numbering import Numbering
 
 log = structlog.get_logger()
 
@@ -71,98 +71,6 @@ HELD = "A large update of this database takes its time: try again in a moment"
 STOPPED = "This database met an error inside the server and starts again from its journal: try again"
 
 _READING = (Get, Listen, Unlisten, Identify, *HOUSEKEEPING)
-
-
-class Receiver(Client):
-    """A client that can be told; the rim's connections and calls are such."""
-
-    __slots__ = ()
-    kind = "realtime"
-    """How it speaks, for who watches: `realtime`, `rest` or `stream`."""
-
-    def deliver(self, push: Push) -> None:
-        raise NotImplementedError
-
-    def encode_reply(self, reply: Reply) -> Any:
-        """The reply as it will be sent; made at once, since values in it are live."""
-        raise NotImplementedError
-
-    def send_reply(self, encoded: Any) -> None:
-        raise NotImplementedError
-
-    def revoke(self, effect: Revoke) -> None:
-        raise NotImplementedError
-
-    def drop(self, kind: object, count: int = 1, text: str = "") -> None:
-        """Volatile writes of this client went nowhere (wire/drops.py), or will be heard of by fewer."""
-
-    def hold(self) -> Receiver:
-        """Whom to send a reply to that nothing later may overtake. This is enough for those who hear of nothing else."""
-        return self
-
-    def abandon(self, reason: str) -> None:
-        """The database is gone from under this client, which should come back; calls end by themselves."""
-
-
-Waiter = tuple[Receiver, Any, int | None, int]
-"""Who waits for a record, with what to send; the request in case it must be refused after all; when it was read."""
-
-
-def _forget(node: Node | None) -> None: ...
-
-
-class Hosted:
-    """One database in memory, with what the rim keeps about it."""
-
-    __slots__ = (
-        "bury", "clients", "database", "held", "lane", "name", "numbering", "packing", "paused", "releases", "snapshot_bytes",
-        "snapshotting", "stopped", "telling", "unpacked_bytes", "unsaved_bytes", "used_at", "users", "watchers",
-    )  # fmt: skip
-
-    def __init__(self, database: Database, bury: Callable[[Node | None], None] = _forget) -> None:
-        """bury: takes values that are let go, to free them in slices."""
-        self.bury = bury
-        self.name = database.name
-        self.database = database
-        self.lane = Lane()
-        """Its share of the loop."""
-        self.numbering = Numbering()
-        """Of its paths, for clients that are told in datagrams."""
-        self.telling: FanOuts | None = None
-        """Changes on their way to thousands of listeners; None if there never were so many."""
-        self.clients: dict[str, Receiver] = {}
-        """Realtime connections by session id, so that a client that comes back can take over its old session."""
-        self.users = 0
-        """Connections and calls that hold this database open."""
-        self.used_at = 0.0
-        self.unsaved_bytes = 0
-        """Of records since the last snapshot."""
-        self.unpacked_bytes = 0
-        """Of records since the tree was last packed."""
-        self.packing = False
-        self.snapshot_bytes = 0
-        self.snapshotting = False
-        self.watchers: tuple[Watcher, ...] = ()
-        """Told of every command."""
-        self.held: deque[tuple[Command, int]] | None = None
-        """Commands that wait for a large update, or until new rules have been asked about who listens; None: nothing has to."""
-        self.paused: list[Work] = []
-        """Work in slices that waits for it too."""
-        self.releases: list[asyncio.Future[None]] = []
-        """Of others who wait for it."""
-        self.stopped = False
-        """A bug was met; nothing is done here any more."""
-
-    async def released(self) -> None:
-        """Returns when nothing has to wait."""
-        while self.held is not None:
-            release: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.releases.append(release)
-            await release
-
-    def __del__(self) -> None:
-        # Nobody refers to it any more, so nobody can come to its tree, and what that holds may be a lot.
-        self.bury(self.database.tree.root)
 
 
 class Settings(Protocol):
@@ -208,11 +116,11 @@ class Shard:
         self._slicer = slicer or Slicer()
         self._lanes = lanes
         self._graveyard = Graveyard(self._slicer)
+        self._saving = Saving(journal, snapshots, self._slicer, self._graveyard, self._metrics)
         self._relaxed = settings.durability == "relaxed"
         self._hosted: dict[str, Hosted] = {}
         self._opening: dict[str, asyncio.Task[Hosted | Refused]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._snapshot_lock = asyncio.Lock()
         self.failure: str | None = None
         """Why nothing is acknowledged any more; None while all is well."""
 
@@ -553,60 +461,7 @@ class Shard:
     def _begin_snapshot(self, hosted: Hosted) -> None:
         if not hosted.snapshotting and self.failure is None:
             hosted.snapshotting = True
-            self._start(self._snapshot(hosted))
-
-    async def _snapshot(self, hosted: Hosted) -> None:
-        """A snapshot of `hosted` as it is when its turn comes; records up to then may go from the journal afterwards."""
-        async with self._snapshot_lock:
-            try:
-                await self._save(hosted)
-            except (MeadowlarkError, OSError) as error:
-                # The journal still has everything, so nothing is lost; it only grows until a snapshot succeeds.
-                log.error("snapshot failed", database=hosted.name, error=str(error))
-                self._metrics.snapshot_failures += 1
-            finally:
-                hosted.snapshotting = False
-
-    async def _save(self, hosted: Hosted) -> None:
-        await hosted.released()
-        loop = asyncio.get_running_loop()
-        database = hosted.database
-        barrier = self._barrier(hosted)
-        sequence, sessions, covered = database.sequence, database.sessions(), hosted.unsaved_bytes
-        volatile = database.volatile.paths()
-        root = whole = database.tree.freeze()
-        writer = self._snapshots.writer(hosted.name, sequence, sessions)
-        size = 0
-        try:
-            if volatile:
-                root = await self._slicer.run(without(volatile, whole))
-            for piece in encode_slices(root, with_priorities=True):
-                size += len(piece)
-                await loop.run_in_executor(None, writer.write, piece)
-            # A snapshot must not hold what the journal may still lose: sequences after it would not join.
-            await barrier.passed
-            await loop.run_in_executor(None, writer.finish)
-        except BaseException:
-            writer.abandon()
-            raise
-        finally:
-            database.tree.thaw()
-            self._graveyard.bury(whole)
-            self._graveyard.bury(root)
-            del root, whole
-        hosted.unsaved_bytes -= covered
-        hosted.snapshot_bytes = size
-        self._journal.covered(hosted.name, sequence)
-        self._metrics.snapshots += 1
-        self._metrics.snapshot_bytes += size
-        log.info("snapshot", database=hosted.name, sequence=sequence, bytes=size)
-
-    def _barrier(self, hosted: Hosted) -> _Barrier:
-        """Appends an empty record; its `passed` is done when it and all before it are durable, or never will be."""
-        barrier = _Barrier()
-        hosted.database.sequence += 1
-        self._journal.append(hosted.name, hosted.database.sequence, b"[]", (barrier, None, None, 0))
-        return barrier
+            self._start(self._saving.save(hosted))
 
     async def tidy(self) -> None:
         """Once in a while: snapshots for what holds the journal's oldest segments, trees that grew are packed, and idle
@@ -624,9 +479,8 @@ class Shard:
         for hosted in list(self._hosted.values()):
             if hosted.database.wants_tidying:
                 self.apply(hosted, Tidy())
-            is_busy = hosted.users or hosted.held is not None or hosted.snapshotting or hosted.database.volatile.count
-            if not is_busy and hosted.used_at < before:
-                await self._put_away(hosted)
+            if self._is_idle(hosted, before):
+                await self._put_away(hosted, before)
 
     async def _pack(self, hosted: Hosted) -> None:
         hosted.unpacked_bytes = 0
@@ -637,12 +491,17 @@ class Shard:
         if count:
             log.info("packed", database=hosted.name, maps=count)
 
-    async def _put_away(self, hosted: Hosted) -> None:
+    def _is_idle(self, hosted: Hosted, before: float) -> bool:
+        """Whether nobody has used `hosted` since `before`, and nothing is under way there or in memory alone."""
+        is_busy = hosted.users or hosted.held is not None or hosted.snapshotting or hosted.database.volatile.count
+        return not is_busy and hosted.used_at < before and self._hosted.get(hosted.name) is hosted
+
+    async def _put_away(self, hosted: Hosted, before: float) -> None:
         if hosted.unsaved_bytes:
             hosted.snapshotting = True
-            await self._snapshot(hosted)
-        if not hosted.users and hosted.held is None and not hosted.unsaved_bytes:
-            self._hosted.pop(hosted.name, None)
+            await self._saving.save(hosted)
+        if not hosted.unsaved_bytes and self._is_idle(hosted, before):  # Still.
+            del self._hosted[hosted.name]
             self._forget(hosted.name)
 
     def _start(self, work: Any) -> asyncio.Task[Any]:
@@ -650,24 +509,3 @@ class Shard:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-class _Barrier(Receiver):
-    """A client that only waits for the journal."""
-
-    __slots__ = ("passed",)
-
-    def __init__(self) -> None:
-        super().__init__("barrier")
-        self.passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def encode_reply(self, reply: Reply) -> Any:
-        return reply.refused
-
-    def send_reply(self, encoded: Any) -> None:
-        if self.passed.done():
-            return
-        if isinstance(encoded, Refused):
-            self.passed.set_exception(encoded)
-        else:
-            self.passed.set_result(None)

@@ -21,10 +21,10 @@ from meadowlark.limits import STREAM_EVENT_BYTES_MAX, STREAM_KEEPALIVE_SECONDS
 from meadowlark.query import Query
 from meadowlark.server.families import Connected, Operation
 from meadowlark.server.frozen import FrozenSlices
+from meadowlark.server.hosted import Hosted, Receiver
 from meadowlark.server.large_messages import LargeMessage, Making
 from meadowlark.server.outbox import Outbox
 from meadowlark.server.reading import Reading
-from meadowlark.server.shard import Hosted, Receiver
 from meadowlark.tree import Path, is_large
 from meadowlark.wire import events
 from meadowlark.wire.answers import refusal

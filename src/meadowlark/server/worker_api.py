@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from meadowlark.engine import Command, Recheck
 from meadowlark.ids import PushIds
 from meadowlark.server.board import Published
+from meadowlark.server.hosted import Hosted
 from meadowlark.server.identities import Identities
 from meadowlark.server.large_writes import LargeWrites
 from meadowlark.server.outbox import Turn
 from meadowlark.server.rule_sets import RuleSets
-from meadowlark.server.shard import Hosted
 from meadowlark.server.slicer import Slicer
 
 if TYPE_CHECKING:
