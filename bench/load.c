@@ -18,7 +18,8 @@
  * Does not know: what else is on the machine. It prints JSON lines: {"event": ...} as phases begin, the report last. With --pause it waits
  * for a line on standard input once all clients are connected, so that several processes start together.
  * One long file on purpose: `cc` and nothing else builds it (bench/build).
- * Source: docs/performance.md; RFC 6455 for the frames.
+ * Source: docs/performance.md; RFC 6455 for the frames; for deepstream protobuf's documentation of its encoding, and the numbers that the npm
+ * package @deepstream/protobuf gives fields and actions.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -110,7 +111,7 @@ static double percentile_ms(const Histogram *histogram, double share) {
 /* ---- State ---- */
 
 typedef enum { CLOSED, CONNECTING, UPGRADING, GREETING, AUTHENTICATING, LISTENING, JOINING, READY } Stage;
-typedef enum { NOTHING, PUSH, REPLY, CONTROL, PING, OTHER } Kind;
+typedef enum { NOTHING, PUSH, REPLY, CONTROL, PING, SEAT, OTHER } Kind;
 
 /* What the beginning of a message tells; kept until its last piece has arrived. */
 typedef struct {
@@ -119,6 +120,7 @@ typedef struct {
     bool ok;         /* REPLY: status ok */
     u64 due_at;      /* PUSH: from the marker */
     u32 process, number;
+    u32 seat, version; /* SEAT: whose value was read, and which it was */
 } Message;
 
 typedef struct {
@@ -145,6 +147,7 @@ typedef struct {
     u32 departures, left_number; /* how often it left; the number that the room counts its last leaving as */
     u64 left_at;
     u32 *seen;               /* of each seat, the last write heard of, plus one; only if pushes are whole rooms */
+    u32 unread, version;     /* if it listens seat by seat: those still to be read, and of its own the version before its first write */
     u32 expected;            /* set when it closes, else computed at the end */
     u64 expected_sum;
 } Client;
@@ -171,13 +174,15 @@ typedef struct {
     bool raw;            /* a byte stream of its own, no HTTP and no WebSocket */
     bool counts;         /* a number announces that so many frames are one message */
     bool silent;         /* writes are not acknowledged */
+    bool binary;         /* frames that are not text */
+    bool unechoed;       /* who writes does not hear of it */
     bool whole;          /* a push has all the seats of the room: what is new in it is what it tells */
     void (*path)(const Client *, char *text, size_t room);            /* of the upgrade */
     void (*upgraded)(Client *);                                       /* NULL: wait for the server's greeting */
     void (*greeted)(Client *);
     void (*listen)(Client *);
     int (*write_head)(const Client *, char *text, u32 number, u32 value_bytes);
-    const char *write_tail, *pong;
+    const char *write_tail, *pong, *keepalive;
     Message (*judge)(const u8 *bytes, size_t count);
 } Dialect;
 
@@ -328,7 +333,7 @@ static void send_message(Client *client, const char *text, u32 count) {
         return;
     }
     if (!options.dialect->counts) {
-        send_frame(client, 1, text, count);
+        send_frame(client, options.dialect->binary ? 2 : 1, text, count);
         return;
     }
     if (count > PIECE_BYTES) {
@@ -407,7 +412,7 @@ static void remember_due(Client *client, u32 number, u64 due_at) {
     client->due_at[number & client->due_mask] = due_at;
 }
 
-/* Writes into the client's seat; all that listen to its room are to hear of it. */
+/* Writes into the client's seat; all that listen to its room are to hear of it, itself too where the dialect echoes. */
 static void write_seat(Client *client, u64 due_at) {
     static char text[VALUE_BYTES_MAX + 512];
     Room *room = &rooms[client->room];
@@ -425,6 +430,11 @@ static void write_seat(Client *client, u64 due_at) {
     seat_of[number % SEATS_KEPT] = client->seat;
     sent++;
     expected_total += room->listeners;
+    if (options.dialect->unechoed) { /* To its writer it is like one made before it joined. */
+        client->joined++;
+        client->joined_sum += number;
+        expected_total--;
+    }
     if (!options.dialect->silent) remember_due(client, request_number, due_at);
     send_message(client, text, (u32)used);
 }
@@ -605,6 +615,64 @@ static Message judge_socketio(const u8 *bytes, size_t count) {
     return message;
 }
 
+/* deepstream: a protobuf message in each frame, its size before it. It has a topic and, in one text, the fields. Each field is a tag, whose
+ * low three bits are 2 if a text follows, and a number: the value, or the size of the text. */
+enum { TOPIC = 2 << 3, FIELDS = 3 << 3 | 2 };
+enum { ACTION = 1 << 3, VALUE = 2 << 3 | 2, REQUEST = 3 << 3 | 2, NAME = 6 << 3 | 2, NAMES = 7 << 3 | 2, ACKNOWLEDGE = 11 << 3, VERSION = 13 << 3 };
+enum { CONNECTION = 2, AUTH = 3, RECORD = 5 };
+enum { SUBSCRIBE_CREATE_READ = 23, UPDATE = 18 };
+
+/* What the answers mean; any other is a refusal. */
+static const struct {
+    u32 topic, action;
+    Kind kind;
+} DEEPSTREAM_ANSWERS[] = {
+    {CONNECTION, 4, CONTROL}, /* accepted */
+    {CONNECTION, 3, OTHER},   /* the answer to a keepalive */
+    {AUTH, 3, REPLY},         /* successful */
+    {RECORD, 4, SEAT},        /* what was read */
+    {RECORD, 14, REPLY},      /* written */
+    {RECORD, UPDATE, PUSH},
+    {RECORD, SUBSCRIBE_CREATE_READ, OTHER}, /* taken on; what was read follows */
+};
+
+/* A number: groups of seven bits, the lowest first, all but the last marked. */
+static u32 read_varint(const u8 **at, const u8 *end) {
+    u64 value = 0;
+    for (int shift = 0; *at < end && shift < 64; shift += 7) {
+        u8 group = *(*at)++;
+        value |= (u64)(group & 127) << shift;
+        if (group < 128) break;
+    }
+    return (u32)value;
+}
+
+static Message judge_deepstream(const u8 *bytes, size_t count) {
+    const u8 *at = bytes, *end = bytes + count, *value = end, *value_end = end;
+    read_varint(&at, end); /* The size, then the tags of topic and fields. */
+    at += at < end;
+    u32 topic = read_varint(&at, end), action = 0;
+    at += at < end;
+    read_varint(&at, end);
+    Message message = {.kind = topic == CONNECTION ? CONTROL : REPLY};
+    while (at < end) {
+        u32 tag = read_varint(&at, end), is = read_varint(&at, end);
+        const u8 *text = at;
+        if ((tag & 7) == 2) at += (size_t)(end - at) < is ? (size_t)(end - at) : is;
+        if (tag == ACTION) action = is;
+        else if (tag == VALUE) value = text, value_end = at;
+        else if (tag == REQUEST) message.request = decimal(text, at);
+        else if (tag == NAME && (text = memchr(text, '/', (size_t)(at - text)))) message.seat = decimal(text + 2, at); /* r<room>/c<seat> */
+        else if (tag == VERSION) message.version = is;
+    }
+    for (size_t i = 0; i < sizeof DEEPSTREAM_ANSWERS / sizeof *DEEPSTREAM_ANSWERS; i++)
+        if (DEEPSTREAM_ANSWERS[i].topic == topic && DEEPSTREAM_ANSWERS[i].action == action) message.kind = DEEPSTREAM_ANSWERS[i].kind, message.ok = true;
+    if (!message.ok) note_error("refused", bytes, count);
+    /* In the value only: among the numbers before it '@' is one like any other. */
+    if (message.kind == PUSH && !find_marker(value, (size_t)(value_end - value), &message)) message.kind = OTHER;
+    return message;
+}
+
 /* The p99 of a whole run hides a bad second in many good ones. Seconds with few deliveries do not count. */
 static void end_second(void) {
     double p99 = percentile_ms(&second_in, .99);
@@ -645,11 +713,13 @@ static void receive_push(Client *client, const Message *message) {
     record(&second_in, now - due_at);
 }
 
+static u32 seat_count(void) { return options.workload->rooms == ONE_ROOM ? options.connections : options.room_size; }
+
 /* A whole room: each seat whose value the client has not seen yet is a push. Rooms must fit one frame. */
 static void receive_whole(Client *client, const u8 *bytes, size_t count) {
     Message message = {.kind = OTHER};
     const u8 *end = bytes + count;
-    if (!client->seen) client->seen = allocate(options.workload->rooms == ONE_ROOM ? options.connections : options.room_size, sizeof *client->seen);
+    if (!client->seen) client->seen = allocate(seat_count(), sizeof *client->seen);
     for (const u8 *at = bytes; (at = memchr(at, '@', (size_t)(end - at))); at++) {
         if (!read_marker(at, end, &message)) continue;
         u32 *seen = &client->seen[seat_of[message.number % SEATS_KEPT]];
@@ -683,6 +753,13 @@ static void receive_reply(Client *client, const Message *message) {
     if (client->stage == JOINING) come_back(client);
 }
 
+/* A seat of those that it listens to one by one. */
+static void receive_seat(Client *client, const Message *message) {
+    if (client->stage != LISTENING) return;
+    if (message->seat == client->seat) client->version = message->version;
+    if (!--client->unread) listening(client);
+}
+
 static void receive_hello(Client *client) {
     record(&connected_in, now - client->asked_at);
     options.dialect->greeted(client);
@@ -691,6 +768,7 @@ static void receive_hello(Client *client) {
 static void receive_message(Client *client, const Message *message) {
     if (message->kind == PUSH) receive_push(client, message);
     else if (message->kind == REPLY) receive_reply(client, message);
+    else if (message->kind == SEAT) receive_seat(client, message);
     else if (message->kind == PING) say(client, "%s", options.dialect->pong);
     else if (message->kind == CONTROL && client->stage == GREETING && message->ok) receive_hello(client);
     else if (message->kind == CONTROL && client->stage == GREETING) client_close(client, "no hello");
@@ -788,17 +866,95 @@ static int write_jetstream(const Client *client, char *text, u32 number, u32 val
                    (u32)(client - clients), number, value_bytes);
 }
 
+/* deepstream's messages, see judge_deepstream. Each of these answers how many bytes it put. */
+static int put_varint(char *text, u32 value) {
+    int used = 0;
+    for (; value > 127; value >>= 7) text[used++] = (char)(value | 128);
+    text[used++] = (char)value;
+    return used;
+}
+
+static int put_number(char *text, u32 tag, u32 value) {
+    int used = put_varint(text, tag);
+    return used + put_varint(text + used, value);
+}
+
+/* A name, or another text of less than 128 bytes. */
+static int put_text(char *text, u32 tag, const char *format, ...) {
+    char words[128];
+    va_list arguments;
+    va_start(arguments, format);
+    u32 count = (u32)vsnprintf(words, sizeof words, format, arguments);
+    va_end(arguments);
+    int used = put_number(text, tag, count);
+    memcpy(text + used, words, count);
+    return used + (int)count;
+}
+
+/* What comes before the fields, and these; `more` bytes of the last one are still to come. */
+static int put_message(char *text, u32 topic, const char *fields, u32 count, u32 more) {
+    char head[16];
+    int used = put_number(head, TOPIC, topic);
+    used += put_number(head + used, FIELDS, count + more);
+    int size = put_varint(text, (u32)used + count + more);
+    memcpy(text + size, head, (size_t)used);
+    memcpy(text + size + used, fields, count);
+    return size + used + (int)count;
+}
+
+static void path_deepstream(const Client *client, char *text, size_t room) {
+    (void)client;
+    snprintf(text, room, "/deepstream");
+}
+
+static void challenge_deepstream(Client *client) {
+    say(client, "\x06\x10\x02\x1a\x02\x08\x05"); /* Action 5 of the connection. */
+}
+
+static void greet_deepstream(Client *client) {
+    client->stage = AUTHENTICATING;
+    say(client, "\x0a\x10\x03\x1a\x06\x08\x02\x12\x02{}"); /* Action 2 of auth: as nobody in particular. */
+}
+
+/* All seats of the room in one request; the room is listened to once each has been read. */
+static void listen_deepstream(Client *client) {
+    static char text[VALUE_BYTES_MAX], fields[VALUE_BYTES_MAX - 64];
+    client->unread = seat_count();
+    if (client->unread > sizeof fields / 32) fail("a room of %u seats is too large to listen to them one by one", client->unread);
+    int used = put_number(fields, ACTION, SUBSCRIBE_CREATE_READ);
+    used += put_text(fields + used, REQUEST, "0");
+    for (u32 seat = 0; seat < client->unread; seat++)
+        used += put_text(fields + used, NAMES, "r%u/c%u", client->room + options.first_room, seat);
+    send_message(client, text, (u32)put_message(text, RECORD, fields, (u32)used, 0));
+}
+
+/* A write says which version of the record it is, and is refused where that is not the next. */
+static int write_deepstream(const Client *client, char *text, u32 number, u32 value_bytes) {
+    char fields[256];
+    int used = put_number(fields, ACTION, UPDATE);
+    used += put_text(fields + used, REQUEST, "%u", number);
+    used += put_text(fields + used, NAME, "r%u/c%u", client->room + options.first_room, client->seat);
+    used += put_number(fields + used, ACKNOWLEDGE, 1);
+    used += put_number(fields + used, VERSION, client->version + number);
+    used += put_number(fields + used, VALUE, value_bytes);
+    return put_message(text, RECORD, fields, (u32)used, value_bytes);
+}
+
 static const Dialect DIALECTS[] = {
     {"firebase", "the realtime protocol", .counts = true, .path = path_firebase, .greeted = greet_firebase, .listen = listen_firebase,
-     .write_head = write_firebase, .write_tail = "}}}", .judge = judge_firebase},
+     .write_head = write_firebase, .write_tail = "}}}", .keepalive = "0", .judge = judge_firebase},
     {"volatile", "the same with writes that are volatile and not answered", .counts = true, .silent = true, .path = path_firebase,
-     .greeted = greet_firebase, .listen = listen_firebase, .write_head = write_volatile, .write_tail = "}}}", .judge = judge_firebase},
+     .greeted = greet_firebase, .listen = listen_firebase, .write_head = write_volatile, .write_tail = "}}}", .keepalive = "0",
+     .judge = judge_firebase},
     {"whole", "the same from a server that pushes the whole room at each write", .counts = true, .whole = true, .path = path_firebase,
-     .greeted = greet_firebase, .listen = listen_firebase, .write_head = write_firebase, .write_tail = "}}}", .judge = judge_firebase},
+     .greeted = greet_firebase, .listen = listen_firebase, .write_head = write_firebase, .write_tail = "}}}", .keepalive = "0", .judge = judge_firebase},
     {"relay", "each frame goes to all of the room that the path names", .silent = true, .path = path_relay, .upgraded = receive_hello,
      .greeted = greet_firebase, .listen = listening, .write_head = write_relay, .write_tail = "", .judge = judge_relay},
     {"socketio", "Socket.IO 4: join and write are events with acknowledgements", .path = path_socketio, .greeted = greet_socketio,
      .listen = listen_socketio, .write_head = write_socketio, .write_tail = "]", .pong = "3", .judge = judge_socketio},
+    {"deepstream", "deepstream 7: a record for each seat, of which its writer is not told again", .binary = true, .unechoed = true,
+     .path = path_deepstream, .upgraded = challenge_deepstream, .greeted = greet_deepstream, .listen = listen_deepstream,
+     .write_head = write_deepstream, .write_tail = "", .keepalive = "\x06\x10\x02\x1a\x02\x08\x02", .judge = judge_deepstream},
     {"nats", "NATS over TCP: a room is a subject", .raw = true, .silent = true, .greeted = greet_nats, .listen = listen_nats,
      .write_head = write_nats, .write_tail = "\r\n", .pong = "PONG\r\n", .judge = judge_relay},
     {"jetstream", "the same with a stream that keeps and acknowledges", .raw = true, .greeted = greet_nats, .listen = listen_jetstream,
@@ -820,7 +976,7 @@ static bool is_count(const u8 *bytes, size_t count, u32 *value) {
     return true;
 }
 
-/* A text or continuation frame; `whole` is false for a long one of which only the beginning is at hand. */
+/* A text, binary or continuation frame; `whole` is false for a long one of which only the beginning is at hand. */
 static void receive_text(Client *client, const u8 *bytes, size_t count, bool final, bool whole) {
     u32 pieces;
     if (options.dialect->counts && !client->in_message && !client->pieces && whole && final && is_count(bytes, count, &pieces)) {
@@ -866,13 +1022,13 @@ static size_t receive_frames(Client *client, const u8 *bytes, size_t count) {
         if (frame[1] & 128) {
             client_close(client, "masked frame from the server");
         } else if (count - at < head + size) {
-            if (opcode > 1 || head + size <= HELD_BYTES_MAX || count - at < head + 4096) return at;
+            if (opcode > 2 || head + size <= HELD_BYTES_MAX || count - at < head + 4096) return at;
             receive_text(client, frame + head, count - at - head, final, false);
             client->skip_bytes = size;
             client->skip_final = final;
             at += head;
             continue;
-        } else if (opcode <= 1) {
+        } else if (opcode <= 2) {
             receive_text(client, frame + head, size, final, true);
         } else if (opcode == 9) {
             send_frame(client, 10, (const char *)frame + head, (u32)size);
@@ -1142,7 +1298,7 @@ static void write_due(void) {
 static void keepalive_due(void) {
     Client *client = &clients[keepalive_index];
     keepalive_index = keepalive_index + 1 < options.connections ? keepalive_index + 1 : 0;
-    if (client->stage == READY && options.dialect->counts) send_frame(client, 1, "0", 1);
+    if (client->stage == READY && options.dialect->keepalive) say(client, "%s", options.dialect->keepalive);
     next_keepalive_at += keepalive_gap;
 }
 

@@ -304,6 +304,7 @@ PEERS = (
         version=_npm("@deepstream/server"),
         keeps="memory",
         lacks="nothing on disk without a plugin, no tree (flat records), no queries, no onDisconnect",
+        dialect="deepstream",
         bar=5,
     ),
     Peer(

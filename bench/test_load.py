@@ -43,6 +43,9 @@ def in_pieces(payload: bytes, size: int = 60) -> bytes:
 class Faulty:
     """A tiny server of one room. `deliver` makes the bytes of a push out of its payload, its number and its listener's index."""
 
+    path = b"/.ws?v=5&ns=bench"
+    greeting = frame(HELLO)
+
     def __init__(
         self,
         deliver: Callable[[bytes, int, int], bytes],
@@ -72,13 +75,13 @@ class Faulty:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
         head = await reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"GET /.ws?v=5&ns=bench HTTP/1.1\r\n"), head
+        assert head.startswith(b"GET " + self.path + b" HTTP/1.1\r\n"), head
         if self.busy and len(self.writers) > 3:
             self.busy -= 1
             writer.write(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\n\r\n")
             writer.close()
             return
-        await self.send(writer, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n" + frame(HELLO))
+        await self.send(writer, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n" + self.greeting)
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 await self.receive(writer, *await self.read_frame(reader))
@@ -96,10 +99,13 @@ class Faulty:
     async def push(self, body: Report) -> None:
         self.room[body["p"].rpartition("/")[2]] = body["d"]
         told = {"p": "rooms/r0", "d": self.room} if self.whole else {"p": body["p"][1:], "d": body["d"]}
-        payload = json.dumps({"t": "d", "d": {"a": "d", "b": told}}, separators=(",", ":")).encode()
+        await self.tell(json.dumps({"t": "d", "d": {"a": "d", "b": told}}, separators=(",", ":")).encode())
+
+    async def tell(self, payload: bytes, but: asyncio.StreamWriter | None = None) -> None:
+        """To all that listen, or all but one."""
         self.pushes += 1
         for index, listener in enumerate(self.listeners):
-            if pushed := self.deliver(payload, self.pushes, index):
+            if listener is not but and (pushed := self.deliver(payload, self.pushes, index)):
                 with suppress(ConnectionError):
                     await self.send(listener, pushed)
 
@@ -406,3 +412,153 @@ def test_the_relay_loses_nothing(flags: tuple[str, ...]) -> None:
     assert faults(report) == {}
     assert (report["writes"], report["deliveries"]) == (400, 4000)
     assert relay.returncode == 0
+
+
+# deepstream
+
+
+CONNECTION, AUTH, RECORD = 2, 3, 5
+Fields = dict[int, int | bytes]
+"""By their numbers; of one that stands several times the last."""
+
+
+def varint(value: int) -> bytes:
+    """Groups of seven bits, the lowest first, all but the last marked."""
+    return bytes((value,)) if value < 128 else bytes((value & 127 | 128,)) + varint(value >> 7)
+
+
+def take_varint(text: bytes) -> tuple[int, bytes]:
+    """The number at the front, and the rest."""
+    if text[0] < 128:
+        return text[0], text[1:]
+    more, rest = take_varint(text[1:])
+    return text[0] & 127 | more << 7, rest
+
+
+def pack(fields: Fields) -> bytes:
+    """As protobuf has them."""
+    return b"".join(
+        varint(number << 3) + varint(value) if isinstance(value, int) else varint(number << 3 | 2) + varint(len(value)) + value
+        for number, value in fields.items()
+    )
+
+
+def unpack(text: bytes) -> Iterator[tuple[int, int | bytes]]:
+    while text:
+        tag, text = take_varint(text)
+        value, text = take_varint(text)
+        if tag & 7:
+            yield tag >> 3, text[:value]
+            text = text[value:]
+        else:
+            yield tag >> 3, value
+
+
+def message(topic: int, fields: Fields) -> bytes:
+    """One of deepstream's, to be framed."""
+    packed = pack({2: topic, 3: pack(fields)})
+    return varint(len(packed)) + packed
+
+
+class Records(Faulty):
+    """A tiny deepstream of one room, each seat of which is a record that was written five times before."""
+
+    path = b"/deepstream"
+    greeting = b""
+
+    def __init__(
+        self,
+        deliver: Callable[[bytes, int, int], bytes],
+        *,
+        byte_by_byte: bool = False,
+        echoes: bool = False,
+        newer: bool = False,
+    ) -> None:
+        super().__init__(deliver, byte_by_byte=byte_by_byte)
+        self.echoes = echoes
+        """Tells who writes too."""
+        self.newer = newer
+        """Has a version more of each record than it says."""
+        self.versions: dict[bytes, int] = {}
+
+    async def receive(self, writer: asyncio.StreamWriter, opcode: int, payload: bytes) -> None:
+        assert opcode == 2, "text would make deepstream close"
+        size, rest = take_varint(payload)
+        assert size == len(rest)
+        outer = dict(unpack(rest))
+        inner = outer[3]
+        assert isinstance(inner, bytes)
+        fields = dict(unpack(inner))
+        match outer[2], fields[1]:
+            case 2, 5:
+                await self.say(writer, CONNECTION, {1: 4})
+            case 2, 2:
+                self.keepalives += 1
+                await self.say(writer, CONNECTION, {1: 3})
+            case 3, 2:
+                await self.say(writer, AUTH, {1: 3})
+            case 5, 23:
+                await self.say(writer, RECORD, {1: 23, 3: b"0", 5: 1})
+                await self.read(writer, [name for number, name in unpack(inner) if number == 7 and isinstance(name, bytes)])
+            case 5, 18:
+                await self.update(writer, fields)
+            case unknown:
+                raise AssertionError(unknown)
+
+    async def read(self, writer: asyncio.StreamWriter, names: list[bytes]) -> None:
+        assert names == [b"r0/c0", b"r0/c1", b"r0/c2"]
+        for name in reversed(names):
+            version = self.versions.setdefault(name, 5)
+            # Its value bears a marker too and is no delivery.
+            await self.say(writer, RECORD, {1: 4, 2: b'{"v":"@%024x"}' % 7, 6: name, 13: version})
+        self.listeners.append(writer)
+
+    async def update(self, writer: asyncio.StreamWriter, fields: Fields) -> None:
+        name, version, value, number = fields[6], fields[13], fields[2], fields[3]
+        assert isinstance(name, bytes)
+        assert fields[11] == 1, "an acknowledgement is to be asked for"
+        if self.newer or version != self.versions[name] + 1:
+            await self.say(writer, RECORD, {1: 102, 2: value, 3: number, 6: name, 11: 1, 13: self.versions[name]})
+            return
+        self.versions[name] += 1
+        await self.say(writer, RECORD, {1: 14, 3: number, 6: name, 11: 1})
+        # Here 64 bytes of value make a number that is an '@'.
+        await self.tell(message(RECORD, {1: 18, 2: value, 6: name, 11: 0, 13: version}), but=None if self.echoes else writer)
+
+    async def say(self, writer: asyncio.StreamWriter, topic: int, fields: Fields) -> None:
+        await self.send(writer, frame(message(topic, fields), 2))
+
+
+def binary(payload: bytes, number: int, listener: int) -> bytes:
+    """As a right deepstream does."""
+    return frame(payload, 2)
+
+
+@pytest.mark.parametrize("byte_by_byte", [False, True])
+def test_deepstream_is_understood(byte_by_byte: bool) -> None:
+    records = Records(binary, byte_by_byte=byte_by_byte)
+    report = report_of(records, "--dialect", "deepstream")
+    assert faults(report) == {}
+    assert report["first_error"] == ""
+    assert report["writes"] == report["acknowledged"] == sum(records.versions.values()) - 3 * 5 == 50
+    assert report["deliveries"] == 100  # of each write to the two others
+
+
+@pytest.mark.parametrize(
+    ("records", "complaints"),
+    [
+        (Records(lambda payload, number, listener: frame(payload, 2) if number != 20 else b""), {"deliveries_missing": 2}),
+        (Records(binary, echoes=True), {"deliveries_extra": 50}),
+        (Records(binary, newer=True), {"deliveries_missing": 100, "refused": 50}),
+    ],
+    ids=["a lost push", "pushes to who wrote", "versions that are there already"],
+)
+def test_deepstreams_faults_are_noticed(records: Records, complaints: dict[str, int]) -> None:
+    assert faults(report_of(records, "--dialect", "deepstream")) == complaints
+
+
+def test_deepstream_is_told_that_its_clients_live() -> None:
+    records = Records(binary)
+    report = report_of(records, "--dialect", "deepstream", "--keepalive", "0.1", "--idle")
+    assert records.keepalives >= 6
+    assert report["first_error"] == ""
