@@ -7,9 +7,11 @@ import json
 
 import pytest
 
+from meadowlark.engine import STEP_PLACES, update_paths_slices
 from meadowlark.rules.explain import SLICE_STEPS
+from meadowlark.server.rule_routes import Question, _write_slices
 from meadowlark.server.slicer import _Work
-from meadowlark.tree import child_count, find
+from meadowlark.tree import Tree, child_count, find
 from tests.server.rest_server import ADMIN_CREDENTIAL, Served, serve
 from tests.server.test_streams import event
 
@@ -188,6 +190,13 @@ def test_a_large_write_is_explained_beside_everyone_else(monkeypatch: pytest.Mon
         assert served.worker.large_writes.held_bytes == 0
 
     serve(test, mode="serve")
+
+
+def test_many_priorities_of_a_write_that_is_explained_are_made_in_steps_too() -> None:
+    values = {f"k{number}/.priority": number for number in range(STEP_PLACES * 10)}
+    finding = sum(1 for _ in update_paths_slices((), values))
+    making = sum(1 for _ in _write_slices(Question(operation="update", value=values), (), Tree(), 0))
+    assert making == finding + 10
 
 
 def test_a_denied_developer_is_told_which_rule_said_no() -> None:

@@ -100,9 +100,12 @@ class Database:
             # HOUSEKEEPING is never refused, and everything else has a request.
             out.append(Reply(command.client, command.request, refused.fresh()))  # type: ignore[union-attr]
 
-    def apply_slices(self, command: c.Update, now_ms: int, out: list[Effect]) -> Generator[None, None, None]:
-        """`apply` in steps, for an update of more than UPDATE_AT_ONCE_MAX children. Until the last step, which `out` is for,
+    def apply_slices(self, command: c.Command, now_ms: int, out: list[Effect]) -> Generator[None, None, None]:
+        """`apply`, in which an update of more than UPDATE_AT_ONCE_MAX children takes steps. Until the last, which `out` is for,
         nothing else may be asked of this database, and its tree must not be read."""
+        if type(command) is not c.Update:
+            self.apply(command, now_ms, out)
+            return
         try:
             yield from self._update_slices(command, now_ms, out)
         except Refused as refused:

@@ -32,7 +32,8 @@ from meadowlark.limits import (
 )
 from meadowlark.server.exchange import Exchange
 from meadowlark.server.hosted import Hosted
-from meadowlark.server.realtime import Host, Line, RealtimeConnection, take_over
+from meadowlark.server.line import Line
+from meadowlark.server.realtime import Host, RealtimeConnection, take_over
 from meadowlark.server.websocket import WebSocketLine
 from meadowlark.wire import PONG, UPGRADE, encode_shutdown
 from meadowlark.wire.http import HttpFault, Response

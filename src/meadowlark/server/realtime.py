@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Protocol, cast
 
 import structlog
@@ -39,6 +39,7 @@ from meadowlark.server.hosted import Hosted, Receiver
 from meadowlark.server.identities import Identities
 from meadowlark.server.large_messages import LargeMessage
 from meadowlark.server.large_writes import LargeWrites
+from meadowlark.server.line import Line
 from meadowlark.server.outbox import Outbox, Place, Turn
 from meadowlark.server.remarks import Remarks
 from meadowlark.server.shard import Shard
@@ -87,29 +88,6 @@ SWEEP_SECONDS = 12
 PING_SWEEPS = int(PING_SECONDS / SWEEP_SECONDS) + 1
 VOLATILE_PING_SWEEPS = int(VOLATILE_PING_SECONDS / SWEEP_SECONDS) + 1
 """Looks that found it silent; the first may come just after it was heard."""
-
-
-class Line(Protocol):
-    """What carries a connection's frames. What is written has been framed for a WebSocket."""
-
-    @property
-    def write(self) -> Callable[[bytes], Any]: ...
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-    def ask(self) -> None:
-        """Asks a client that was silent whether it is there."""
-
-    def close(self, code: WSCloseCode, reason: str) -> None:
-        """Says goodbye, after what was written."""
-
-    def abort(self) -> None:
-        """Ends now."""
-
-    def switch(self) -> None:
-        """The client has sent its last frame on this line, and goes on with another."""
 
 
 class Host(Protocol):

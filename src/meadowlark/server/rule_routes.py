@@ -149,11 +149,11 @@ def _write_slices(question: Question, path: Path, tree: Tree, now: int) -> Gener
         if place[-1:] == (PRIORITY,):
             node, waits = priority_from_json(value)
             writes.append((place, resolve(node, existing, now) if waits else node))
-            continue
-        prepared = prepare_small(value, len(place)) or (yield from prepare_decoded(value, len(place)))
-        if prepared.waits:
-            prepared = yield from resolve_slices(prepared, existing, now)
-        writes.append((place, prepared.node))
+        else:
+            prepared = prepare_small(value, len(place)) or (yield from prepare_decoded(value, len(place)))
+            if prepared.waits:
+                prepared = yield from resolve_slices(prepared, existing, now)
+            writes.append((place, prepared.node))
         if count % STEP_PLACES == 0:
             yield
     return writes

@@ -333,7 +333,7 @@ class Shard:
             self._refuse(command, Refused(Code.UNAVAILABLE, HELD))
 
     def _work_off(self, hosted: Hosted) -> Steps:
-        """A large update, and whatever came behind it."""
+        """A large update, and whatever came behind it: `apply` for each in turn."""
         held = hosted.held
         assert held is not None
         while held:
@@ -342,10 +342,7 @@ class Shard:
                 before = (self._stopwatch.clock(), hosted.unsaved_bytes) if hosted.watchers else None
                 out: list[Effect] = []
                 try:
-                    if type(command) is Update and len(command.children) > UPDATE_AT_ONCE_MAX:
-                        yield from hosted.database.apply_slices(command, self._now_ms(), out)
-                    else:
-                        hosted.database.apply(command, self._now_ms(), out)
+                    yield from hosted.database.apply_slices(command, self._now_ms(), out)
                 except Exception:
                     self._stop(hosted, command)
                 else:

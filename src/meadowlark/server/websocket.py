@@ -17,7 +17,7 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-defined]  # not in its stubs: see above
 
 from meadowlark.limits import CLIENT_FRAME_BYTES_MAX
-from meadowlark.server.realtime import Line
+from meadowlark.server.line import Line
 from meadowlark.wire import encode_redirect, encode_shutdown
 
 log = structlog.get_logger()

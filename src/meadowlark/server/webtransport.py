@@ -36,8 +36,9 @@ from meadowlark.server.config import Config
 from meadowlark.server.datagrams import DatagramOutbox, Settling
 from meadowlark.server.families import Fate, Way
 from meadowlark.server.hosted import Hosted
+from meadowlark.server.line import Line
 from meadowlark.server.metrics import Metrics
-from meadowlark.server.realtime import Host, Line, RealtimeConnection, take_over
+from meadowlark.server.realtime import Host, RealtimeConnection, take_over
 from meadowlark.server.routing import database_of_host, name_of_host
 from meadowlark.wire import close_frame
 from meadowlark.wire.assembly import COUNT_LENGTH_MAX, find_count
