@@ -160,9 +160,10 @@ def main(benches: list[Bench]) -> None:
         parser.error(f"no question is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     if machine.other_load() > 0.3:
         print("warning: the machine is busy with something else; the figures will show it", file=sys.stderr)
-    for bench in benches:
-        if bench.name in (chosen.questions or names):
-            bench.run(Effort(chosen.runs, chosen.seconds, chosen.full))
+    with machine.ahead_of_others():
+        for bench in benches:
+            if bench.name in (chosen.questions or names):
+                bench.run(Effort(chosen.runs, chosen.seconds, chosen.full))
 
 
 def _one_run(load: Load, flags: tuple[str, ...], source: Path | None) -> Report:

@@ -56,8 +56,13 @@ def _section(name: str, result: Result) -> str:
     return (
         f"### {result['question']}\n{markdown_table(result['rows'])}\n{images}\n"
         f"`{result['command']}` at {commit}, {on['date'][:10]}: {on['processor']}, "
-        f"{on['cores']} cores, Linux {on['kernel']}, Python {on['python']}{_stalls(on)}. Does not show: {result['not_shown']}\n"
+        f"{on['cores']} cores, Linux {on['kernel']}, Python {on['python']}{_priority(on)}{_stalls(on)}. "
+        f"Does not show: {result['not_shown']}\n"
     )
+
+
+def _priority(on: Result) -> str:
+    return f", everything measured at niceness {on['priority']}" if on.get("priority") else ""
 
 
 def _stalls(on: Result) -> str:

@@ -168,5 +168,9 @@ def test_groups_begin_a_little_apart_and_the_one_who_waits_was_told_before_the_p
     for sequence in (2, 3, 4):
         committer.put(record(sequence))
     committer.turn_until_empty()
-    assert len(pauses) == 1, "a group that took longer than that is followed at once"
-    assert sequences(back) == [[1], [2, 3, 4]]
+    assert pauses[1:] == [(pytest.approx(0.0008), 2)], "where several write at once, more come together"
+    for sequence in range(5, 11):
+        committer.put(record(sequence))
+    committer.turn_until_empty()
+    assert len(pauses) == 2, "a group that took longer than that is followed at once"
+    assert sequences(back) == [[1], [2, 3, 4], [5, 6, 7, 8, 9, 10]]

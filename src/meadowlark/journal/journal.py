@@ -109,6 +109,11 @@ class Journal:
         """Bytes of bodies appended and not yet durable; who appends without a bound must look at it."""
         return self._appended_bytes - self._durable_bytes
 
+    @property
+    def durable_bytes(self) -> int:
+        """Bytes of bodies that have become durable, or could not be stored, since it was made."""
+        return self._durable_bytes
+
     # Making and ending
 
     def open(self, snapshots: Snapshots | None = None) -> Recovery:

@@ -33,6 +33,7 @@ from meadowlark.errors import Code, JournalDamaged, MeadowlarkError, Refused
 from meadowlark.ids import PushIds
 from meadowlark.journal import Databases, Journal, Snapshots
 from meadowlark.limits import ARRIVALS_MAX, HANDSHAKE_SECONDS
+from meadowlark.server.backlog import Backlog
 from meadowlark.server.board import Board, Published
 from meadowlark.server.config import Config
 from meadowlark.server.disk import Disk
@@ -67,10 +68,6 @@ DRAIN_CONNECTIONS_SECONDS = 5.0
 TIDY_SECONDS = 5.0
 CONNECTION_SWEEP_SECONDS = 2
 """Between two looks at an HTTP connection's patience and a stream's keep-alive."""
-BACKLOG_NANOSECONDS = 3_000_000
-"""For which records have always been waiting before turns of the loop end with a moment for the journal's thread."""
-MOMENTS_NANOSECONDS = 1_000_000
-"""Between two such moments: on a slow disk the thread waits for that, and needs none."""
 MOMENT_SECONDS = 0.00003
 """Slept at the end of such a turn: for at least so long the journal's thread has the core."""
 LANES_SECONDS = 10.0
@@ -114,8 +111,7 @@ class Worker:
         self.turn = Turn(self._loop, stopwatch, volatile_rate=config.volatile_rate)
         self.turn.written = self._let_journal_run
         self._lanes_due = 0.0
-        self._backlog_since = 0
-        """By the stopwatch, since when there always were records that wait, or later by what a moment was worth; 0: none wait."""
+        self._backlog = Backlog()
         self.slicer = Slicer(lambda: self.turn.is_due, overran=self._overran)
         self.large_writes = LargeWrites(self.slicer, self.now_ms)
         self.push_ids = PushIds(random.SystemRandom().randrange)
@@ -242,13 +238,8 @@ class Worker:
 
     def _let_journal_run(self, now: int) -> None:
         """A full core: the loop never waits, so that the journal's thread, which gives way to it, must be given a moment."""
-        if not self._journal.backlog_bytes:
-            self._backlog_since = 0
-        elif not self._backlog_since:
-            self._backlog_since = now
-        elif now - self._backlog_since > BACKLOG_NANOSECONDS:
+        if self._backlog.needs_moment(now, self._journal.backlog_bytes, self._journal.durable_bytes):
             time.sleep(MOMENT_SECONDS)
-            self._backlog_since = now - BACKLOG_NANOSECONDS + MOMENTS_NANOSECONDS
 
     async def _look_at_rules(self) -> None:
         await self.rules.look(self.shard, self._loop.time())
