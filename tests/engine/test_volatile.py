@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from meadowlark.engine import Get, Leave, Listen, OnDisconnectSet, Push, Ruled, Set, Update
+from meadowlark.engine import Commit, Get, Leave, Listen, OnDisconnectSet, Push, Ruled, Set, Update
 from meadowlark.engine.database import Database
 from meadowlark.engine.values import finish
 from meadowlark.engine.volatile import VolatileValues, without
@@ -18,7 +18,7 @@ from meadowlark.errors import Code
 from meadowlark.limits import SESSION_VOLATILE_VALUES_MAX, VOLATILE_BYTES_MAX
 from meadowlark.query import parse_query
 from meadowlark.rules import parse_rules
-from meadowlark.tree import Path, Tree, find, plain
+from meadowlark.tree import Path, Tree, encode, find, plain
 from tests.engine.asking import Asking, Believer
 
 RULES = """{"rules": {".read": true, ".write": true,
@@ -43,6 +43,19 @@ def durable(asking: Asking) -> Any:
     for commit in asking.commits:
         replayed.replay(commit.sequence, copy.deepcopy(commit.entries))
     return replayed.tree.root
+
+
+def test_a_large_update_takes_steps_also_where_some_of_it_is_volatile(asking: Asking) -> None:
+    writer, out = Session("w"), list[Any]()
+    many = {f"k{number:04}": number for number in range(2_000)}
+    asking.do(Set(writer, 1, ("cursors", "ann"), {"x": 1}))
+    steps = sum(1 for _ in asking.database.apply_slices(Update(writer, 2, (), {"cursors/ann": {"x": 2}, **many}), 0, out))
+    durable_alone = sum(1 for _ in asking.database.apply_slices(Update(writer, 3, (), many), 0, list[Any]()))
+    assert steps >= durable_alone
+    (commit,) = [effect for effect in out if isinstance(effect, Commit)]
+    assert commit.record == encode(commit.entries)
+    assert commit.entries == [["w", f"/{key}", value] for key, value in many.items()]
+    assert plain(asking.database.tree.root) == {"cursors": {"ann": {"x": 2}}, **many}
 
 
 def test_a_volatile_value_is_told_and_read_and_not_recorded(asking: Asking) -> None:

@@ -12,7 +12,7 @@ Does not know: bytes, sockets, files, clocks. Source: docs/semantics.md; docs/pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 from msgspec import structs
@@ -197,13 +197,25 @@ class Database:
 
     def _update_slices(self, command: c.Update, now_ms: int, out: list[Effect]) -> Generator[None, None, None]:
         writes, adding = yield from self._parse_update(command, now_ms)
-        volatile = {path: said for path, _ in writes if (said := self.access.volatility(path)) is not Volatility.DURABLE}
-        reply = Reply(command.client, command.request)
+        volatile: dict[Path, Volatility] = {}
+        for count, (path, _) in enumerate(writes, 1):
+            said = self.access.volatility(path)
+            if said is not Volatility.DURABLE:
+                volatile[path] = said
+            if count % UPDATE_AT_ONCE_MAX == 0:
+                yield
         if volatile:
-            self._update_volatile(command, writes, volatile, reply, out)
+            told_only = [write for write in writes if write[0] in volatile]
+            self._writing.check_volatile(command.client, told_only)
+            self._make_way(told_only, out)
+        entries = yield from self._writing.merge(command.path, writes, out, volatile)
+        for path, volatility in volatile.items():
+            self._writing.mark(command.client, path, volatility)
+        reply = Reply(command.client, command.request)
+        if volatile and len(volatile) == len(writes):
+            out.append(reply)
         else:
-            entries = yield from self._writing.merge(command.path, writes, out)
-            record = command.record
+            record = None if volatile else command.record  # Which was made of all that is written.
             if record is None and len(entries) > UPDATE_AT_ONCE_MAX:
                 record = yield from record_slices(entries)
             self._commit(entries, reply, out, record)
@@ -259,22 +271,6 @@ class Database:
         self._writing.write_volatile(path, node, out)
         self._writing.mark(client, place, volatility, stands=place is path and node is not None)
         return True
-
-    def _update_volatile(
-        self, command: c.Update, writes: list[Write], volatile: Mapping[Path, Volatility], reply: Reply, out: list[Effect]
-    ) -> None:
-        """An update of which some places are volatile: those are told with the others, and not recorded."""
-        client = command.client
-        told_only = [write for write in writes if write[0] in volatile]
-        self._writing.check_volatile(client, told_only)
-        self._make_way(told_only, out)
-        entries = finish(self._writing.merge(command.path, writes, out, volatile))
-        for path, volatility in volatile.items():
-            self._writing.mark(client, path, volatility)
-        if len(volatile) < len(writes):
-            self._commit(entries, reply, out)
-        else:
-            out.append(reply)
 
     def _make_way(self, writes: list[Write], out: list[Effect]) -> None:
         entries = [entry for path, node in writes for entry in self._writing.way_entries(path, node)]
