@@ -153,6 +153,8 @@ def _peers(kind: str) -> Callable[[list[Result]], Verdict]:
     def read(rows: list[Result]) -> Verdict:
         judged = [row for row in rows if str(row.get("bar", "")).startswith(kind)]
         text = ", ".join(f"{row['x less']} times {row['peer']}" for row in judged)
+        if all(row.get("native") for row in judged):
+            text += "; native build: " + ", ".join(f"{row['native']} times {row['peer']}" for row in judged)
         return (all(row["bar"].endswith("yes") for row in judged), text) if judged else None
 
     return read

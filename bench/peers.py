@@ -4,15 +4,15 @@ Rooms of ten, each client listens to its room and writes into its own seat of it
 machine, the same run, one core for the server and one for the driver. *held* is the highest rate at which delivered p99
 stayed under 50 ms and nothing went missing; between the steps of the scale it is narrowed down. p50, p99 and max
 are those at 50 writes a second, which all should hold. *x less* is Meadowlark's held rate divided by the peer's, through the
-same driver and at most the peer's durability: synced beside those that sync, else the better of synced and relaxed. *bar* is
-what we set out for: five times the rate of a peer that keeps a tree or records as Meadowlark does, and never behind
-Socket.IO. *µs a write* is the server's processor time for a write with its ten deliveries, at the highest rate that held: it
+same driver and at most the peer's durability: synced beside those that sync, else the better of synced and relaxed; *native* is
+the same for the compiled build. *bar* is what we set out for: five times the rate of a peer that keeps a tree or records as
+Meadowlark does, and never behind Socket.IO. *µs a write* is the server's processor time for a write with its ten deliveries, at the highest rate that held: it
 says what the driver's limit hides. *others* is what else used the machine, in cores: a row where it is more than about 0.15 says
 nothing. C drives what speaks a simple protocol (bench/load.c), Node with the peer's own client library the others; Meadowlark
 is driven by both, so that the driver's part can be seen. *limit* names what gave in: a driver that sent late says nothing
 about the server.
 
-`--runs 1 --seconds 2` takes about seven minutes, `--seconds 4` twelve.
+`--runs 1 --seconds 2` takes about nine minutes, `--seconds 4` fifteen.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ import math
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from bench.generator import Load, Report
 from bench.harness import Bench, Effort, Row, main, split_cores, target_of, watched_run, wrong
 from bench.machine import Usage
+from bench.native import NAME as NATIVE
+from bench.native import source
 from bench.peer import PEERS, Absent, Peer, PeerServer, node_driver
 from bench.server import Server
 
@@ -56,6 +59,7 @@ class Contender:
     """Whether what it acknowledges survives a power cut."""
     bar: float = 0
     """How many times its rate we set out to hold; 0: nothing was said."""
+    is_native: bool = False
 
     @property
     def is_ours(self) -> bool:
@@ -108,8 +112,12 @@ def measure(effort: Effort) -> tuple[list[Row], list[Any]]:
     rows = []
     for one in contenders:
         # At the peer's durability or more, through the same driver.
-        equal = [_held(climbs[mine.name]) for mine in ours if bool(mine.driver) == bool(one.driver) and mine.synced >= one.synced]
-        rows.append(_row(one, climbs[one.name], max(equal, default=0)))
+        equal = [mine for mine in ours if bool(mine.driver) == bool(one.driver) and mine.synced >= one.synced]
+        pure, built = (
+            max((_held(climbs[mine.name]) for mine in equal if mine.is_native is is_native), default=0)
+            for is_native in (False, True)
+        )
+        rows.append(_row(one, climbs[one.name], pure, built))
     columns = list(rows[0]) if rows else ["peer"]
     rows += [{**dict.fromkeys(columns, ""), "peer": name, "does not do": f"not measured: {why}"} for name, why in absent.items()]
     return rows, [{"peer": name, "climbs": [climb.steps for climb in some]} for name, some in climbs.items()]
@@ -153,11 +161,12 @@ def _climb(contender: Contender, effort: Effort) -> Climb:
     return climb
 
 
-def _row(contender: Contender, climbs: list[Climb], meadowlark: float) -> Row:
+def _row(contender: Contender, climbs: list[Climb], pure: float, native: float) -> Row:
+    """pure, native: what Meadowlark holds in either build; 0 if that was not tried."""
     first = [climb.steps[0] for climb in climbs]
     held = _held(climbs)
-    ratio = meadowlark / held if held and not contender.is_ours else 0.0
-    bar = f"{contender.bar:g}x: {'yes' if ratio >= contender.bar else 'no'}" if contender.bar else ""
+    ratio, native_ratio = (ours / held if held and not contender.is_ours else 0.0 for ours in (pure, native))
+    bar = f"{contender.bar:g}x: {'yes' if max(ratio, native_ratio) >= contender.bar else 'no'}" if contender.bar else ""
 
     def median(*names: str) -> float:
         return round(statistics.median(_figure(step, names) for step in first), 2)
@@ -173,6 +182,7 @@ def _row(contender: Contender, climbs: list[Climb], meadowlark: float) -> Row:
         "held writes/s": held,
         "of runs": f"{min(climb.held() for climb in climbs):,.0f}-{max(climb.held() for climb in climbs):,.0f}",
         "x less": round(ratio, 2) or "",
+        "native": round(native_ratio, 2) or "",
         "bar": bar,
         "µs a write": round(statistics.median(_write_microseconds(climb.last_held()) for climb in climbs)),
         "limit": climbs[0].limit(),
@@ -201,7 +211,10 @@ def _figure(step: Report, names: tuple[str, ...]) -> float:
 
 
 def _contenders() -> tuple[list[Contender], dict[str, str]]:
-    found = [_meadowlark(OURS), _meadowlark(f"{OURS}, relaxed", flags=("--durability", "relaxed"))]
+    relaxed = ("--durability", "relaxed")
+    found = [_meadowlark(OURS), _meadowlark(f"{OURS}, relaxed", flags=relaxed)]
+    if built := source():
+        found += [_meadowlark(NATIVE, built=built), _meadowlark(f"{NATIVE}, relaxed", flags=relaxed, built=built)]
     absent: dict[str, str] = {}
     for name, make in {f"{OURS}, node driver": _meadowlark_by_node, **{one.name: _maker(one) for one in PEERS}}.items():
         try:
@@ -215,15 +228,19 @@ def _meadowlark_by_node() -> Contender:
     return _meadowlark(f"{OURS}, node driver", driver=node_driver(OURS))
 
 
-def _meadowlark(name: str, *, driver: tuple[str, ...] = (), flags: tuple[str, ...] = ()) -> Contender:
+def _meadowlark(name: str, *, driver: tuple[str, ...] = (), flags: tuple[str, ...] = (), built: Path | None = None) -> Contender:
+    """built: the native build's source; None: the pure one."""
+
     @contextmanager
     def start() -> Iterator[tuple[list[str], Callable[[], Usage]]]:
-        with Server(cores=split_cores()[0], flags=flags) as server:
+        with Server(cores=split_cores()[0], flags=flags, source=built) as server:
             yield target_of(server), server.usage
 
     keeps = "disk, synced soon after the answer" if flags else "disk, synced before the answer"
     lacks = "more than one machine, so far"
-    return Contender(name, "this checkout", keeps, lacks, "firebase", driver, start, synced=not flags)
+    return Contender(
+        name, "this checkout", keeps, lacks, "firebase", driver, start, synced=not flags, is_native=built is not None
+    )
 
 
 def _maker(peer: Peer) -> Callable[[], Contender]:
