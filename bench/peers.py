@@ -1,16 +1,16 @@
 """What do people get from what they would use instead?
 
-Rooms of ten, each client listens to its room and writes into its own seat of it; 64-byte values, rising rates of writes, the same
-machine, the same run, one core for the server and one for the driver. *held* is the highest rate at which delivered p99
-stayed under 50 ms and nothing went missing; between the steps of the scale it is narrowed down. p50, p99 and max
-are those at 50 writes a second, which all should hold. *x less* is Meadowlark's held rate divided by the peer's, through the
-same driver and at most the peer's durability: synced beside those that sync, else the better of synced and relaxed; *native* is
-the same for the compiled build. *bar* is what we set out for: five times the rate of a peer that keeps a tree or records as
-Meadowlark does, and never behind Socket.IO. *µs a write* is the server's processor time for a write with its ten deliveries, at the highest rate that held: it
-says what the driver's limit hides. *others* is what else used the machine, in cores: a row where it is more than about 0.15 says
-nothing. C drives what speaks a simple protocol (bench/load.c), Node with the peer's own client library the others; Meadowlark
-is driven by both, so that the driver's part can be seen. *limit* names what gave in: a driver that sent late says nothing
-about the server.
+Rooms of ten, each client listens to its room and writes into its own seat of it; 64-byte values, rising rates of writes, the
+same machine, the same run, one core for the server and one for the driver. *held* is the highest rate at which delivered p99
+stayed under 50 ms and nothing went missing; between the steps of the scale it is narrowed down. p50, p99 and max are those at
+50 writes a second, which all should hold. *x less* is Meadowlark's held rate divided by the peer's, through the same driver
+and at most the peer's durability: synced beside those that sync, else the better of synced and relaxed; *native* is the same
+for the compiled build. *bar* is what we set out for: five times the rate of a peer that keeps a tree or records as Meadowlark
+does, and never behind Socket.IO. *µs a write* is the server's processor time for a write with its ten deliveries, at the
+highest rate that held: it says what the driver's limit hides. *others* is what else used the machine, in cores: a row where
+it is more than about 0.15 says nothing. C drives what speaks a simple protocol (bench/load.c), Node with the peer's own
+client library the others; Meadowlark is driven by both, so that the driver's part can be seen. *limit* names what gave in: a
+driver that sent late says nothing about the server.
 
 `--runs 1 --seconds 2` takes about nine minutes, `--seconds 4` fifteen.
 """
