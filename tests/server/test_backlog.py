@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meadowlark.server.backlog import MOMENTS_NANOSECONDS, STARVED_NANOSECONDS, Backlog
+from meadowlark.server.backlog import FULL_NANOSECONDS, MOMENTS_NANOSECONDS, STARVED_NANOSECONDS, Backlog
 
 TURN = 250_000
 """Nanoseconds of a busy loop's turn."""
@@ -34,10 +34,13 @@ def test_a_thread_that_does_not_get_on_is_given_moments_with_time_for_the_loop_b
     assert moments(first + turns, None) == turns * TURN // MOMENTS_NANOSECONDS
 
 
-def test_after_records_have_become_durable_the_thread_has_its_time_again():
+def test_a_thread_that_gets_on_by_its_moments_is_given_more_of_them_for_a_while():
     backlog = Backlog()
-    late = STARVED_NANOSECONDS * 2
-    assert backlog.needs_moment(late, 100, 0)
-    assert not backlog.needs_moment(late + 1, 100, 50)
-    assert not backlog.needs_moment(late + STARVED_NANOSECONDS, 100, 50)
-    assert backlog.needs_moment(late + 1 + STARVED_NANOSECONDS, 100, 50)
+    start = STARVED_NANOSECONDS
+    assert backlog.needs_moment(start, 100, 0)
+    assert not backlog.needs_moment(start + MOMENTS_NANOSECONDS - 1, 100, 50)
+    assert backlog.needs_moment(start + MOMENTS_NANOSECONDS, 100, 100)
+    assert not backlog.needs_moment(start + 2 * MOMENTS_NANOSECONDS, 0, 150), "nothing waits"
+    assert backlog.needs_moment(start + 3 * MOMENTS_NANOSECONDS, 100, 200)
+    for turn in range(1, 100):
+        assert not backlog.needs_moment(start + FULL_NANOSECONDS + turn * TURN, 100, 200 + turn), "the loop waits again"

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 STARVED_NANOSECONDS = 3_000_000
 """For which records have been waiting and none has become durable before the thread needs a moment."""
+FULL_NANOSECONDS = 20_000_000
+"""For which a core counts as full after that: the thread gets on by its moments then, and need not be starved for each."""
 MOMENTS_NANOSECONDS = 1_000_000
 """Between two moments: on a slow disk the thread waits for that, and needs none."""
 
@@ -16,12 +18,15 @@ MOMENTS_NANOSECONDS = 1_000_000
 class Backlog:
     """Asked at the end of each turn."""
 
-    __slots__ = ("_durable_bytes", "_since")
+    __slots__ = ("_durable_bytes", "_full_until", "_last", "_since")
 
     def __init__(self) -> None:
         self._durable_bytes = 0
         self._since = 0
-        """When records became durable last, or none waited; later by what a moment was worth."""
+        """When records became durable last, or none waited."""
+        self._full_until = 0
+        self._last = -MOMENTS_NANOSECONDS
+        """When there was a moment last."""
 
     def needs_moment(self, now: int, waiting_bytes: int, durable_bytes: int) -> bool:
         """Whether the thread needs one `now` (nanoseconds of any clock), with `waiting_bytes` of records to make durable, and
@@ -29,8 +34,9 @@ class Backlog:
         if durable_bytes != self._durable_bytes or not waiting_bytes:
             self._durable_bytes = durable_bytes
             self._since = now
+        elif now - self._since >= STARVED_NANOSECONDS:
+            self._full_until = now + FULL_NANOSECONDS
+        if now >= self._full_until or not waiting_bytes or now - self._last < MOMENTS_NANOSECONDS:
             return False
-        if now - self._since < STARVED_NANOSECONDS:
-            return False
-        self._since = now - STARVED_NANOSECONDS + MOMENTS_NANOSECONDS
+        self._last = now
         return True
