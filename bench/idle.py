@@ -2,8 +2,8 @@
 
 One worker, production mode. So many authenticated clients connect and then do what an SDK does on a silent connection: a
 keepalive every 45 seconds, and answers to the server's pings. *of a core* is the worker's CPU seconds over the measured time;
-the first row, with one connection, is what the worker spends anyway. Measure for 60 seconds or more: pings and
-keepalives come every 30 and 45 (`--seconds 60`).
+the first row, with one connection, is what the worker spends anyway. Measure for 60 seconds or more: a
+keepalive comes every 45, and a ping where nothing came for 48 (`--seconds 60`).
 """
 
 from __future__ import annotations
