@@ -306,7 +306,7 @@ def test_credentials_come_and_go_while_the_server_runs(server: Server) -> None:
     everywhere = command("credentials", "add", "ops", *data)
     reader = command("credentials", "add", "reader", "--database", CHAT, "--read-only", *data)
     eventually(lambda: get(server, reader, CHAT)[0] == 200, what="the new credential is known")
-    assert get(server, everywhere)[0] == 200
+    eventually(lambda: get(server, everywhere)[0] == 200, what="the other worker has looked too")
     assert get(server, reader, SHOP)[0] == 401
     bearer = {"Authorization": f"Bearer {reader}"}
     for method, path in (("PUT", "/x"), ("PATCH", "/"), ("POST", "/x"), ("DELETE", "/x")):
