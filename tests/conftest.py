@@ -1,4 +1,5 @@
-"""What holds for every test: under MEADOWLARK_NO_SKIPS=1 (CI sets it) a skipped test is a failed one.
+"""What holds for every test: under MEADOWLARK_NO_SKIPS=1 (CI sets it) a skipped test is a failed one; and random tests are
+bounded by their number of examples, not by the clock of a machine that others use too.
 
 A skip says that this machine lacks something; on a machine that is meant to have everything it hides a hole.
 """
@@ -9,6 +10,11 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Before any test is read: each takes over what holds as it is made.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 NO_SKIPS = os.environ.get("MEADOWLARK_NO_SKIPS") == "1"
 
