@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import http.client
 import json
-import ssl
 import time
 from typing import Any
 from urllib.parse import quote
-
-from websockets.exceptions import ConnectionClosedError, InvalidMessage
 
 from meadowlark.tree import Tree, find, from_json, parse_path
 from tests.auth.signing import SECRET, sign
@@ -122,14 +119,7 @@ class Adversary:
         self.connection = self._connect()
 
     def _connect(self) -> Connection:
-        try:
-            made: Connection = WAYS[self.way](self.server.port, self.ns, context=self.server.context)
-        except (InvalidMessage, ConnectionClosedError) as error:
-            if isinstance(error, ConnectionClosedError) and not isinstance(error.__cause__, ssl.SSLError):
-                raise
-            # About one WebSocket in a hundred of this library over TLS is closed before its handshake is answered; of 3,300
-            # by bare sockets, against the same server, none was. Or its own TLS fails as it asks: an "internal error".
-            made = WAYS[self.way](self.server.port, self.ns, context=self.server.context)
+        made: Connection = WAYS[self.way](self.server.port, self.ns, context=self.server.context)
         self._connections.append(made)
         if self.token is not None:
             assert made.ask("auth", {"cred": self.token})["s"] == "ok"

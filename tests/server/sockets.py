@@ -9,6 +9,8 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
+from tests.server.secured import secured
+
 SECONDS = 60.0
 
 
@@ -16,14 +18,14 @@ class Socket:
     """One realtime connection. `ask` sends a request and gives its reply; pushes met on the way are kept."""
 
     def __init__(self, port: int, ns: str, *, query: str = "", host: str = "", context: ssl.SSLContext | None = None) -> None:
-        scheme = "wss" if context else "ws"
         host = host or f"127.0.0.1:{port}"
         plain = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
         try:
+            if context:
+                plain = secured(plain, context, host.rpartition(":")[0] or host)
             self.connection: ClientConnection = connect(
-                f"{scheme}://{host}/.ws?v=5&ns={ns}{query}",
+                f"ws://{host}/.ws?v=5&ns={ns}{query}",
                 sock=plain,
-                ssl=context,
                 compression=None,
                 max_size=None,
                 open_timeout=SECONDS,
