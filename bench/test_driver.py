@@ -34,8 +34,10 @@ export async function connect({ room, heard }) {
 """
 
 
-def report_of(folder: Path, *, copies: str = "() => 1", echoes: str = "true", refuses: str = "false") -> dict[str, Any]:
-    """Four clients in rooms of two, forty writes."""
+def report_of(
+    folder: Path, *, copies: str = "() => 1", echoes: str = "true", refuses: str = "false", drain: str = "20"
+) -> dict[str, Any]:
+    """Four clients in rooms of two, forty writes. drain: seconds for what has not come yet."""
     (folder / "fake.client.mjs").write_text(PEER % {"copies": copies, "echoes": echoes, "refuses": refuses})
     options = [
         "--connections",
@@ -49,10 +51,10 @@ def report_of(folder: Path, *, copies: str = "() => 1", echoes: str = "true", re
         "--seconds",
         "0.4",
         "--drain",
-        "1",
+        drain,
     ]
     command = ["node", str(DRIVER), "--peer", str(folder / "fake"), "--port", "1", *options]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert answer.returncode == 0, answer.stderr
     report: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
     return report
@@ -79,7 +81,7 @@ def test_a_peer_that_does_not_echo_owes_a_writer_nothing(tmp_path: Path) -> None
     ],
 )
 def test_a_lost_or_doubled_push_is_noticed(tmp_path: Path, copies: str, fault: str) -> None:
-    assert report_of(tmp_path, copies=copies)[fault] == 1
+    assert report_of(tmp_path, copies=copies, drain="3")[fault] == 1
 
 
 def test_refusals_are_counted(tmp_path: Path) -> None:

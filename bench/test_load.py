@@ -22,6 +22,10 @@ import pytest
 from bench import generator
 
 Report = dict[str, Any]
+DRAIN_SECONDS = "20"
+"""For what has not come yet; it is over as soon as all has."""
+IN_VAIN = ("--drain", "3")
+"""Where something never comes."""
 HELLO = b'{"t":"c","d":{"t":"h","d":{"ts":1,"v":"5","h":"x","s":"s"}}}'
 
 
@@ -191,11 +195,11 @@ def report_of(faulty: Faulty, *options: str) -> Report:
         "--seconds",
         "0.4",
         "--drain",
-        "2",
+        DRAIN_SECONDS,
     ]
     with running(faulty) as port:
         command = [str(generator.BINARY), "--port", str(port), *load, *options]
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     report: Report = json.loads(answer.stdout.splitlines()[-1])
     return report
 
@@ -226,7 +230,7 @@ def test_right_server_is_reported_without_fault() -> None:
     assert report["writes"] == report["acknowledged"] == 50
     assert report["deliveries"] == 150
     assert report["delivered_ms"]["count"] == 120  # without the warm-up
-    assert 0 < report["delivered_ms"]["p50"] < 200
+    assert 0 < report["delivered_ms"]["p50"] <= report["delivered_ms"]["max"] < 1000 * float(DRAIN_SECONDS), "in milliseconds"
 
 
 def with_ping(payload: bytes, number: int, listener: int) -> bytes:
@@ -263,7 +267,8 @@ def test_every_way_of_framing_is_understood(deliver: Callable[[bytes, int, int],
 
 
 def test_one_lost_push_is_missed() -> None:
-    report = report_of(Faulty(lambda payload, number, listener: b"" if (number, listener) == (20, 1) else frame(payload)))
+    faulty = Faulty(lambda payload, number, listener: b"" if (number, listener) == (20, 1) else frame(payload))
+    report = report_of(faulty, *IN_VAIN)
     assert faults(report) == {"deliveries_missing": 1}
 
 
@@ -309,7 +314,8 @@ def test_other_generators_writes_are_told_apart() -> None:
 
 def test_a_connection_that_the_server_closes_is_lost() -> None:
     report = report_of(
-        Faulty(lambda payload, number, listener: frame(b"\x03\xe8gone", 8) if (number, listener) == (40, 2) else frame(payload))
+        Faulty(lambda payload, number, listener: frame(b"\x03\xe8gone", 8) if (number, listener) == (40, 2) else frame(payload)),
+        *IN_VAIN,
     )
     assert report["lost"] == 1
     assert "gone" in report["first_error"]
@@ -317,7 +323,7 @@ def test_a_connection_that_the_server_closes_is_lost() -> None:
 
 def test_keepalives_are_sent_when_asked_for() -> None:
     faulty = Faulty(plain)
-    report_of(faulty, "--keepalive", "0.1", "--idle")
+    report_of(faulty, "--keepalive", "0.1", "--idle", "--seconds", "2")
     assert faulty.keepalives >= 6
 
 
@@ -335,7 +341,7 @@ def test_coming_and_vanishing_are_heard_by_the_others() -> None:
 
 
 def test_a_word_that_the_server_forgot_is_missed() -> None:
-    report = report_of(Faulty(plain, forgets=True), *PRESENCE)
+    report = report_of(Faulty(plain, forgets=True), *PRESENCE, *IN_VAIN)
     assert report["left_ms"]["count"] == 0
     assert report["deliveries_missing"] > 0
 
@@ -401,9 +407,11 @@ def test_the_relay_loses_nothing(flags: tuple[str, ...]) -> None:
             "0",
             "--seconds",
             "0.4",
+            "--drain",
+            DRAIN_SECONDS,
         ]
         command = [str(generator.BINARY), "--port", port, *options]
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     finally:
         relay.stdin.close()  # It ends with its standard input.
         relay.wait(10)
@@ -554,11 +562,11 @@ def test_deepstream_is_understood(byte_by_byte: bool) -> None:
     ids=["a lost push", "pushes to who wrote", "versions that are there already"],
 )
 def test_deepstreams_faults_are_noticed(records: Records, complaints: dict[str, int]) -> None:
-    assert faults(report_of(records, "--dialect", "deepstream")) == complaints
+    assert faults(report_of(records, "--dialect", "deepstream", *IN_VAIN)) == complaints
 
 
 def test_deepstream_is_told_that_its_clients_live() -> None:
     records = Records(binary)
-    report = report_of(records, "--dialect", "deepstream", "--keepalive", "0.1", "--idle")
+    report = report_of(records, "--dialect", "deepstream", "--keepalive", "0.1", "--idle", "--seconds", "2")
     assert records.keepalives >= 6
     assert report["first_error"] == ""
