@@ -35,7 +35,7 @@ class Realtime:
         try:
             self._socket: ClientConnection = self._ending.enter_context(
                 connect(
-                    url, compression=None, proxy=None, max_size=None, ping_interval=None, open_timeout=timeout, close_timeout=1
+                    url, compression=None, proxy=None, max_size=None, ping_interval=None, open_timeout=timeout, close_timeout=10
                 )
             )
             hello = self._message(timeout)

@@ -138,7 +138,7 @@ class RestWriter(Writer):
         self._number = 0
 
     def _write(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         with contextlib.closing(connection):
             self.connection_count += 1
             while not self._stopping.is_set():
