@@ -24,6 +24,8 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self.open_for_new = True
         """False: a new connection is reset at once."""
+        self.lets_in: int | None = None
+        """So many connections are let in, and those after them reset, until `allow`. None: as many as come."""
         self.swallows = False
         """True: what comes goes nowhere, either way, and nobody is told: a cable that is cut, where nothing is reset."""
         self._lock = threading.Lock()
@@ -61,6 +63,7 @@ class Proxy:
 
     def allow(self) -> None:
         self.open_for_new = True
+        self.lets_in = None
 
     def messages(self, connection: int) -> list[Any]:
         """The protocol messages that the server sent on the WebSocket number `connection` (0 is the first; -1 the last)."""
@@ -86,7 +89,7 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            if not self.open_for_new:
+            if not self.open_for_new or (self.lets_in is not None and self.connection_count >= self.lets_in):
                 _reset(client)
                 continue
             try:

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -201,13 +200,8 @@ def test_an_import_that_was_interrupted_goes_on_where_it_stopped(server: Server,
     arguments = ("import", "/", str(file), "--part-bytes", "40", "--retries", "0", "--json")
     with Proxy(server.port) as proxy:
         client = Client(f"http://127.0.0.1:{proxy.port}", ns, tmp_path)
-        ended: list[Done] = []
-        thread = threading.Thread(target=lambda: ended.append(client(*arguments, "--resumable")))
-        thread.start()
-        eventually(lambda: proxy.connection_count > 20, within=30, what="some parts on their way")
-        proxy.refuse()
-        thread.join(SECONDS)
-        [broken] = ended
+        proxy.lets_in = 20  # Each part is a connection.
+        broken = client(*arguments, "--resumable")
         assert broken.code == Exit.INCOMPLETE, broken.err
         assert "--resume" in json.loads(broken.err)["error"]
         kept = json.loads((tmp_path / "in.json.import").read_text())["done"]
@@ -230,14 +224,14 @@ def test_an_import_whose_process_was_killed_goes_on_where_it_stopped(server: Ser
     state = tmp_path / "in.json.import"
     arguments = ("import", "/", "in.json", "--part-bytes", "40")
     with Proxy(server.port) as proxy:
+        proxy.lets_in = 20  # So that it is not done before it can be killed; it tries again and again.
         url = f"http://127.0.0.1:{proxy.port}"
         variables = {"MEADOWLARK_CLIENT_URL": url, "MEADOWLARK_CLIENT_DATABASE": ns}
         process = subprocess.Popen(
             command((*arguments, "--resumable", "--quiet", "--retries", "50")), cwd=tmp_path, env=environment(**variables)
         )
         try:
-            eventually(lambda: state.exists() and written_parts(state) > 10, within=SECONDS, what="some parts written")
-            proxy.refuse()  # So that it is not done before it can be killed; it tries again and again.
+            eventually(lambda: state.exists() and written_parts(state) > 10, what="some parts written")
             assert process.poll() is None
         finally:
             process.kill()
