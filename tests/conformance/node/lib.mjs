@@ -5,7 +5,7 @@ import { connectDatabaseEmulator, getDatabase, off, onValue, ref, set } from 'fi
 import { createInterface } from 'node:readline';
 
 export const settings = JSON.parse(process.argv[2]);
-export const SCENARIO_SECONDS = 15;
+export const SCENARIO_SECONDS = 60;
 
 export function say(name, ...details) {
   process.stdout.write(JSON.stringify([name, ...details]) + '\n');
@@ -55,7 +55,7 @@ export function settled(db) {
 }
 
 /** The first value at `path` for which `wanted` is true. */
-export function seen(db, path, wanted, seconds = 10) {
+export function seen(db, path, wanted, seconds = 50) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => { stop(); reject(new Error(`never saw what was wanted at ${path}; last ${JSON.stringify(last)}`)); }, seconds * 1000);
     let last;

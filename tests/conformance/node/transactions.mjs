@@ -1,6 +1,6 @@
 // Transactions: read, compute, compare and set, again until nobody was faster.
 import { get, onValue, runTransaction, serverTimestamp, set, setWithPriority } from 'firebase/database';
-import { play, say, settled } from './lib.mjs';
+import { play, say, seen, settled } from './lib.mjs';
 
 const keep = (db, at) => new Promise((resolve) => onValue(at(db), resolve));
 
@@ -68,11 +68,12 @@ await play({
 
   async takes_server_values({ a, b, at }) {
     await keep(a, at);
+    const offset = await seen(a, '.info/serverTimeOffset', (value) => value !== null);
     const before = Date.now();
     const result = await runTransaction(at(a), () => ({ when: serverTimestamp() }));
     await settled(a);
     const own = (await get(at(a))).val().when;
-    say('result', result.committed, before, result.snapshot.val().when, own, (await get(at(b))).val().when, Date.now());
+    say('result', result.committed, before, result.snapshot.val().when, own, (await get(at(b))).val().when, Date.now(), offset);
   },
 
   async minds_the_priority({ a, b, at }) {
