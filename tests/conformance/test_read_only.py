@@ -19,6 +19,7 @@ import pytest
 
 from meadowlark.cli.application import Exit
 from meadowlark.server.credentials_file import add_credential
+from meadowlark.server.routing import owner_of
 from tests.conformance.adversary import WAYS
 from tests.conformance.certificates import make_certificate
 from tests.harness import PROJECT, Response, Server, eventually
@@ -28,7 +29,9 @@ from tests.server.transports import Transport
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-NS = "shop"
+NS, BESIDE = "shop", "chat"
+"""A database of each worker."""
+assert owner_of(NS, 2) != owner_of(BESIDE, 2)
 RULES = {"rules": {".read": True, ".write": True, "cursors": {".volatile": True}}}
 LONG = "x" * 140_000
 CREDENTIALS = pytest.mark.parametrize("scope", [(NS,), ()], ids=["of-one-database", "of-all"])
@@ -38,7 +41,7 @@ CREDENTIALS = pytest.mark.parametrize("scope", [(NS,), ()], ids=["of-one-databas
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("reading")
     certificate, key = make_certificate(folder, "localhost", "127.0.0.1")
-    arguments = ("--databases", NS, "--tls-certificate", str(certificate), "--tls-key", str(key))
+    arguments = ("--databases", f"{NS},{BESIDE}", "--tls-certificate", str(certificate), "--tls-key", str(key))
     made = Server(folder / "data", mode="serve", workers=2, arguments=arguments)
     made.certificate = certificate
     with made:
@@ -54,8 +57,9 @@ def readers(server: Server) -> dict[tuple[str, ...], str]:
     made = {
         scope: add_credential(str(server.data), f"reader{len(scope)}", databases=scope, reads_only=True) for scope in ((NS,), ())
     }
-    for credential in made.values():
-        eventually(lambda credential=credential: ask(server, credential, "GET", f"/a.json?ns={NS}").status == 200, what="known")
+    # Each worker looks at the list in its own second, and what names no database is answered by whichever is free.
+    for scope, ns in (((NS,), NS), ((), NS), ((), BESIDE)):
+        eventually(lambda scope=scope, ns=ns: ask(server, made[scope], "GET", f"/a.json?ns={ns}").status == 200, what="known")
     return made
 
 

@@ -76,7 +76,7 @@ def test_an_app_meets_rules(node: Path, server: Server) -> None:
         server.write("/notes/anna", "unheard", ns=ns)
         script.tell("end")
         script.finish()
-    eventually(lambda: server.read("/notes/anna", ns=ns) == "gone", within=10, what="the queued operation")
+    eventually(lambda: server.read("/notes/anna", ns=ns) == "gone", what="the queued operation")
     assert [event[1] for event in script.of("note")] == notes
 
 
@@ -212,7 +212,7 @@ def test_default_rules_are_in_force_on_every_worker_and_outlive_the_server(tmp_p
             def agree() -> bool:
                 return {server.rest("GET", "/a", ns=name, admin=False).status for name in names} == {status}
 
-            eventually(agree, within=15, what=f"{status} everywhere")
+            eventually(agree, what=f"{status} everywhere")
 
         all_answer(401)
         run("set", "--default", str(file))

@@ -178,7 +178,7 @@ def test_versions_say_which_credential_set_them(server: Server) -> None:
             body = {"rules": {".read": len(header) > 5}}
             return server.rest("PUT", "/.settings/rules", body, ns=SIGNED, admin=False, headers=header).status == 200
 
-        eventually(put, within=20, what=f"the credential {name} to count")
+        eventually(put, what=f"the credential {name} to count")
     assert server.rest("PUT", "/.settings/rules", {"rules": {}}, ns=SIGNED).status == 200
     (server.data.parent / "deploy.json").write_text('{"rules": {"a": {}}}')
     command(server, "rules", "set", SIGNED, str(server.data.parent / "deploy.json"))

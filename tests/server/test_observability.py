@@ -140,7 +140,8 @@ def test_connections_that_another_worker_accepted_are_passed_on(server: Server) 
         server.read("/", ns=fresh_name())
     eventually(lambda: moved(server, before, "accepted_connections_total") >= 40, what="all are counted")
     # Names go to workers by their hash and connections to whoever is free, so hardly all forty meet.
-    assert 0 < moved(server, before, "passed_connections_total") <= 40
+    eventually(lambda: moved(server, before, "passed_connections_total") > 0, what="some are passed on")
+    assert moved(server, before, "passed_connections_total") <= 40
 
 
 def test_streams_are_counted_while_they_last(server: Server) -> None:
@@ -192,20 +193,22 @@ def test_a_profile_is_taken_where_the_database_is(server: Server) -> None:
     one.ask("q", {"p": "/rooms", "h": ""})
     taken: list[tuple[int, str]] = []
     taking = threading.Thread(
-        target=lambda: taken.append(get(server, f"/.meadowlark/profile/{name}.json?seconds=1", server.credential))
+        target=lambda: taken.append(get(server, f"/.meadowlark/profile/{name}.json?seconds=2", server.credential))
     )
     taking.start()
     deadline = time.monotonic() + SECONDS
     number = 0
     while taking.is_alive():
         assert time.monotonic() < deadline
-        one.ask("p", {"p": f"/rooms/{number % 40}/count", "d": number})
-        number += 1
+        # Many at a time, so that a second of a busy machine has enough of them.
+        asked = [one.send("p", {"p": f"/rooms/{room}/count", "d": number}) for room in range(40)]
+        assert one.answer_to(asked[-1])["s"] == "ok"
+        number += len(asked)
     taking.join()
     one.close()
     status, text = taken[0]
     report = json.loads(text)
-    assert (status, report["database"], report["seconds"]) == (200, name, 1.0)
+    assert (status, report["database"], report["seconds"]) == (200, name, 2.0)
     (line,) = report["paths"]
     assert (line["path"], list(line["operations"])) == ("/rooms/$wildcard/count", ["set"])
     assert 40 < line["operations"]["set"] <= number
