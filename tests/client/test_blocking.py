@@ -89,9 +89,13 @@ def test_an_iteration_that_is_interrupted_ends_as_programs_do(url: str) -> None:
     with blocking.Database(url) as database:
         values = database.ref("a").values()
         next(values)
-        threading.Timer(0.2, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)).start()
-        with pytest.raises(KeyboardInterrupt):
+
+        def wait_and_be_interrupted() -> None:
+            threading.Timer(0.2, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)).start()
             next(values)
+
+        with pytest.raises(KeyboardInterrupt):
+            wait_and_be_interrupted()
         database.ref("a").set(1)
         assert database.ref("a").get().value == 1
 
@@ -177,7 +181,7 @@ def test_a_token_callback_that_hangs_keeps_nobody(url: str, monkeypatch: pytest.
     with blocking.Database(url, token=token) as database:
         database.ref("a").set(1)
     may_end.set()
-    assert count == 2
+    assert count >= 2, "it was asked again"
 
 
 def test_the_transport_may_be_chosen(url: str) -> None:
