@@ -31,6 +31,14 @@ FLAGS = [
     "--disable-dev-shm-usage",
 ]
 
+REMEMBER_STATES = """() => {
+    window.states = [];
+    const { dataset } = document.querySelector('#status');
+    const observed = new MutationObserver(() => states.push(dataset.connected));
+    observed.observe(document.querySelector('#status'), { attributeFilter: ['data-connected'] });
+}"""
+"""For a page of an example: how its connection fared from then on stands in `states`, however briefly."""
+
 __all__ = ["node"]
 
 

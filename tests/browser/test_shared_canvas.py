@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from meadowlark.testing import NOBODY, Database, User
-from tests.browser.conftest import FLAGS, chromium, serving
+from tests.browser.conftest import FLAGS, REMEMBER_STATES, chromium, serving
 from tests.harness import PROJECT, Server, eventually
 from tests.js.conftest import build
 
@@ -93,7 +93,7 @@ def open_page(browser: Any, page_url: str, server: Server, name: str, color: str
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
     page.on("console", lambda message: page.complaints.append(message.text) if _complains(message) else None)
     page.goto(f"{page_url}?server=127.0.0.1:{server.port}&name={name}&color={color}")
-    page.wait_for_selector('#status[data-connected="true"]', timeout=20_000)
+    page.wait_for_selector('#status[data-connected="true"]', timeout=60_000)
     return page
 
 
@@ -117,7 +117,7 @@ def test_two_windows_see_each_other_point_draw_and_go(browser: Any, page_url: st
     ann.mouse.move(200, 300)
     ann.mouse.move(420, 256)
     pointer = bob.locator(".pointer")
-    pointer.wait_for(timeout=30_000)
+    pointer.wait_for(timeout=60_000)
     eventually(lambda: place_on(bob) == (420, 256), what="Ann's pointer at its place")
     assert pointer.locator("span").inner_text() == "Ann"
     assert ann.locator(".pointer").count() == 0, "nobody sees a copy of their own"
@@ -185,7 +185,7 @@ def test_pointers_go_in_datagrams_and_move_through_places_that_were_never_told(
         assert page.evaluate("transports.length") >= 1, "it has tried a WebTransport"
         eventually(lambda page=page: names_on(page) == ["Ann", "Bob"], what="both in the room")
     ann.mouse.move(200, 256)
-    bob.locator(".pointer").wait_for(timeout=30_000)
+    bob.locator(".pointer").wait_for(timeout=60_000)
     eventually(lambda: place_on(bob) == (200, 256), what="Ann's pointer at its place")
     bob.evaluate(WATCH_POINTER)
 
@@ -228,14 +228,6 @@ def test_what_somebody_was_drawing_vanishes_with_the_page(browser: Any, page_url
     bob.context.close()
 
 
-REMEMBER_STATES = """() => {
-    window.states = [];
-    const { dataset } = document.querySelector('#status');
-    const observed = new MutationObserver(() => states.push(dataset.connected));
-    observed.observe(document.querySelector('#status'), { attributeFilter: ['data-connected'] });
-}"""
-
-
 def test_a_window_survives_the_death_of_the_worker(browser: Any, page_url: str, server: Server) -> None:
     ann = open_page(browser, page_url, server, "Ann")
     bob = open_page(browser, page_url, server, "Bob")
@@ -249,7 +241,7 @@ def test_a_window_survives_the_death_of_the_worker(browser: Any, page_url: str, 
         )
         eventually(lambda page=page: names_on(page) == ["Ann", "Bob"], what="both in the room after the crash")
     ann.mouse.move(420, 256)
-    bob.locator(".pointer").wait_for(timeout=30_000)
+    bob.locator(".pointer").wait_for(timeout=60_000)
     eventually(lambda: place_on(bob) == (420, 256), what="Ann's pointer after the crash")
     for page in (ann, bob):
         page.context.close()
