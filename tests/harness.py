@@ -46,7 +46,7 @@ def fresh_name(topic: str = "room") -> str:
     return f"{topic}-{os.getpid()}-{next(_names)}"
 
 
-def eventually(check: Callable[[], T], *, within: float = 30.0, every: float = 0.02, what: str = "") -> T:
+def eventually(check: Callable[[], T], *, within: float = 60.0, every: float = 0.02, what: str = "") -> T:
     """The first true answer of `check`, asked again and again; AssertionError with the last answer after `within` seconds."""
     deadline = time.monotonic() + within
     while True:

@@ -18,7 +18,7 @@ from tests.query.strategies import Constraints, parameters_of
 from tests.server.polling import Polling
 from tests.server.sockets import SECONDS, Socket
 
-TOLD_SECONDS = 15.0
+TOLD_SECONDS = 60.0
 """In which a stream must have been told of what was acknowledged before; after that what is wanted will not come."""
 
 _numbers = itertools.count(1)

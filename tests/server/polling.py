@@ -14,7 +14,7 @@ import ssl
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-SECONDS = 15.0
+SECONDS = 60.0
 PIECE_LENGTH = 1840
 PIECES = 20
 """Of a long message that one request brings."""
