@@ -135,8 +135,13 @@ def _volatile(rows: list[Result]) -> Verdict:
 
 
 def _idle(rows: list[Result]) -> Verdict:
-    row = _find(rows, connections=18_000)
-    return (float(row["of a core"].rstrip("%")) < 2, row["of a core"]) if row else None
+    ours = _ours(rows, connections=18_000)
+    if not ours:
+        return None
+    share = ours[0]["of a core"]
+    floor = next((row for row in rows if row not in ours and row["connections"] == 18_000), None)
+    text = f"{share}; the floor there, a {floor['server']}: {floor['of a core']}" if floor else share
+    return float(share.rstrip("%")) < 2, text
 
 
 def _connection_bytes(rows: list[Result]) -> Verdict:

@@ -4,6 +4,8 @@ One worker, production mode. So many authenticated clients connect and then do w
 keepalive every 45 seconds, and answers to the server's pings. *of a core* is the worker's CPU seconds over the measured time;
 the first row, with one connection, is what the worker spends anyway. Measure for 60 seconds or more: a
 keepalive comes every 45, and a ping where nothing came for 48 (`--seconds 60`).
+The last row is the floor: a relay in C that reads the keepalives of as many and does nothing about them. To be woken for a few
+bytes, again and again, costs a server on an idle virtual core what the machine makes of it.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from bench.floor import FLOOR, on_floor
 from bench.generator import Load
 from bench.harness import Bench, Effort, Measured, Row, main, under_load
 
@@ -20,21 +23,23 @@ SETTLE_SECONDS = 3.0
 
 
 def measure(effort: Effort) -> tuple[list[Row], list[Any]]:
-    """A row for each number of connections."""
+    """A row for each number of connections, and one for the floor at the last."""
     rows: list[Row] = []
     details: list[Any] = []
-    for count in COUNTS + (COUNTS_FULL if effort.full else ()):
+    counts = COUNTS + (COUNTS_FULL if effort.full else ())
+    for server, run, count in [*(("meadowlark", under_load, count) for count in counts), (FLOOR.name, on_floor, counts[-1])]:
         load = Load(workload="idle", idle=True, connections=count, warmup=SETTLE_SECONDS, drain=0).lasting(effort.seconds)
-        measured = under_load(load, effort.runs)
-        rows.append(_row(count, measured))
+        measured = run(load, effort.runs)
+        rows.append(_row(server, count, measured))
         details.append(measured.runs)
     return rows, details
 
 
-def _row(count: int, measured: Measured) -> Row:
+def _row(server: str, count: int, measured: Measured) -> Row:
     taken = measured.median("resident_bytes") - measured.median("resident_bytes_before")
     shares = sorted(run["server_cores"] for run in measured.runs)
     return {
+        "server": server,
         "connections": count,
         "of a core": f"{statistics.median(shares):.2%}",
         "of runs": f"{shares[0]:.2%}-{shares[-1]:.2%}",

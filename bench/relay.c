@@ -1,6 +1,6 @@
 /* The raw floor: a relay of rooms, the least that a server for many listeners must do, in C.
  *
- * The path of the upgrade names the room; a text frame that a client sends goes to all in its room, the sender too. No JSON, no paths,
+ * The path of the upgrade names the room; a text frame that a client sends goes to all in its room, the sender too; one byte is a keepalive. No JSON, no paths,
  * no rules, nothing kept, no disk, no acknowledgement, no TLS: what a real server needs more than this is the price of what it does.
  * relay [PORT [--each]]: --each writes every message to every listener at once, as a plain program would. Without it what a loop turn has for a
  * listener is gathered and written with one call, as Meadowlark does.
@@ -182,7 +182,7 @@ static size_t receive_frames(Client *client, u8 *bytes, size_t count) {
         if (count - at < head + size) break;
         u8 *mask = start + head - 4, *payload = start + head;
         for (u64 i = 0; i < size; i++) payload[i] ^= mask[i & 3];
-        if ((start[0] & 15) == 1) broadcast(client->room, payload, (u32)size);
+        if ((start[0] & 15) == 1 && size > 1) broadcast(client->room, payload, (u32)size);
         at += head + size;
     }
     return client->open ? at : count;

@@ -129,7 +129,8 @@ def _storm(result: Result) -> Plots:
 
 
 def _idle(result: Result) -> Plots:
-    points = [(float(row["connections"]), float(row["of a core"].rstrip("%"))) for row in result["rows"]]
+    rows = [row for row in result["rows"] if row.get("server", "meadowlark") == "meadowlark"]
+    points = [(float(row["connections"]), float(row["of a core"].rstrip("%"))) for row in rows]
     return {"idle": lines("Idle connections", "connections", "% of a core", {"worker": points})}
 
 

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from meadowlark.engine import Client, Listen
-from meadowlark.limits import LOST_SECONDS, PING_SECONDS, VOLATILE_LOST_SECONDS, VOLATILE_PING_SECONDS
+from meadowlark.limits import LARGE_BYTES, LOST_SECONDS, PING_SECONDS, VOLATILE_LOST_SECONDS, VOLATILE_PING_SECONDS
 from meadowlark.server.hosted import Hosted
 from meadowlark.server.lanes import SHARE_NANOSECONDS
 from meadowlark.server.outbox import Turn
@@ -259,6 +259,30 @@ def test_a_client_that_speaks_as_often_as_sdks_do_is_never_pinged() -> None:
             if second % SWEEP_SECONDS == 7:
                 peer.connection.sweep()
         assert peer.line.pings == 0
+
+    run(scenario)
+
+
+def test_keepalives_are_no_part_of_a_message_however_many_come() -> None:
+    async def scenario(made: Made) -> None:
+        peer = made.peer("one")
+        received = made.worker.turn.stopwatch.metrics.received_bytes
+        for _ in range(LARGE_BYTES + 10):
+            peer.connection.received(memoryview(b"0"))
+        assert made.worker.large_writes.uploads.held_bytes == 0
+        assert made.worker.turn.stopwatch.metrics.received_bytes - received == LARGE_BYTES + 10
+        peer.put("/log/a", 1)
+        assert made.order == [("log/a", 1)]
+
+    run(scenario)
+
+
+def test_a_piece_of_a_message_that_looks_like_a_keepalive_is_a_piece() -> None:
+    async def scenario(made: Made) -> None:
+        peer = made.peer("one")
+        for piece in (b"3", b'{"t":"d","d":{"r":1,"a":"p","b":{"p":"/log/a","d":1', b"0", b"1}}}"):
+            peer.connection.received(memoryview(piece))
+        assert made.order == [("log/a", 101)]
 
     run(scenario)
 

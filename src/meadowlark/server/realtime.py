@@ -67,6 +67,7 @@ from meadowlark.wire import (
     encode_reply,
     encode_revoke,
 )
+from meadowlark.wire.assembly import KEEPALIVE
 from meadowlark.wire.drops import Drop, drop_of
 
 log = structlog.get_logger()
@@ -171,6 +172,11 @@ class RealtimeConnection(Receiver):
         self._silent_sweeps = 0
         if self._held_frames is not None or self._lane.is_over:
             self._hold_frame(bytes(payload))
+        elif len(payload) == 1 and payload == KEEPALIVE and not self._message_bytes:
+            # Most of what comes from many clients that do nothing: spared the rest.
+            metrics = self._host.turn.stopwatch.metrics
+            metrics.received_messages[_REALTIME] += 1
+            metrics.received_bytes += 1
         else:
             self._receive(payload)
 

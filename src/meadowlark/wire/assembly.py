@@ -15,6 +15,9 @@ from meadowlark.limits import MESSAGE_BYTES_MAX
 COUNT_LENGTH_MAX = 6
 """A frame of up to six bytes may be a count; no message is as short."""
 
+KEEPALIVE = b"0"
+"""The frame that says that a client is still there: between two messages it means nothing else."""
+
 _HEAD_BYTES = 128
 """Kept of a message that is too big, to find its request number."""
 
