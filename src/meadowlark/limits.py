@@ -267,8 +267,9 @@ SEGMENT_BYTES_MAX = 64 * 1024 * 1024
 RECORD_BYTES_MAX = 512 * 1024 * 1024
 """A longer length in a record header is damage, not data."""
 
-GROUP_BYTES_MAX = 4 * 1024 * 1024
-"""A group takes no further record beyond this, so that nobody's acknowledgement waits long for the records of others."""
+GROUP_BYTES_MAX = 1024 * 1024
+"""A group takes no further record beyond this, so that nobody's acknowledgement waits long for the records of others: a
+millisecond or two on a fast disk. A larger record is written in parts, between the groups of other databases."""
 
 JOURNAL_BACKLOG_BYTES_MAX = 512 * 1024 * 1024
 """Bytes that may wait for the disk before new writes are refused until it has caught up."""
@@ -276,8 +277,8 @@ JOURNAL_BACKLOG_BYTES_MAX = 512 * 1024 * 1024
 SNAPSHOT_BYTES_MIN = 4 * 1024 * 1024
 """Journal bytes of one database before a snapshot is worth its cost (then: as much as its last snapshot)."""
 
-JOURNAL_SEGMENTS_MAX = 4
-"""Sealed segments kept before the databases in the oldest are snapshotted so that it can go."""
+JOURNAL_SEALED_BYTES_MAX = 4 * SEGMENT_BYTES_MAX
+"""Of sealed segments kept before the databases in the oldest are snapshotted so that it can go."""
 
 assert MESSAGE_BYTES_MAX < OUTBOX_BYTES_MAX, "one message of a client must fit another client's outbox"
 assert OUTBOX_BYTES_MAX * 4 <= OUTBOXES_BYTES_MAX, "one slow client must not be what ends the others"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meadowlark.errors import JournalFailed
 from meadowlark.journal import committer as module
 from meadowlark.journal.committer import Committer, Group
 from meadowlark.journal.log import Written
+from tests.journal.scripts import untimed
 
 SECONDS = 60.0
 """For any wait of these tests."""
@@ -23,6 +26,7 @@ class FakeLog:
         self.gate.set()
         self.entered = threading.Event()
         self.groups: list[list[int]] = []
+        self.parts: list[int] = []
         self.error: Exception | None = None
 
     def append(self, records):
@@ -32,6 +36,15 @@ class FakeLog:
             raise self.error
         self.groups.append([record[1] for record in records])
         return Written(1, 0, [0] * len(records), [0] * len(records))
+
+    def append_slices(self, one):
+        """A large record is written in as many parts as its body has hundreds of bytes."""
+        for _ in range(len(one[2]) // 100):
+            if self.error is not None:
+                raise self.error
+            self.parts.append(one[1])
+            yield
+        return self.append([one])
 
 
 @pytest.fixture
@@ -53,8 +66,8 @@ def committer(log, back):
     made.stop()
 
 
-def record(sequence, body=b"[]"):
-    return ("db", sequence, body, sequence)
+def record(sequence, body=b"[]", database="db"):
+    return (database, sequence, body, sequence)
 
 
 def sequences(groups: list[Group]) -> list[list[int]]:
@@ -87,6 +100,111 @@ def test_a_group_ends_when_it_is_large(committer, log, monkeypatch):
         committer.put(record(sequence, bytes(100 - module.RECORD_OVERHEAD_BYTES)))
     committer.turn_until_empty()
     assert log.groups == [[1, 2, 3], [4, 5, 6], [7]]
+
+
+@pytest.fixture
+def small_groups(monkeypatch):
+    monkeypatch.setattr(module, "GROUP_BYTES_MAX", 250)
+
+
+@pytest.mark.usefixtures("small_groups")
+class TestLargeRecords:
+    """Written in parts, between the groups of others."""
+
+    def test_other_databases_go_on_while_one_is_written(self, committer, log, back):
+        committer.put(record(1, bytes(400)))
+        committer.turn()
+        for sequence in (2, 3):
+            committer.put(record(sequence, database="other"))
+            committer.turn()
+        assert log.groups == [[2], [3]]
+        committer.turn_until_empty()
+        assert sequences(back) == [[2], [3], [1]]
+
+    def test_what_comes_later_of_the_same_database_waits(self, committer, log, back):
+        committer.put(record(1))
+        committer.put(record(2, bytes(400)))
+        committer.put(record(3))
+        committer.put(record(7, database="other"))
+        committer.turn()
+        assert log.groups == [[1, 7]]
+        committer.put(record(4))
+        committer.turn_until_empty()
+        assert sequences(back) == [[1, 7], [2], [3, 4]]
+
+    def test_of_two_one_is_written_at_a_time(self, committer, log, back):
+        committer.put(record(1, bytes(400)))
+        committer.put(record(2, bytes(300), database="other"))
+        committer.put(record(3, database="other"))
+        committer.put(record(4))
+        committer.turn_until_empty()
+        assert log.parts == [1] * 4 + [2] * 3
+        assert sequences(back) == [[1], [4], [2], [3]]
+
+    def test_an_order_waits_for_it(self, committer, log):
+        seen = []
+        committer.put(record(1, bytes(400)))
+        committer.put(lambda failure: seen.append((failure, [*log.groups])))
+        committer.put(record(2, database="other"))
+        committer.turn()
+        committer.turn()
+        assert (seen, log.groups) == ([], [[2]])
+        committer.turn_until_empty()
+        assert seen == [(None, [[2], [1]])]
+
+    def test_stopping_finishes_it_and_all_that_it_holds_up(self, committer, log):
+        committer.put(record(1, bytes(4000)))
+        committer.put(record(2))
+        committer.put(record(3, bytes(4000), database="other"))
+        committer.start("committer")
+        committer.stop()
+        assert log.groups == [[1], [2], [3]]
+
+    def test_it_is_no_reason_to_pause(self, log, back):
+        pauses = []
+        committer = Committer(log, back.append, lambda: 0.0, pauses.append)
+        committer.put(record(1, bytes(400)))
+        committer.put(record(2, database="other"))
+        committer.turn_until_empty()
+        assert pauses == []
+
+    @pytest.mark.parametrize("fails_in", ["a part", "a group of another database"])
+    def test_after_a_failure_it_and_all_that_it_holds_up_come_back_as_failed(self, committer, log, back, fails_in):
+        committer.put(record(1, bytes(400)))
+        committer.put(record(2))
+        committer.put(record(3, bytes(400), database="other"))
+        committer.turn()
+        log.error = OSError("disk gone")
+        if fails_in != "a part":
+            committer.put(record(4, database="third"))
+        committer.turn()
+        log.error = None
+        committer.put(record(5, bytes(400), database="fourth"))
+        committer.turn_until_empty()
+        assert sorted(one for group in sequences(back) for one in group) == [1, 2, 3, *([] if fails_in == "a part" else [4]), 5]
+        assert {group.failure for group in back} == {committer.failure}
+        assert log.groups == []
+
+    @untimed
+    @given(puts=st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([2, 120, 300, 700]), st.integers(0, 3)), max_size=40))
+    def test_the_records_of_a_database_keep_their_order_whatever_is_large(self, puts):
+        log, back, seen = FakeLog(), [], []
+        committer = Committer(log, back.append, lambda: 0.0)
+        for sequence, (database, size, turns) in enumerate(puts):
+            committer.put(record(sequence, bytes(size), database))
+            if turns == 3:
+                committer.put(lambda failure, upto=sequence: seen.append((upto, {one for group in log.groups for one in group})))
+            if turns:
+                committer.turn()  # Never waits: something was put.
+        committer.turn_until_empty()
+        order = [one for group in log.groups for one in group]
+        assert sorted(order) == list(range(len(puts)))
+        for name in "abc":
+            ours = [one for one in order if puts[one][0] == name]
+            assert ours == sorted(ours)
+        assert [upto for upto, _ in seen] == [number for number, put in enumerate(puts) if put[2] == 3]
+        assert all(set(range(upto + 1)) <= durable for upto, durable in seen), "an order comes after all before it"
+        assert sequences(back) == log.groups
 
 
 def test_an_order_is_obeyed_between_what_was_put_before_and_after_it(committer, log):

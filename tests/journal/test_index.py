@@ -58,11 +58,22 @@ def test_segments_go_when_all_their_records_are_covered_and_the_oldest_first(ind
     assert index.oldest_names() == ["a"]
 
 
+def test_sealed_segments_have_the_bytes_of_all_that_stands_in_them(index):
+    assert index.sealed_bytes() == 160 + 140
+    index.enter_segment(4)
+    index.add("b", 2, 36, 4)
+    assert index.sealed_bytes() == 160 + 140 + 2**32 - 1 + 50
+    index.cover("b", 1)
+    index.cover("a", 3)
+    index.take_free()
+    assert index.sealed_bytes() == 2**32 - 1 + 50
+
+
 def test_the_segment_being_written_stays(index):
     index.cover("a", 4)
     index.cover("b", 1)
     assert index.take_free() == [1, 2]
-    assert index.sealed_count() == 0
+    assert index.sealed_bytes() == 0
     assert index.databases() == {}
 
 

@@ -14,7 +14,9 @@ from meadowlark.errors import BrokenInvariant, JournalDamaged, JournalFailed
 from meadowlark.journal import Journal, reshard, segment
 from meadowlark.journal.files import read_whole
 from meadowlark.journal.group import HEADER, find_header
-from meadowlark.limits import RECORD_BYTES_MAX
+from meadowlark.journal.log import PART_BYTES
+from meadowlark.journal.scan import scan_segment
+from meadowlark.limits import GROUP_BYTES_MAX, RECORD_BYTES_MAX
 from meadowlark.server.disk import Disk
 from meadowlark.testing import Fault
 from tests.journal.scripts import FOLDER, SEGMENT, Run, body_of, call, make_files, untimed
@@ -57,6 +59,48 @@ def test_falsy_waiters_are_waiters(run):
     run.journal.append("a", 1, b"[]", 0)
     run.journal.drain()
     assert run.acknowledged == [0]
+
+
+class TestLargeRecords:
+    """Records that are larger than a group may be."""
+
+    LARGE = b'"%b"' % (b"x" * (PART_BYTES * 2 + GROUP_BYTES_MAX))
+
+    def test_one_is_found_again_with_what_came_before_between_and_after(self, files, run):
+        run.append("a", 1)
+        run.append("b", 1)
+        run.journal.append("a", 2, self.LARGE, ("a", 2))
+        run.append("a", 3)
+        run.append("b", 2, 3)
+        run.journal.drain()
+        assert run.acknowledged == [("a", 1), ("b", 1), ("b", 2), ("b", 3), ("a", 2), ("a", 3)]
+        run.journal.close()
+        again = Run(files.after_power_cut(Random(1)))
+        assert again.report.cut_bytes == 0
+        bodies = [body_of("a", 1), self.LARGE, body_of("a", 3)]
+        assert list(again.journal.records("a", 0)) == list(enumerate(bodies, 1))
+        assert again.found("b") == 3
+
+    def test_it_begins_a_segment_in_which_others_follow(self, files, run):
+        run.append("b", 1)
+        run.journal.append("a", 1, self.LARGE, None)
+        run.append("b", 2)
+        run.journal.drain()
+        run.append("b", 3)
+        run.journal.drain()
+        assert files.list(FOLDER) == ["segment-00000001", "segment-00000002"]
+        [first, second] = [scan_segment(read_whole(files, f"{FOLDER}/{name}")) for name in files.list(FOLDER)]
+        assert [found.record_count for found in (*first.groups, *second.groups)] == [2, 1, 1]
+
+    def test_what_a_crash_left_of_one_is_removed_by_the_next_start(self, files, run):
+        run.append("b", 1)
+        run.journal.drain()
+        files.open(f"{FOLDER}/large.unfinished", create=True).write(0, [b"some of a record"])
+        again = Run(files)
+        assert files.list(FOLDER) == ["segment-00000001"]
+        again.journal.append("a", 1, self.LARGE, ("a", 1))
+        again.journal.drain()
+        assert again.acknowledged == [("a", 1)]
 
 
 @pytest.mark.parametrize("sequence", [1, 2, 4])
@@ -350,7 +394,7 @@ class TestSegments:
     def test_databases_that_pin_old_segments_are_named(self, several, monkeypatch):
         run = Run(several)
         assert run.journal.pinning_databases() == []
-        monkeypatch.setattr("meadowlark.journal.journal.JOURNAL_SEGMENTS_MAX", 1)
+        monkeypatch.setattr("meadowlark.journal.journal.JOURNAL_SEALED_BYTES_MAX", 600)
         assert run.journal.pinning_databases() == ["a"]
 
     def test_a_newer_format_is_not_touched(self, several):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ NAMES = st.text(min_size=1, max_size=63)
 
 def encode(database: str, sequence: int, body: bytes) -> bytes:
     name, name_crc = Names().encode(database)
-    return record.encode_header(body, sequence, name, name_crc) + body
+    return record.encode_header(len(body), zlib.crc32(body, name_crc), sequence, name) + body
 
 
 def test_a_record_is_its_lengths_checksum_sequence_name_and_body():

@@ -6,6 +6,10 @@ costs a record that comes in between less than that, and takes less from the loo
 (worker.py). What is in the queue is either a record (a plain tuple: `record.Waiting`) or an order: a function that the thread
 runs when everything before it is durable.
 
+A record larger than a group may be is written in parts, one after each group, so that only its own database waits for it: what
+comes later of that database, and orders, and other large records, wait until it is durable. So the records of one database become durable in
+the order in which they were put; those of two databases need not.
+
 A write or sync that fails ends it for good: the group, and whatever is put in the queue later, is handed back as failed, and
 nothing is written again. A sync is never retried: after a failed one the system may take lost pages for clean.
 
@@ -16,8 +20,10 @@ Does not know: what a record means, who waits.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Generator
 from queue import SimpleQueue
+from typing import Final
 
 import msgspec
 
@@ -36,6 +42,14 @@ a millisecond more to wait gives the loop a tenth more of the core, which everyb
 
 Order = Callable[[JournalFailed | None], None]
 """Run on the thread once all before it is durable, or has failed: then with the failure. An error from it is a failure too."""
+Item = Waiting | Order | None
+
+
+class _Nothing:
+    """Nothing is in the queue right now."""
+
+
+_NOTHING: Final = _Nothing()
 
 
 class Group(msgspec.Struct, gc=False):
@@ -47,10 +61,23 @@ class Group(msgspec.Struct, gc=False):
     failure: JournalFailed | None
 
 
+class _Large:
+    """A large record that is being written."""
+
+    __slots__ = ("record", "seconds", "steps")
+
+    def __init__(self, record: Waiting, steps: Generator[None, None, Written]) -> None:
+        self.record = record
+        self.steps = steps
+        self.seconds = 0.0
+
+
 class Committer:
     """Owns the log from the first `turn` on."""
 
-    __slots__ = ("_clock", "_hand_back", "_log", "_pause", "_queue", "_thread", "failure", "put")
+    __slots__ = (
+        "_again", "_busy", "_clock", "_hand_back", "_held", "_large", "_log", "_pause", "_queue", "_thread", "failure", "put",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -65,7 +92,14 @@ class Committer:
         self._hand_back = hand_back
         self._clock = clock
         self._pause = pause
-        self._queue: SimpleQueue[Waiting | Order | None] = SimpleQueue()
+        self._queue: SimpleQueue[Item] = SimpleQueue()
+        self._large: _Large | None = None
+        self._held: deque[Item] = deque()
+        """What waits for it, in order."""
+        self._busy: set[str] = set()
+        """Databases of which a record is large, or held."""
+        self._again: deque[Item] = deque()
+        """What was held, and is dealt with before what is in the queue."""
         self._thread: threading.Thread | None = None
         self.put = self._queue.put
         """Appends to the queue; never blocks. None ends the thread. Bound once, since it is called for every write."""
@@ -97,29 +131,77 @@ class Committer:
             pass
 
     def turn(self) -> bool:
-        """Waits for something in the queue and deals with one group, or one order; False when told to end."""
-        item = self._queue.get()
+        """Deals with one group and a part of a large record, or with one order; False when told to end. Waits for something in the
+        queue if there is nothing to do."""
         records: list[Waiting] = []
         size = 0
+        item = self._take(waits=True)
         while type(item) is tuple:
-            records.append(item)
-            size += len(item[2]) + RECORD_OVERHEAD_BYTES
-            if size >= GROUP_BYTES_MAX or self._queue.empty():
-                self._commit(records)
-                return True
-            # Nobody else takes from the queue, so what `empty` saw is still there.
-            item = self._queue.get()
+            if item[0] in self._busy:
+                self._held.append(item)
+            elif len(item[2]) > GROUP_BYTES_MAX and self.failure is None:
+                self._begin(item)
+            else:
+                records.append(item)
+                size += len(item[2]) + RECORD_OVERHEAD_BYTES
+                if size >= GROUP_BYTES_MAX:
+                    break
+            item = self._take(waits=False)
         if records:
             self._commit(records)
-        if item is None:
+        if type(item) is tuple or isinstance(item, _Nothing):
+            pass
+        elif self._large is not None:
+            self._held.append(item)
+        elif item is None:
             return False
-        self._obey(item)  # type: ignore[arg-type]  # neither a record nor None
+        else:
+            self._obey(item)  # type: ignore[arg-type]  # no record: those were dealt with
+        if self._large is not None:
+            self._go_on(self._large)
         return True
 
     def turn_until_empty(self) -> None:
         """Deals with all that waits now, on the calling thread; only where no thread runs."""
-        while not self._queue.empty():
+        while self._large is not None or self._again or not self._queue.empty():
             self.turn()
+
+    def _take(self, *, waits: bool) -> Item | _Nothing:
+        """What is to be dealt with next. waits: if there is nothing at all to do, until there is."""
+        if self._again:
+            return self._again.popleft()
+        # Nobody else takes from the queue, so what `empty` sees is still there.
+        if self._queue.empty() and (self._large is not None or not waits):
+            return _NOTHING
+        return self._queue.get()
+
+    def _begin(self, record: Waiting) -> None:
+        """A large record is written from now on, or waits for the one that is."""
+        self._busy.add(record[0])
+        if self._large is None:
+            self._large = _Large(record, self._log.append_slices(record))
+        else:
+            self._held.append(record)
+
+    def _go_on(self, large: _Large) -> None:
+        """Writes a part of the large record; after the last, what was held for it is next."""
+        written: Written | None = None
+        started_at = self._clock()
+        try:
+            if self.failure is None:
+                next(large.steps)
+                large.seconds += self._clock() - started_at
+                return
+        except StopIteration as end:
+            written = end.value
+        except Exception as error:  # as in `_commit`
+            self._fail(error)
+        large.steps.close()
+        self._large = None
+        self._busy.clear()
+        self._again.extendleft(reversed(self._held))
+        self._held.clear()
+        self._hand_back(Group([large.record], written, large.seconds + self._clock() - started_at, self.failure))
 
     def _commit(self, records: list[Waiting]) -> None:
         written: Written | None = None
@@ -132,7 +214,7 @@ class Committer:
         took = self._clock() - started_at
         self._hand_back(Group(records, written, took, self.failure))
         apart = SHARED_SECONDS if len(records) > 1 else LONE_SECONDS
-        if self._pause is not None and took < apart:
+        if self._pause is not None and took < apart and self._large is None:
             self._pause(apart - took)
 
     def _obey(self, order: Order) -> None:

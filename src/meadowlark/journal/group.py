@@ -62,7 +62,7 @@ def encode_group(number: int, offset: int, records: Sequence[Waiting], names: Na
     place = offset + HEADER.size
     for database, sequence, body, _ in records:
         name, name_crc = names.encode(database)
-        pieces.append(record.encode_header(body, sequence, name, name_crc))
+        pieces.append(record.encode_header(len(body), zlib.crc32(body, name_crc), sequence, name))
         pieces.append(body)
         size = record.HEADER.size + len(name) + len(body)
         offsets.append(place)
@@ -73,7 +73,7 @@ def encode_group(number: int, offset: int, records: Sequence[Waiting], names: Na
     crc = 0
     for block in blocks:
         crc = zlib.crc32(block, crc)
-    header = _encode_header(number, offset, len(records), payload_bytes, crc)
+    header = encode_header(number, offset, len(records), payload_bytes, crc)
     return Encoded([header, *blocks], place - offset, offsets, sizes)
 
 
@@ -135,7 +135,8 @@ def parse_places(content: bytes, group: Group) -> Iterator[tuple[str, int, int, 
         raise ValueError(f"{group.record_count} records that leave {end - offset} bytes of group {group.number}")
 
 
-def _encode_header(number: int, offset: int, count: int, payload_bytes: int, payload_crc: int) -> bytes:
+def encode_header(number: int, offset: int, count: int, payload_bytes: int, payload_crc: int) -> bytes:
+    """The bytes before the payload of group `number`, which stands at `offset` of its segment."""
     header = HEADER.pack(MAGIC, payload_bytes, count, number, offset, payload_crc, 0)[: -_HEADER_CRC.size]
     return header + _HEADER_CRC.pack(zlib.crc32(header))
 

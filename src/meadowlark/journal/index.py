@@ -58,9 +58,11 @@ class _Entry:
 class Index:
     """Places of uncovered records by database, and names by segment."""
 
-    __slots__ = ("_entries", "_last_segment", "_names")
+    __slots__ = ("_ends", "_entries", "_last_segment", "_names")
 
     def __init__(self) -> None:
+        self._ends: dict[int, int] = {}
+        """Of each segment that exists and has records, where the last ends."""
         self._entries: dict[str, _Entry] = {}
         self._names: dict[int, set[str]] = {}
         """Of each segment that exists, ascending."""
@@ -85,6 +87,7 @@ class Index:
         entry.sizes.append(size)
         entry.size += size
         self._names[self._last_segment].add(database)
+        self._ends[self._last_segment] = offset + size
 
     def cover(self, database: str, sequence: int) -> None:
         """Records of `database` up to `sequence` are in a snapshot: forgets them."""
@@ -107,6 +110,7 @@ class Index:
             free.append(segment)
         for segment in free:
             del self._names[segment]
+            self._ends.pop(segment, None)
         return free
 
     def databases(self) -> dict[str, int]:
@@ -144,9 +148,9 @@ class Index:
             for rank, (place, size) in enumerate(zip(places, sizes, strict=True))
         )
 
-    def sealed_count(self) -> int:
-        """Segments besides the one being written."""
-        return max(0, len(self._names) - 1)
+    def sealed_bytes(self) -> int:
+        """Of the segments besides the one being written."""
+        return sum(self._ends.values()) - self._ends.get(self._last_segment, 0)
 
     def oldest_names(self) -> list[str]:
         """The databases that need the oldest segment."""

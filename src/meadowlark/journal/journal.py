@@ -31,7 +31,7 @@ from meadowlark.journal.log import Log
 from meadowlark.journal.reader import read_places
 from meadowlark.journal.recovery import Tail
 from meadowlark.journal.snapshots import Snapshots
-from meadowlark.limits import JOURNAL_SEGMENTS_MAX, RECORD_BYTES_MAX
+from meadowlark.limits import JOURNAL_SEALED_BYTES_MAX, RECORD_BYTES_MAX
 
 
 class Wake(Protocol):
@@ -175,7 +175,8 @@ class Journal:
     # Writing
 
     def append(self, database: str, sequence: int, body: bytes, waiter: Any | None) -> None:
-        """The record is on its way; `waiter` (None: nobody) comes back in `on_durable` or `on_failed`, in the order appended.
+        """The record is on its way; `waiter` (None: nobody) comes back in `on_durable` or `on_failed`, in the order appended to
+        this database.
 
         sequence: one more than the last of this database; at first, one more than its snapshot's (1 without one).
         body: JSON text, kept until durable. Cost: under a microsecond, whatever the size.
@@ -231,7 +232,7 @@ class Journal:
 
     def pinning_databases(self) -> list[str]:
         """The databases to snapshot so that the oldest segment can go; none while the journal is short enough."""
-        return self._index.oldest_names() if self._index.sealed_count() > JOURNAL_SEGMENTS_MAX else []
+        return self._index.oldest_names() if self._index.sealed_bytes() > JOURNAL_SEALED_BYTES_MAX else []
 
     # Helpers
 

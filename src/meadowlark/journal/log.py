@@ -1,5 +1,9 @@
 """The writing end of a worker's journal: one group at a time, durable when `append` returns.
 
+A record so large that others would wait long for its sync is written by `append_slices`, a part at a time: into a file of its
+own, which becomes the next segment when all of it is durable. Groups may be appended before and between. A crash before that
+leaves an unfinished file, which means nothing.
+
 Synchronous, for one thread: the committer's while a worker runs, the caller's while a journal is resharded or repaired.
 After any error the log may not be used again: what the last write or sync left behind is unknown until the next recovery.
 
@@ -9,14 +13,21 @@ Does not know: who waits, what a body says.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple
 
-from meadowlark.journal import group, segment
-from meadowlark.journal.files import File, Files
+from meadowlark.journal import group, record, segment
+from meadowlark.journal.files import UNFINISHED, File, Files
 from meadowlark.journal.record import Names, Waiting
 from meadowlark.journal.recovery import Tail
 from meadowlark.limits import SEGMENT_BYTES_MAX
+
+
+PART_BYTES = 512 * 1024
+"""Of a large record, written and synced in one go: a millisecond on a fast disk."""
+LARGE_FILE = f"large{UNFINISHED}"
+"""Name of the file of a large record until it is a segment."""
 
 
 class Written(NamedTuple):
@@ -55,6 +66,8 @@ class Log:
         """Ready to append where `tail` says; what is there is durable, and what it says to cut is gone."""
         if tail.unfinished:
             self._files.remove(self._path(tail.unfinished))
+        if self._files.exists(self._large_path):
+            self._files.remove(self._large_path)
         self._segment, self._next_group = tail.segment, tail.next_group
         if not tail.segment:
             self._begin_segment()
@@ -81,6 +94,41 @@ class Log:
         self._end += encoded.size
         self._next_group += 1
         return Written(self._segment, encoded.size, encoded.offsets, encoded.sizes)
+
+    def append_slices(self, waiting: Waiting) -> Generator[None, None, Written]:
+        """The record stands in the journal as a group of its own, durably. Yields after each part; one at a time."""
+        database, sequence, body, _ = waiting
+        name, crc = self._names.encode(database)
+        payload_at = segment.HEADER.size + group.HEADER.size
+        at = payload_at + record.HEADER.size + len(name)
+        payload_bytes = at - payload_at + len(body)
+        file = self._files.open(self._large_path, create=True)
+        try:
+            allocated = _allocate(file, at + len(body))
+            for part in _parts(body):
+                file.write(at, [part])
+                file.sync()
+                at += len(part)
+                crc = zlib.crc32(part, crc)
+                yield
+            head = record.encode_header(len(body), crc, sequence, name)
+            payload_crc = zlib.crc32(head)
+            for part in _parts(body):
+                payload_crc = zlib.crc32(part, payload_crc)
+                yield
+        except BaseException:
+            file.close()
+            raise
+        self._seal()
+        self._segment += 1
+        self._file, self._end, self._allocated = file, at, allocated
+        header = group.encode_header(self._next_group, segment.HEADER.size, 1, payload_bytes, payload_crc)
+        file.write(0, [self._header(), header, head])
+        file.sync()
+        self._files.rename(self._large_path, self._path(self._segment))
+        self._files.sync_folder(self._folder)
+        self._next_group += 1
+        return Written(self._segment, at - segment.HEADER.size, [payload_at], [payload_bytes])
 
     def remove(self, number: int) -> None:
         """The segment is gone, durably: so segments go strictly one after the other, and a crash leaves no hole."""
@@ -123,12 +171,26 @@ class Log:
 
     def _reserve(self, file: File, size: int) -> None:
         if size > self._allocated:
-            step = segment.ALLOCATE_BYTES
-            self._allocated = (size + step - 1) // step * step
-            file.allocate(self._allocated)
+            self._allocated = _allocate(file, size)
 
     def _header(self) -> bytes:
         return segment.encode_header(segment.Header(self._worker, self._segment, self._next_group))
 
     def _path(self, number: int) -> str:
         return f"{self._folder}/{segment.segment_name(number)}"
+
+    @property
+    def _large_path(self) -> str:
+        return f"{self._folder}/{LARGE_FILE}"
+
+
+def _allocate(file: File, size: int) -> int:
+    """Room for `size` bytes and some ahead; for how many."""
+    step = segment.ALLOCATE_BYTES
+    allocated = (size + step - 1) // step * step
+    file.allocate(allocated)
+    return allocated
+
+
+def _parts(body: bytes) -> Iterator[bytes]:
+    return (body[start : start + PART_BYTES] for start in range(0, len(body), PART_BYTES))

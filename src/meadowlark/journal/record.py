@@ -51,9 +51,9 @@ class Names:
         return known
 
 
-def encode_header(body: bytes, sequence: int, name: bytes, name_crc: int) -> bytes:
-    """The bytes before the body."""
-    return HEADER.pack(len(body), zlib.crc32(body, name_crc), sequence, len(name)) + name
+def encode_header(body_bytes: int, crc: int, sequence: int, name: bytes) -> bytes:
+    """The bytes before a body of so many bytes."""
+    return HEADER.pack(body_bytes, crc, sequence, len(name)) + name
 
 
 def parse_record(content: bytes | memoryview, offset: int, end: int) -> Record:

@@ -21,7 +21,7 @@ from meadowlark.journal.snapshot import encode_header, encode_trailer, find_sequ
 _LEVEL = 1
 """Of zstd: twice as fast as 3 and a tenth larger; the machine has other things to do."""
 
-_SYNC_BYTES = 4 * 1024 * 1024
+_SYNC_BYTES = 1024 * 1024
 """Synced in steps of this: one sync of a whole large snapshot would hold up the journal's, on the same disk, for as long."""
 
 
