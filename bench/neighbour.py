@@ -4,7 +4,7 @@ One worker, durable, two databases. A client of the small one listens to a value
 timed from when it was due until its push has come back (delivered) and until it is acknowledged. Beside it one client after
 the other moves the large database: written, read, replaced, listened to, written through the socket, removed, loaded. One row
 for each of these, with the client's latencies meanwhile and shortly after, and one for quiet.
-Acknowledgements share the journal with the large writes, so they wait for the disk to take them; deliveries must not.
+Acknowledgements share the journal with the large writes, which it takes in parts: they wait for one of these at most.
 """
 
 from __future__ import annotations

@@ -134,7 +134,8 @@ def test_the_bar_is_judged_by_the_results() -> None:
     assert reached([idle], "idle") == ["**yes**: 1.9% (c0ffee1)"]
     assert reached([idle | {"connections": 100}], "idle") == []
     floor = idle | {"server": "relay in C", "of a core": "1.4%"}
-    assert reached([idle | {"of a core": "2.3%"}, floor], "idle") == ["**no**: 2.3%; the floor there, a relay in C: 1.4% (c0ffee1)"]
+    said = "**no**: 2.3%; the floor there, a relay in C: 1.4% (c0ffee1)"
+    assert reached([idle | {"of a core": "2.3%"}, floor], "idle") == [said]
     peers = [{"peer": "a", "bar": "5x: yes", "x less": 6.1}, {"peer": "b", "bar": "5x: no", "x less": 2.0}]
     assert reached(peers, "peers") == ["**no**: 6.1 times a, 2.0 times b (c0ffee1)"]
     assert reached([], "rooms") == []

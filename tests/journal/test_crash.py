@@ -18,7 +18,6 @@ from meadowlark.testing.memory_files import MemoryFile
 from tests.journal.scripts import FOLDER, Run, make_files
 
 
-
 @pytest.fixture(autouse=True, params=["in groups", "in parts"])
 def sizes(request: pytest.FixtureRequest, small_segments: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether records are small, or half of them so large that they are written in parts."""

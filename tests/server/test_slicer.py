@@ -133,6 +133,16 @@ def test_what_is_due_in_a_turn_goes_first_but_only_once() -> None:
     run(scenario)
 
 
+def test_after_each_slice_others_are_told_so() -> None:
+    async def scenario(_: Slicer) -> None:
+        done: list[str] = []
+        told: list[int] = []
+        await Slicer(clock=Clock(), sliced=lambda: told.append(len(done))).run(counting("a", 6, done))
+        assert told == [2, 4, 6, 6]
+
+    run(scenario)
+
+
 def test_a_slice_that_took_long_is_told_with_the_name_of_its_work() -> None:
     async def scenario(_: Slicer) -> None:
         clock = Clock()

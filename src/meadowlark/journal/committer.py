@@ -7,8 +7,8 @@ costs a record that comes in between less than that, and takes less from the loo
 runs when everything before it is durable.
 
 A record larger than a group may be is written in parts, one after each group, so that only its own database waits for it: what
-comes later of that database, and orders, and other large records, wait until it is durable. So the records of one database become durable in
-the order in which they were put; those of two databases need not.
+comes later of that database, and orders, and other large records, are held until it is durable. So the records of one database
+become durable in the order in which they were put; those of two databases need not.
 
 A write or sync that fails ends it for good: the group, and whatever is put in the queue later, is handed back as failed, and
 nothing is written again. A sync is never retried: after a failed one the system may take lost pages for clean.
@@ -131,8 +131,8 @@ class Committer:
             pass
 
     def turn(self) -> bool:
-        """Deals with one group and a part of a large record, or with one order; False when told to end. Waits for something in the
-        queue if there is nothing to do."""
+        """Deals with one group and a part of a large record, or with one order; False when told to end. If there is nothing to
+        do it waits until there is."""
         records: list[Waiting] = []
         size = 0
         item = self._take(waits=True)

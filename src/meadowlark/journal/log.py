@@ -23,7 +23,6 @@ from meadowlark.journal.record import Names, Waiting
 from meadowlark.journal.recovery import Tail
 from meadowlark.limits import SEGMENT_BYTES_MAX
 
-
 PART_BYTES = 512 * 1024
 """Of a large record, written and synced in one go: a millisecond on a fast disk."""
 LARGE_FILE = f"large{UNFINISHED}"

@@ -30,17 +30,19 @@ Steps = Generator[None, None, Any]
 class Slicer:
     """One a worker."""
 
-    __slots__ = ("_clock", "_has_stepped_aside", "_is_going", "_loop", "_overran", "_should_wait", "_works")
+    __slots__ = ("_clock", "_has_stepped_aside", "_is_going", "_loop", "_overran", "_should_wait", "_sliced", "_works")
 
     def __init__(
         self,
         should_wait: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.perf_counter,
         overran: Callable[[str, float], object] = lambda work, seconds: None,
+        sliced: Callable[[], object] = lambda: None,
     ) -> None:
         """should_wait: whether something that takes little time is due in this turn; it goes first. overran: told the name of
-        the work and how long a slice of it took, if that was over OVERRUN_SECONDS."""
+        the work and how long a slice of it took, if that was over OVERRUN_SECONDS. sliced: called after each slice."""
         self._should_wait = should_wait
+        self._sliced = sliced
         self._overran = overran
         self._has_stepped_aside = False
         self._clock = clock
@@ -100,6 +102,7 @@ class Slicer:
                 now = self._clock()
             if now - started_at > OVERRUN_SECONDS:
                 self._overran(work.name, now - started_at)
+            self._sliced()
         self._is_going = bool(self._works)
         if self._is_going:
             self._loop.call_soon(self._turn)

@@ -112,7 +112,9 @@ class Worker:
         self.turn.written = self._let_journal_run
         self._lanes_due = 0.0
         self._backlog = Backlog()
-        self.slicer = Slicer(lambda: self.turn.is_due, overran=self._overran)
+        self.slicer = Slicer(
+            lambda: self.turn.is_due, overran=self._overran, sliced=lambda: self._let_journal_run(stopwatch.clock())
+        )
         self.large_writes = LargeWrites(self.slicer, self.now_ms)
         self.push_ids = PushIds(random.SystemRandom().randrange)
         self.connections: set[HttpConnection] = set()
