@@ -59,6 +59,10 @@ class Run:
         for sequence in sequences:
             self.journal.append(database, sequence, body_of(database, sequence), (database, sequence))
 
+    def turn(self) -> None:
+        """One round of the committer; for when something waits."""
+        self.journal._committer.turn()
+
     def save(self, database: str, sequence: int) -> None:
         """A snapshot whose content is all bodies up to `sequence`, and the journal trimmed by it."""
         self.databases.create(database)

@@ -148,6 +148,49 @@ def test_what_was_found_after_a_failed_sync_is_made_durable_by_the_next_start():
         assert Run(files.after_power_cut(Random(seed))).found("a") == 2
 
 
+# Many lives one after the other: what one leaves (segments that were begun, emptied, about to be removed) the next goes on from.
+
+LIVES = 8
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_many_lives_of_any_kind_lose_nothing_acknowledged(seed):
+    chance = Random(seed)
+    files = make_files()
+    acknowledged, appended = dict.fromkeys("abc", 0), dict.fromkeys("abc", 0)
+    for _ in range(LIVES):
+        run = Run(files)
+        for name, found in [(name, run.found(name)) for name in "abc"]:
+            assert acknowledged[name] <= found <= appended[name]
+            acknowledged[name] = appended[name] = found
+        if chance.random() < 0.6:
+            files.plan(chance.choice(list(Fault)), chance.randrange(1, 120))
+        with suppress(PowerCut, WorldError, OSError):
+            live(run, chance, appended)
+        acknowledged |= dict(run.acknowledged)
+        files.restart()
+        if chance.random() < 0.5:
+            files = files.after_power_cut(chance)
+
+
+def live(run: Run, chance: Random, appended: dict[str, int]) -> None:
+    """Writes, some of them committed at once, some snapshots, and perhaps a clean end."""
+    for _ in range(chance.randrange(60)):
+        name = chance.choice("aabc")
+        act = chance.choice(["append", "append", "append and turn", "drain", "save"])
+        if act.startswith("append"):
+            appended[name] += 1
+            run.append(name, appended[name])
+        if act == "append and turn":
+            run.turn()
+        if act == "drain":
+            run.journal.drain()
+        if act == "save" and run.journal.is_durable(name) and run.journal.bytes_since_snapshot(name):
+            run.save(name, run.found(name))
+    if chance.random() < 0.4:
+        run.journal.close()
+
+
 # The tester is tested: a journal that acknowledges too early, or does not sync where it must, is caught.
 
 

@@ -161,6 +161,18 @@ def test_unsynced_bytes_survive_wholly_in_part_torn_or_not_at_all():
     assert all(len(content) == 64 for content in found)
 
 
+def test_a_file_that_is_open_stays_so_under_its_new_name(place):
+    files, root = place
+    file = files.open(f"{root}/a", create=True)
+    file.write(0, [b"one "])
+    files.rename(f"{root}/a", f"{root}/b")
+    file.write(4, [b"two"])
+    file.sync()
+    assert file.size() == 7
+    file.close()
+    assert read_whole(files, f"{root}/b") == b"one two"
+
+
 def test_a_rename_survives_whole_or_not_at_all():
     files = MemoryFiles()
     write_whole(files, "a", b"old")

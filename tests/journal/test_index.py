@@ -51,11 +51,11 @@ def test_a_database_may_begin_anywhere(index):
 def test_segments_go_when_all_their_records_are_covered_and_the_oldest_first(index):
     index.cover("a", 3)
     assert index.take_free() == [], "b still needs segment 1, and numbers must have no gap"
-    assert index.oldest_names() == ["b"]
+    assert index.oldest_names(1) == ["b"]
     index.cover("b", 1)
     assert index.take_free() == [1, 2]
     assert index.take_free() == []
-    assert index.oldest_names() == ["a"]
+    assert index.oldest_names(1) == [], "the one being written stays in any case"
 
 
 def test_sealed_segments_have_the_bytes_of_all_that_stands_in_them(index):
@@ -67,6 +67,12 @@ def test_sealed_segments_have_the_bytes_of_all_that_stands_in_them(index):
     index.cover("a", 3)
     index.take_free()
     assert index.sealed_bytes() == 2**32 - 1 + 50
+
+
+def test_those_who_need_the_oldest_segments_are_named_by_the_bytes_of_these(index):
+    index.cover("a", 2)
+    sizes = (-1, 0, 1, 160, 161, 2**40)
+    assert [index.oldest_names(size) for size in sizes] == [[], [], ["b"], ["b"], ["a", "b"], ["a", "b"]]
 
 
 def test_the_segment_being_written_stays(index):

@@ -14,7 +14,7 @@ from meadowlark.errors import BrokenInvariant, JournalDamaged, JournalFailed
 from meadowlark.journal import Journal, reshard, segment
 from meadowlark.journal.files import read_whole
 from meadowlark.journal.group import HEADER, find_header
-from meadowlark.journal.log import PART_BYTES
+from meadowlark.journal.log import PART_BYTES, Log
 from meadowlark.journal.scan import scan_segment
 from meadowlark.limits import GROUP_BYTES_MAX, RECORD_BYTES_MAX
 from meadowlark.server.disk import Disk
@@ -91,6 +91,19 @@ class TestLargeRecords:
         assert files.list(FOLDER) == ["segment-00000001", "segment-00000002"]
         [first, second] = [scan_segment(read_whole(files, f"{FOLDER}/{name}")) for name in files.list(FOLDER)]
         assert [found.record_count for found in (*first.groups, *second.groups)] == [2, 1, 1]
+
+    def test_a_segment_that_it_ends_without_a_group_goes_with_the_others_after_a_restart(self, files, run, monkeypatch):
+        with monkeypatch.context() as killed_before_it:
+            killed_before_it.setattr(Log, "remove", lambda log, number: None)
+            run.journal.append("a", 1, self.LARGE, None)
+            run.journal.append("b", 1, self.LARGE, None)
+            run.journal.drain()
+        assert len(files.list(FOLDER)) == 3
+        again = Run(files)
+        again.save("a", 1)
+        again.journal.drain()
+        assert files.list(FOLDER) == ["segment-00000003"]
+        assert Run(files).journal.databases() == {"b": 1}
 
     def test_what_a_crash_left_of_one_is_removed_by_the_next_start(self, files, run):
         run.append("b", 1)
@@ -390,6 +403,17 @@ class TestSegments:
         again.append("a", 20)
         again.journal.drain()
         assert Run(several).found("a") == 20
+
+    def test_they_go_one_at_a_time_and_between_two_others_are_made_durable(self, several):
+        run = Run(several)
+        run.save("a", 19)
+        several.steps.clear()
+        run.append("b", 1)
+        run.journal.drain()
+        removed = [rank for rank, step in enumerate(several.steps) if step.startswith("remove ")]
+        written = [rank for rank, step in enumerate(several.steps) if step.startswith("write ")]
+        assert len(removed) > 1
+        assert removed[0] < written[-1] < removed[1]
 
     def test_databases_that_pin_old_segments_are_named(self, several, monkeypatch):
         run = Run(several)

@@ -8,6 +8,7 @@ import pytest
 
 from meadowlark.errors import JournalDamaged, JournalFailed
 from meadowlark.journal import Journal, Layout, read_layout, reshard
+from meadowlark.journal.files import write_whole
 from meadowlark.testing import Fault, MemoryFiles, PowerCut
 from tests.journal.scripts import DATA, body_of, call
 
@@ -87,6 +88,14 @@ def test_records_go_in_groups_of_bounded_size(monkeypatch):
     reshard(files, DATA, 3, owner)
     assert sum(step.startswith("sync data/journal-2/") for step in files.steps) > 6
     check(files, 3)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_was_written_of_a_large_record_is_gone_with_any_number_of_workers(workers):
+    files = make(1)
+    write_whole(files, f"{DATA}/journal-1/0/large.unfinished", b"some of a record")
+    check(files, workers)
+    assert "large.unfinished" not in files.list(f"{DATA}/{read_layout(files, DATA).journal}/0")
 
 
 def test_a_torn_tail_stays_behind():

@@ -152,6 +152,13 @@ class Index:
         """Of the segments besides the one being written."""
         return sum(self._ends.values()) - self._ends.get(self._last_segment, 0)
 
-    def oldest_names(self) -> list[str]:
-        """The databases that need the oldest segment."""
-        return sorted(next(iter(self._names.values()), ()))
+    def oldest_names(self, size: int) -> list[str]:
+        """The databases that need the oldest segments, of which so many count as have `size` bytes together; never the one being
+        written."""
+        found: set[str] = set()
+        for segment, names in self._names.items():
+            if size <= 0 or segment == self._last_segment:
+                break
+            found |= names
+            size -= self._ends.get(segment, 0)
+        return sorted(found)

@@ -15,6 +15,7 @@ Source: docs/formats.md. Crash cases: tests/journal/test_crash.py.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Protocol
@@ -56,8 +57,8 @@ class Journal:
     """Appends, reads back, trims."""
 
     __slots__ = (
-        "_appended", "_appended_bytes", "_committer", "_durable_bytes", "_files", "_folder", "_index", "_log", "_next",
-        "_on_durable", "_on_failed", "_put", "_wake", "_worker", "counters",
+        "_appended", "_appended_bytes", "_committer", "_durable_bytes", "_files", "_folder", "_index", "_log", "_needless",
+        "_next", "_on_durable", "_on_failed", "_put", "_wake", "_worker", "counters",
     )  # fmt: skip
 
     def __init__(
@@ -91,6 +92,9 @@ class Journal:
         """Of durable records."""
         self._next: dict[str, int] = {}
         """By database, the sequence to be appended next."""
+        self._needless: deque[int] = deque()
+        """Segments to be removed, of which the first is on its way. One at a time: each takes a sync, for which whatever is
+        appended meanwhile waits, and where large records were written there may be a hundred."""
         self._appended_bytes = 0
         self._durable_bytes = 0
         self.counters = Counters()
@@ -231,8 +235,8 @@ class Journal:
         self._trim()
 
     def pinning_databases(self) -> list[str]:
-        """The databases to snapshot so that the oldest segment can go; none while the journal is short enough."""
-        return self._index.oldest_names() if self._index.sealed_bytes() > JOURNAL_SEALED_BYTES_MAX else []
+        """The databases to snapshot so that what is too much of the journal can go; none while it is short enough."""
+        return self._index.oldest_names(self._index.sealed_bytes() - JOURNAL_SEALED_BYTES_MAX)
 
     # Helpers
 
@@ -277,15 +281,25 @@ class Journal:
         self._trim()
 
     def _trim(self) -> None:
-        if not self._is_open:
-            # The last groups come back after `close`; what they leave needless goes at the next start.
-            return
-        for segment in self._index.take_free():
-            self._put(partial(self._remove, segment))
+        is_removing = bool(self._needless)
+        self._needless.extend(self._index.take_free())
+        if not is_removing:
+            self._remove_first()
+
+    def _remove_first(self) -> None:
+        # The last groups come back after `close`; what is needless by then goes at the next start.
+        if self._needless and self._is_open:
+            self._put(partial(self._remove, self._needless[0]))
 
     def _remove(self, segment: int, failure: JournalFailed | None) -> None:
+        """On the committer's thread."""
         if failure is None:
             self._log.remove(segment)
+            self._wake(self._removed)
+
+    def _removed(self) -> None:
+        self._needless.popleft()
+        self._remove_first()
 
     def _mark_end(self, failure: JournalFailed | None) -> None:
         if failure is None:

@@ -115,10 +115,13 @@ class Log:
             for part in _parts(body):
                 payload_crc = zlib.crc32(part, payload_crc)
                 yield
+            if self._end == segment.HEADER.size:
+                # No segment ends without a group: recovery goes by groups, and one that it does not know would never be removed.
+                self.append([])
+            self._seal()
         except BaseException:
             file.close()
             raise
-        self._seal()
         self._segment += 1
         self._file, self._end, self._allocated = file, at, allocated
         header = group.encode_header(self._next_group, segment.HEADER.size, 1, payload_bytes, payload_crc)
