@@ -58,12 +58,9 @@ def open_page(browser: Any, page_url: str) -> Iterator[Open]:
         context = browser.new_context()
         contexts.append(context)
         page = context.new_page()
+        page.add_init_script(OFFERED)
         if blocked_port:
-            offer = {"url": f"https://127.0.0.1:{blocked_port}/.wt?v=5&ns={ns}", "hashes": []}
-            page.route(
-                "**/.wt*",
-                lambda route: route.fulfill(body=json.dumps(offer), headers={"Access-Control-Allow-Origin": "*"}),
-            )
+            page.add_init_script(f"window.offered = {json.dumps(offer_of(blocked_port, ns))};")
         page.goto(f"{page_url}?server=127.0.0.1:{server.port}&ns={ns}" + (f"&only={only}" if only else ""))
         page.wait_for_selector("body[data-connected=true]", state="attached", timeout=60_000)
         return page
@@ -71,6 +68,36 @@ def open_page(browser: Any, page_url: str) -> Iterator[Open]:
     yield open
     for context in contexts:
         context.close()
+
+
+OFFERED = """(() => {
+    window.offered = '';
+    const { fetch } = window;
+    window.fetch = async (address, ...more) =>
+        window.offered && String(address).includes('/.wt?') ? new Response(window.offered) : fetch(address, ...more);
+})();"""
+"""Where a page is to look for WebTransport, if anything is said here: within the page, since it does not wait for long."""
+
+
+def offer_of(port: int, ns: str) -> str:
+    return json.dumps({"url": f"https://127.0.0.1:{port}/.wt?v=5&ns={ns}", "hashes": []})
+
+
+def block(page: Any, port: int, ns: str) -> None:
+    """WebTransport leads to a port where nobody answers, from the next connection on."""
+    page.evaluate("(offer) => { window.offered = offer; }", offer_of(port, ns))
+
+
+def unblock(page: Any) -> None:
+    page.evaluate("() => { window.offered = ''; database.connection.withoutTransportUntil = 0; }")
+
+
+def allow(page: Any, *transports: str) -> None:
+    """What the next connection may be. WebTransport alone is waited for as long as a busy machine takes."""
+    page.evaluate("(transports) => { database.connection.options.transports = transports; }", list(transports))
+
+
+BOTH = ("webtransport", "websocket")
 
 
 def listen(page: Any, path: str) -> None:
@@ -197,20 +224,21 @@ def test_the_websocket_takes_its_place_within_a_second(server: Server, open_page
 
 def test_a_websocket_takes_over_where_udp_dies_and_gives_back(server: Server, open_page: Open) -> None:
     ns = fresh_name("switch")
-    page, other = open_page(server, ns), open_page(server, ns, only="websocket")
+    page, other = open_page(server, ns, only="webtransport"), open_page(server, ns, only="websocket")
+    allow(page, *BOTH)
     assert page.evaluate("sockets") == ["WebTransport"]
     listen(page, "p")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
-        offer = {"url": f"https://127.0.0.1:{silent.getsockname()[1]}/.wt?v=5&ns={ns}", "hashes": []}
-        page.route("**/.wt*", lambda route: route.fulfill(body=json.dumps(offer), headers={"Access-Control-Allow-Origin": "*"}))
+        block(page, silent.getsockname()[1], ns)
         page.evaluate("transports.at(-1).close()")
         wait_until(page, "sockets.at(-1) === 'WebSocket' && document.body.dataset.connected === 'true'")
         assert page.evaluate("sockets") == ["WebTransport", "WebTransport", "WebSocket"]
         other.evaluate("setVolatile(at('p'), 1)")
         wait_until(page, "seen.at(-1) === 1")
-        page.unroute("**/.wt*")
-    page.evaluate("goOffline(database); database.connection.withoutTransportUntil = 0; goOnline(database)")
+    unblock(page)
+    allow(page, "webtransport")
+    page.evaluate("goOffline(database); goOnline(database)")
     wait_until(page, "sockets.at(-1) === 'WebTransport' && document.body.dataset.connected === 'true'")
     for number in range(2, 6):
         other.evaluate("(number) => setVolatile(at('p'), number)", number)
@@ -271,27 +299,25 @@ def test_writes_that_are_unanswered_as_the_transport_changes_are_neither_lost_no
     server: Server, open_page: Open
 ) -> None:
     ns = fresh_name("flight")
-    page, other = open_page(server, ns), open_page(server, ns, only="websocket")
+    page, other = open_page(server, ns, only="webtransport"), open_page(server, ns, only="websocket")
+    allow(page, *BOTH)
     page.evaluate(HEAR_THE_LOG)
     other.evaluate(HEAR_THE_LOG)
     page.evaluate(WRITE_ALL_ALONG)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
-        offer = {"url": f"https://127.0.0.1:{silent.getsockname()[1]}/.wt?v=5&ns={ns}", "hashes": []}
         kind = "WebTransport"
         for _ in range(6):
             assert page.evaluate("sockets.at(-1)") == kind
-            if kind == "WebTransport":  # Where it leads there is nobody now.
-                page.route(
-                    "**/.wt*",
-                    lambda route: route.fulfill(body=json.dumps(offer), headers={"Access-Control-Allow-Origin": "*"}),
-                )
+            if kind == "WebTransport":
+                block(page, silent.getsockname()[1], ns)
             else:
-                page.unroute("**/.wt*")
-                page.evaluate("() => { database.connection.withoutTransportUntil = 0; }")
+                unblock(page)
+                allow(page, "webtransport")
             page.evaluate(CUT_WITH_WRITES_UNANSWERED, kind)
             kind = "WebSocket" if kind == "WebTransport" else "WebTransport"
             wait_until(page, f"sockets.at(-1) === '{kind}' && document.body.dataset.connected === 'true'")
+            allow(page, *BOTH)
     page.evaluate("() => { window.isWriting = false; }")
     wait_until(page, "acknowledged === written && window.hasCounted")
     assert len(page.evaluate("unanswered")) == 6
