@@ -1,12 +1,18 @@
-"""Two databases on one worker: while one moves tens of megabytes, the other is answered again and again."""
+"""Two databases on one worker: while one moves tens of megabytes, the other is answered again and again.
+
+On a busy machine whoever asks is itself late and so asks seldom. Then it counts how long the longest answer took, in processor
+time of the worker's loop.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -28,6 +34,14 @@ ANSWERS_MIN = 600
 two hundred through, all of them while the bytes came in."""
 READ_ANSWERS_MIN = 150
 """While it is listened to and got, which takes a fraction of that: packed values leave as they are."""
+SHARE_MAX = 1 / 8
+"""Of all that the worker did meanwhile, for one answer, where there were fewer. One step would be a third of it and more."""
+SHORT_SECONDS = 0.05
+"""The kernel counts in hundredths."""
+ATTEMPTS = 3
+"""Who asks may also be stopped with the question in its hands, and the worker in the midst of a step; but a long step is one each
+time."""
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @pytest.fixture(scope="module")
@@ -46,28 +60,57 @@ def request(server: Server, method: str, body: bytes | None = None) -> bytes:
     return content
 
 
-def answers_during(server: Server, work: Callable[[], object]) -> int:
-    """How many pings a client of another database has answered while `work` is done."""
+class Watch(NamedTuple):
+    answers: int
+    """How many pings a client of another database had answered."""
+    longest_seconds: float
+    """Processor time of the worker's loop for one of them."""
+    seconds: float
+    """And for all, and the work."""
+
+    def hardly_waited(self, least: int) -> bool:
+        return self.answers > least or self.longest_seconds <= max(SHORT_SECONDS, SHARE_MAX * self.seconds)
+
+
+def spent_seconds(server: Server) -> float:
+    """Processor time of the worker's main thread, which is that of its loop."""
+    [pid] = server.worker_pids()
+    fields = Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def watch(server: Server, work: Callable[[], object]) -> Watch:
+    """What a client of another database sees while `work` is done."""
     small = Socket(server.port, "small")
     thread = threading.Thread(target=work)
+    begun = spent_seconds(server)
     thread.start()
-    count = 0
+    count, longest = 0, 0.0
     while thread.is_alive():
+        before = spent_seconds(server)
         assert small.ask("g", {"p": "/", "q": {}})["s"] == "ok"
-        count += 1
+        count, longest = count + 1, max(longest, spent_seconds(server) - before)
     thread.join()
     small.close()
-    return count
+    return Watch(count, longest, spent_seconds(server) - begun)
+
+
+def check_answers(server: Server, work: Callable[[], object], least: float, attempts: int = ATTEMPTS) -> None:
+    """That a client of another database hardly waits while `work` is done, at most so often; `least` answers are enough."""
+    seen: list[Watch] = []
+    while not seen or not seen[-1].hardly_waited(int(least)):
+        assert len(seen) < attempts, seen
+        seen.append(watch(server, work))
 
 
 @pytest.mark.slow
 def test_a_neighbour_is_answered_while_a_large_tree_is_written_read_and_removed(server: Server) -> None:
     read: list[bytes] = []
-    assert answers_during(server, lambda: request(server, "PUT", BODY)) > ANSWERS_MIN
-    answers_during(server, lambda: read.append(request(server, "GET")))
+    check_answers(server, lambda: request(server, "PUT", BODY), ANSWERS_MIN)
+    watch(server, lambda: read.append(request(server, "GET")))
     assert json.loads(read[0]) == json.loads(BODY)
-    assert answers_during(server, lambda: request(server, "PUT", BODY)) > ANSWERS_MIN
-    answers_during(server, lambda: request(server, "DELETE"))
+    check_answers(server, lambda: request(server, "PUT", BODY), ANSWERS_MIN)
+    watch(server, lambda: request(server, "DELETE"))
     assert request(server, "GET") == b"null"
 
 
@@ -83,7 +126,7 @@ def test_a_neighbour_is_answered_while_a_client_listens_to_a_large_tree_and_gets
         assert [push["b"]["s"] for push in large.pushes if push.get("r") == listen] == ["ok"]
         large.close()
 
-    assert answers_during(server, listen) > READ_ANSWERS_MIN
+    check_answers(server, listen, READ_ANSWERS_MIN)
 
 
 @pytest.mark.slow
@@ -95,23 +138,24 @@ def test_a_neighbour_is_answered_while_a_large_tree_is_streamed_changed_and_remo
 
     def begin() -> None:
         streams.append(EventReader(server.port, "large", "/big"))
-        events.append(streams[0].event())
+        events.append(streams[-1].event())
 
     def change() -> None:
         request(server, "PUT", BODY)
-        events.append(streams[0].event())
+        events.append(streams[-1].event())
 
     def remove() -> None:
         request(server, "DELETE")
-        events.append(streams[0].event())
+        events.append(streams[-1].event())
 
-    begun = answers_during(server, begin)
-    changed = answers_during(server, change)
-    answers_during(server, remove)
-    streams[0].close()
-    assert events == [("put", {"path": "/", "data": data}) for data in (value, value, None)]
-    assert begun > READ_ANSWERS_MIN
-    assert changed > ANSWERS_MIN
+    check_answers(server, begin, READ_ANSWERS_MIN)
+    assert events[-1] == ("put", {"path": "/", "data": value})
+    check_answers(server, change, ANSWERS_MIN)
+    assert events[-1] == ("put", {"path": "/", "data": value})
+    watch(server, remove)
+    assert events[-1] == ("put", {"path": "/", "data": None})
+    for stream in streams:
+        stream.close()
 
 
 @pytest.mark.slow
@@ -125,7 +169,7 @@ def test_a_neighbour_is_answered_while_a_large_value_is_written_over_a_socket(se
         assert large.ask("p", {"p": "/sent", "d": value})["s"] == "ok"
         large.close()
 
-    assert answers_during(server, write) > ANSWERS_MIN / 4
+    check_answers(server, write, ANSWERS_MIN / 4)
     assert server.rest("GET", "/sent/k109999", ns="large").json() == {"n": 109999, "text": "x" * 100}
     server.write("/sent", None, ns="large")
 
@@ -145,7 +189,7 @@ def test_a_neighbour_is_answered_while_many_children_are_queried(server: Server)
         listened = large.ask("q", {"p": "/many", "h": "", "t": 1, "q": {"i": "n", "l": 2, "vf": "r"}})
         assert listened == {"s": "ok", "d": {"w": ["no_index"]}}
 
-    assert answers_during(server, listen) > ANSWERS_MIN / 10
+    check_answers(server, listen, ANSWERS_MIN / 10, attempts=1)
     assert large.ask("g", {"p": "/many", "q": {"i": ".key", "l": 2, "vf": "r"}}) == {"s": "ok", "d": last}
     server.write("/many/k199999/n", 200000, ns="large")
     server.write("/many/k200000", {"n": 1}, ns="large")
@@ -158,7 +202,7 @@ def test_a_neighbour_is_answered_while_many_children_are_queried(server: Server)
     while len(large.pushes) < 2:
         large.pushes.append(large.receive()["d"])
     assert [push["b"]["d"] for push in large.pushes] == [last, 200000]
-    answers_during(server, lambda: server.rest("PUT", "/many", raw=children, ns="large", query="print=silent"))
+    watch(server, lambda: server.rest("PUT", "/many", raw=children, ns="large", query="print=silent"))
     assert large.receive()["d"]["b"] == {"p": "many", "d": last, "t": 1}
     large.close()
 
@@ -171,8 +215,11 @@ def test_a_neighbour_is_answered_while_many_children_are_updated_at_once(server:
     large = Socket(server.port, "large")
     large.ask("q", {"p": "/updated", "h": "", "t": 1, "q": {"i": "n", "l": 1, "vf": "r"}})
     update = json.dumps({f"k{number * 7 % 200_000:06}/n": 500_000 + number for number in range(20_000)}).encode()
-    answered = answers_during(server, lambda: server.rest("PATCH", "/updated", raw=update, ns="large", query="print=silent"))
-    assert answered > ANSWERS_MIN / 10
+
+    def write() -> None:
+        server.rest("PATCH", "/updated", raw=update, ns="large", query="print=silent")
+
+    check_answers(server, write, ANSWERS_MIN / 10, attempts=1)
     large.pushes.append(large.receive()["d"])
     assert [push["b"]["d"] for push in large.pushes] == [{"k199999": {"n": 199999}}, {f"k{19_999 * 7:06}": {"n": 519_999}}]
     large.close()
