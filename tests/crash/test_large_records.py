@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 LARGE_CHILDREN = 200
 LARGE_CHILD = "x" * 100_000
-ROUNDS = 6
+ROUNDS = 4
 DATABASES = ("small", "large", "larger")
 """All of one worker; small ones are written in all of them, large ones in the last two."""
 
@@ -69,6 +69,7 @@ def start_writers(server: Server, numbers: dict[tuple[str, str], int]) -> list[W
     return crew
 
 
+@pytest.mark.timeout(300)
 def test_a_server_killed_in_the_middle_of_large_writes_has_all_that_it_acknowledged(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     chance = random.Random(5)

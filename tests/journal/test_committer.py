@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from meadowlark.errors import JournalFailed
 from meadowlark.journal import committer as module
-from meadowlark.journal.committer import Committer, Group
+from meadowlark.journal.committer import Chore, Committer, Group
 from meadowlark.journal.log import Written
 from tests.journal.scripts import untimed
 
@@ -151,6 +151,17 @@ class TestLargeRecords:
         assert (seen, log.groups) == ([], [[2]])
         committer.turn_until_empty()
         assert seen == [(None, [[2], [1]])]
+
+    def test_a_chore_does_not(self, committer, log):
+        seen = []
+        committer.put(record(1, bytes(400)))
+        committer.put(record(2, database="other"))
+        committer.put(Chore(lambda failure: seen.append((failure, [*log.groups]))))
+        committer.put(record(3, bytes(400), database="third"))
+        committer.turn()
+        assert seen == [(None, [[2]])]
+        committer.turn_until_empty()
+        assert log.groups == [[2], [1], [3]]
 
     def test_stopping_finishes_it_and_all_that_it_holds_up(self, committer, log):
         committer.put(record(1, bytes(4000)))

@@ -105,6 +105,19 @@ class TestLargeRecords:
         assert files.list(FOLDER) == ["segment-00000003"]
         assert Run(files).journal.databases() == {"b": 1}
 
+    def test_needless_segments_go_while_some_wait(self, files, run):
+        run.journal.append("a", 1, self.LARGE, None)
+        run.journal.append("b", 1, self.LARGE, None)
+        run.journal.drain()
+        for name in "cd":
+            run.journal.append(name, 1, self.LARGE, None)
+        run.turn()
+        files.steps.clear()
+        run.save("a", 1)
+        run.journal.drain()
+        steps = [step.rpartition("/")[0] for step in files.steps if step.startswith(("remove", "rename"))]
+        assert steps[-3:] == [f"remove {FOLDER}", f"rename {FOLDER}", f"rename {FOLDER}"]
+
     def test_what_a_crash_left_of_one_is_removed_by_the_next_start(self, files, run):
         run.append("b", 1)
         run.journal.drain()

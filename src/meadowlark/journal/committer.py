@@ -3,11 +3,12 @@
 While a sync runs, the next group gathers in the queue, so a lone record waits for one sync and many records share one. On a fast
 disk the thread would come between the loop's steps for each record: groups therefore begin one or two milliseconds apart, which
 costs a record that comes in between less than that, and takes less from the loop, to which the thread gives way besides
-(worker.py). What is in the queue is either a record (a plain tuple: `record.Waiting`) or an order: a function that the thread
-runs when everything before it is durable.
+(worker.py). What is in the queue is a record (a plain tuple: `record.Waiting`), an order, which is a function that the thread
+runs when everything before it is durable, or a chore: a function that it runs between two groups.
 
 A record larger than a group may be is written in parts, one after each group, so that only its own database waits for it: what
-comes later of that database, and orders, and other large records, are held until it is durable. So the records of one database
+comes later of that database, and orders, and other large records, are held until it is durable. Chores are not: where large
+records always wait they would be done more slowly than new ones come up. So the records of one database
 become durable in the order in which they were put; those of two databases need not.
 
 A write or sync that fails ends it for good: the group, and whatever is put in the queue later, is handed back as failed, and
@@ -42,7 +43,18 @@ a millisecond more to wait gives the loop a tenth more of the core, which everyb
 
 Order = Callable[[JournalFailed | None], None]
 """Run on the thread once all before it is durable, or has failed: then with the failure. An error from it is a failure too."""
-Item = Waiting | Order | None
+
+
+class Chore:
+    """Run on the thread like an order, but nothing that was put before need be durable."""
+
+    __slots__ = ("order",)
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+
+
+Item = Waiting | Order | Chore | None
 
 
 class _Nothing:
@@ -131,7 +143,7 @@ class Committer:
             pass
 
     def turn(self) -> bool:
-        """Deals with one group and a part of a large record, or with one order; False when told to end. If there is nothing to
+        """Deals with one group, one order or chore, and a part of a large record; False when told to end. If there is nothing to
         do it waits until there is."""
         records: list[Waiting] = []
         size = 0
@@ -151,6 +163,8 @@ class Committer:
             self._commit(records)
         if type(item) is tuple or isinstance(item, _Nothing):
             pass
+        elif isinstance(item, Chore):
+            self._obey(item.order)
         elif self._large is not None:
             self._held.append(item)
         elif item is None:

@@ -24,7 +24,7 @@ import msgspec
 
 from meadowlark.errors import BrokenInvariant, JournalDamaged, JournalFailed
 from meadowlark.journal import recovery
-from meadowlark.journal.committer import Committer, Group
+from meadowlark.journal.committer import Chore, Committer, Group
 from meadowlark.journal.counters import Counters
 from meadowlark.journal.files import Files
 from meadowlark.journal.index import Index
@@ -289,7 +289,7 @@ class Journal:
     def _remove_first(self) -> None:
         # The last groups come back after `close`; what is needless by then goes at the next start.
         if self._needless and self._is_open:
-            self._put(partial(self._remove, self._needless[0]))
+            self._put(Chore(partial(self._remove, self._needless[0])))
 
     def _remove(self, segment: int, failure: JournalFailed | None) -> None:
         """On the committer's thread."""
