@@ -72,9 +72,9 @@ MOMENT_SECONDS = 0.00003
 """Slept at the end of such a turn: for at least so long the journal's thread has the core."""
 LANES_SECONDS = 10.0
 """Between two looks at whether only one database is in use."""
-SWITCH_SECONDS = 0.0005
-"""How long one of the process's threads may keep the interpreter from another: the journal's thread has acknowledgements to
-hand over, and the default of 5 ms would show in their latency."""
+SWITCH_SECONDS = 0.002
+"""How long one of the process's threads may keep the interpreter from another. Longer than most turns: the journal's thread, which
+wants it for each group, would stop the loop in the middle of telling. In a loop that never waits it is the bound."""
 WRITE_HIGH_WATER_BYTES = 65_536
 """Bytes in a transport's own buffer before our outbox keeps the rest."""
 
