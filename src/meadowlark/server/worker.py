@@ -73,8 +73,8 @@ MOMENT_SECONDS = 0.00003
 LANES_SECONDS = 10.0
 """Between two looks at whether only one database is in use."""
 SWITCH_SECONDS = 0.002
-"""How long one of the process's threads may keep the interpreter from another. Longer than most turns: the journal's thread, which
-wants it for each group, would stop the loop in the middle of telling. In a loop that never waits it is the bound."""
+"""How long one of the process's threads may keep the interpreter from another. Longer than most turns: the journal's thread,
+which wants it for each group, would stop the loop in the middle of telling. In a loop that never waits it is the bound."""
 WRITE_HIGH_WATER_BYTES = 65_536
 """Bytes in a transport's own buffer before our outbox keeps the rest."""
 
