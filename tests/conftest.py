@@ -7,6 +7,7 @@ A skip says that this machine lacks something; on a machine that is meant to hav
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -15,6 +16,10 @@ from hypothesis import HealthCheck, settings
 # Before any test is read: each takes over what holds as it is made.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what is in its background so, and what tests start would take that over and never be interrupted.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NO_SKIPS = os.environ.get("MEADOWLARK_NO_SKIPS") == "1"
 
